@@ -1,0 +1,200 @@
+"""iHarmony4 pairs as training samples: decoded once, resized, recomposed, augmented."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from model import augment
+from transforms import image, tensor
+from transforms.errors import DatasetError
+from transforms.manifest import Pair
+
+Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Composite and real, (H,W,3) uint8, and mask, (H,W) bool; the trainer scales them on its device."""
+
+Packed = npt.NDArray[np.uint8]
+"""(H,W,7): composite, real, and the mask as 0 or 255."""
+
+Cache = Literal["ram", "disk", "none"]
+
+
+def split_by_photo(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Hold out a share of the photos: (training pairs, validation pairs), never one photo in both."""
+    photos = sorted({_photo(pair) for pair in pairs})
+    order = np.random.default_rng(seed).permutation(len(photos))
+    held_out = {photos[i] for i in order[: round(fraction * len(photos))]}
+    validation = [pair for pair in pairs if _photo(pair) in held_out]
+    return [pair for pair in pairs if _photo(pair) not in held_out], validation
+
+
+def load_packed(pair: Pair, size: int) -> Packed:
+    """Decode a pair at size x size; the composite's background becomes the real photo's, as in the paper.
+
+    Raises:
+        DecodeError: A file is no image, or broken.
+        DatasetError: The three files have different sizes.
+    """
+    paths = (pair.composite, pair.reference or pair.composite)
+    composite, real = (image.decode_image(Path(path).read_bytes(), path) for path in paths)
+    mask = image.decode_mask(Path(pair.mask).read_bytes(), pair.mask)
+    if not composite.shape[:2] == real.shape[:2] == mask.shape:
+        sizes = f"composite {composite.shape[:2]}, real {real.shape[:2]}, mask {mask.shape}"
+        raise DatasetError(f"{pair.mask}: a mask must have its composite's size (height, width): {sizes}")
+    composite, real = (tensor.resize_image(_to_8_bit(x), size, size) for x in (composite, real))
+    inside = image.threshold(tensor.resize_mask(mask, size, size))[..., None]
+    return np.concatenate([np.where(inside, composite, real), real, inside * np.uint8(255)], axis=2)
+
+
+def pack(pairs: Sequence[Pair], size: int, cache: Cache, folder: Path) -> "PackedPairs":
+    """Decode every pair once into memory or a file, or (`none`) leave it to each access.
+
+    Args:
+        pairs: What to decode.
+        size: Height and width.
+        cache: "ram" (size * size * 7 bytes a pair, shared with loader processes), "disk" or "none".
+        folder: Where the file of "disk" goes.
+    """
+    if cache == "none":
+        return PackedPairs(list(pairs), size, None)
+    shape = (len(pairs), size, size, 7)
+    if cache == "disk":
+        store = torch.from_file(str(folder / "cache.bin"), shared=True, size=int(np.prod(shape)), dtype=torch.uint8)
+    else:
+        store = torch.empty(int(np.prod(shape)), dtype=torch.uint8).share_memory_()
+    store = store.view(shape)
+    with ThreadPoolExecutor() as threads:
+        for i, packed in enumerate(threads.map(lambda pair: load_packed(pair, size), pairs)):
+            store[i] = torch.from_numpy(packed)
+    return PackedPairs(list(pairs), size, store)
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedPairs:
+    """Pairs at one size, decoded beforehand or on access."""
+
+    pairs: list[Pair]
+    size: int
+    store: torch.Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Packed:
+        return load_packed(self.pairs[index], self.size) if self.store is None else self.store[index].numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to a sample beyond the paper, which does nothing.
+
+    Attributes:
+        flip: Mirror half of the samples.
+        crop: Cut and resize a random part.
+        recolor: Share of samples whose composite is made afresh from the real photo.
+        illumination_maps: Measured colour maps for recolouring, or None.
+    """
+
+    flip: bool = False
+    crop: bool = False
+    recolor: float = 0.0
+    illumination_maps: Path | None = None
+
+
+class TrainingSet(Dataset[Sample]):
+    """Samples addressed by (epoch, index): all randomness comes from the seed and that address.
+
+    Args:
+        packed: The pairs.
+        augmentation: What to do to them.
+        seed: Of the augmentation.
+    """
+
+    def __init__(self, packed: PackedPairs, augmentation: Augmentation, seed: int) -> None:
+        maps = augmentation.illumination_maps
+        self.packed = packed
+        self.augmentation = augmentation
+        self.seed = seed
+        self.recolor = augment.Recolor(augment.load_illumination_maps(maps) if maps else None)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, address: tuple[int, int]) -> Sample:
+        epoch, index = address
+        rng = np.random.default_rng((self.seed, epoch, index))
+        composite, real, mask = unpack(self.packed[index])
+        fresh = rng.random() < self.augmentation.recolor
+        (composite, real), mask = self._move((composite, real), mask, rng)
+        if fresh:
+            _, other, other_mask = unpack(self.packed[int(rng.integers(len(self)))])
+            composite = self.recolor(real, mask, other, other_mask, rng)
+        # Resampling mixes foreground and background at the edge: the background is the real one's again.
+        composite = np.where(mask[..., None], composite, real)
+        return torch.from_numpy(composite), torch.from_numpy(real.copy()), torch.from_numpy(mask.copy())
+
+    def _move(
+        self, images: tuple[augment.RGB, ...], mask: augment.Mask, rng: np.random.Generator
+    ) -> tuple[tuple[augment.RGB, ...], augment.Mask]:
+        if self.augmentation.flip:
+            images, mask = augment.random_flip(images, mask, rng)
+        if self.augmentation.crop:
+            images, mask = augment.random_crop(images, mask, rng)
+        return images, mask
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) from any step on, so that a resumed run sees what an unbroken one would.
+
+    Every epoch is a permutation of its own; an incomplete last batch is dropped. With several
+    processes each takes its share of every batch.
+
+    Args:
+        count: Samples in the set.
+        batch: Samples a batch, over all processes; a multiple of `world`.
+        epochs: Epochs in all.
+        seed: Of the permutations.
+        start: Steps already done.
+        rank: This process.
+        world: Processes.
+    """
+
+    def __init__(
+        self, *, count: int, batch: int, epochs: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.count, self.batch, self.epochs, self.seed = count, batch, epochs, seed
+        self.start, self.rank, self.world = start, rank, world
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.count // self.batch
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps_per_epoch - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.start, self.epochs * self.steps_per_epoch):
+            epoch, place = divmod(step, self.steps_per_epoch)
+            if place == 0 or step == self.start:
+                order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+            chosen = order[place * self.batch : (place + 1) * self.batch]
+            yield [(epoch, int(i)) for i in chosen[self.rank :: self.world]]
+
+
+def unpack(packed: Packed) -> tuple[augment.RGB, augment.RGB, augment.Mask]:
+    """Return composite (H,W,3), real (H,W,3) and mask (H,W) of a packed pair."""
+    return packed[..., :3], packed[..., 3:6], packed[..., 6] > 0
+
+
+def _photo(pair: Pair) -> str:
+    return pair.reference or pair.id
+
+
+def _to_8_bit(pixels: image.Pixels) -> npt.NDArray[np.uint8]:
+    return pixels if pixels.dtype == np.uint8 else tensor.quantise(pixels / 257, np.uint8)

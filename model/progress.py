@@ -1,0 +1,40 @@
+"""One live line on a terminal, a plain log line now and then elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class ProgressLine:
+    """Shows done / total, items per second and the time left.
+
+    Args:
+        total: Steps in all.
+        done: Steps done before this process began.
+        unit: Items a step.
+    """
+
+    def __init__(self, total: int, *, done: int = 0, unit: int = 1) -> None:
+        self.total, self.start, self.unit = total, done, unit
+        self.began = time.monotonic()
+        self.shown = self.began
+        self.live = sys.stderr.isatty()
+        self.pause = 0.5 if self.live else 30.0
+
+    def update(self, done: int, detail: Callable[[], str]) -> None:
+        """Show the line if the last one is old enough; `detail` is called only then."""
+        now = time.monotonic()
+        if now - self.shown < self.pause and done < self.total:
+            return
+        self.shown = now
+        rate = (done - self.start) / max(now - self.began, 1e-9)
+        left = time.strftime("%H:%M:%S", time.gmtime((self.total - done) / max(rate, 1e-9)))
+        text = f"{done}/{self.total}  {rate * self.unit:.1f} images/s  {detail()}  {left} left"
+        if self.live:
+            sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if done == self.total else ""))
+            sys.stderr.flush()
+        else:
+            log.info("%s", text)

@@ -1,0 +1,46 @@
+"""The expected errors, one tree.
+
+    HarmonizeError
+    |- ManifestError    a manifest, or one of its rows, cannot be read
+    |- DecodeError      bytes are not an image that can be read
+    |- ShapeError       arrays do not fit each other, or have a shape or dtype that the function does not take
+    |- SizeError        an image is too large or too small
+    |- WeightsError     a weights file is missing, broken or made for another network
+    |- StorageError     a file cannot be read or written
+    `- DatasetError     a training or evaluation data set is incomplete
+
+A message names the file, the offending value and the remedy. Commands show it without a traceback and the pipeline
+turns it into one failure row; every other exception is a bug and stops the run.
+"""
+
+
+class HarmonizeError(Exception):
+    """Root of every expected error; catch this one at the edges only."""
+
+
+class ManifestError(HarmonizeError):
+    """A manifest, or one of its rows, cannot be read."""
+
+
+class DecodeError(HarmonizeError):
+    """Bytes are not an image that can be read."""
+
+
+class ShapeError(HarmonizeError):
+    """Arrays do not fit each other, or have a shape or dtype that the function does not take."""
+
+
+class SizeError(HarmonizeError):
+    """An image is too large or too small."""
+
+
+class WeightsError(HarmonizeError):
+    """A weights file is missing, broken or made for another network."""
+
+
+class StorageError(HarmonizeError):
+    """A file cannot be read or written."""
+
+
+class DatasetError(HarmonizeError):
+    """A training or evaluation data set is incomplete."""
