@@ -31,7 +31,7 @@ class LocalDynamics(nn.Module):
         rows = positions(x)
         inside = regions.columns[..., 0] > 0.5
         with torch.autocast(x.device.type, enabled=False):
-            foreground = regions.foreground(wide(rows))
+            foreground = regions.foreground(rows)
             background = [image[~where] for image, where in zip(wide(rows), inside, strict=True)]
             pairs = zip(foreground, background, strict=True)
             reference = torch.cat([self.reference(fore, back) for fore, back in pairs])

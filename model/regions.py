@@ -41,8 +41,12 @@ class Regions:
         return cls(columns, inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
 
     def foreground(self, rows: Tensor) -> tuple[Tensor, ...]:  # (B,H*W,C) -> B x (F_b,C)
-        """Gather each image's foreground positions."""
-        return rows.flatten(0, 1).index_select(0, self.index).split(self.counts)
+        """Gather each image's foreground positions, in float32 at least.
+
+        The counts differ from image to image, and oneDNN, which multiplies bfloat16, compiles a kernel
+        for every new shape: that costs more than the product. float32 goes elsewhere.
+        """
+        return wide(rows.flatten(0, 1).index_select(0, self.index)).split(self.counts)
 
 
 def positions(x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,H*W,C)
@@ -162,8 +166,9 @@ def _multiply(x: Tensor, regions: Regions, foreground: Tensor, background: Tenso
         out = _empty_map(x)
         rows = positions(out)
         rows.copy_(positions(x) @ background.mT)
-        parts = zip(regions.foreground(positions(x)), foreground, strict=True)
-        rows.flatten(0, 1).index_copy_(0, regions.index, torch.cat([part @ matrix.T for part, matrix in parts]))
+        parts = zip(regions.foreground(positions(x)), wide(foreground), strict=True)
+        inside = torch.cat([part @ matrix.T for part, matrix in parts])
+        rows.flatten(0, 1).index_copy_(0, regions.index, inside.to(x.dtype))
     return out
 
 
