@@ -59,8 +59,12 @@ def decode_mask(data: bytes, name: str) -> Mask:
     Raises:
         DecodeError: as `decode_image`, or the mask is coloured, so that no single value can be read from it.
     """
-    values = _mask_values(_open(data, name), name)
-    if values.max() == 1:
+    return soft_mask(_mask_values(_open(data, name), name))
+
+
+def soft_mask(values: npt.NDArray[np.bool_ | np.uint8 | np.uint16]) -> Mask:
+    """Bring an (H,W) mask of bool, uint8 or uint16 to shares of 0..255; where the largest value is 1, 1 becomes 255."""
+    if values.max(initial=0) == 1:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype == np.uint16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

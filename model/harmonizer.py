@@ -1,0 +1,148 @@
+"""The one way to run a network: arrays or PIL images in, the same out, at their own size and depth."""
+
+import dataclasses
+import os
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import nn
+
+from model import weights
+from transforms import errors, image, tensor
+
+Precision = Literal["float32", "bfloat16"]
+MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Harmonizer:
+    """Gives the foreground of a composite the light and colour of its background.
+
+    Holds nothing but the network, so one instance may serve several threads.
+
+    Attributes:
+        network: In eval mode, on `device`.
+        device: Where it runs.
+        precision: Of the convolutions; statistics and the blend are in float32 or better.
+    """
+
+    network: nn.Module
+    device: torch.device
+    precision: Precision = "float32"
+
+    @classmethod
+    def load(
+        cls, source: str | os.PathLike[str] = "hdnet-lite", device: str = "auto", precision: Precision = "float32"
+    ) -> Self:
+        """Load weights and put the network on a device.
+
+        Args:
+            source: The name of shipped weights, a path, or any URI fsspec opens.
+            device: A torch device, or "auto": the GPU where there is one.
+            precision: "float32" or "bfloat16".
+
+        Raises:
+            WeightsError: As for `weights.load_network`.
+            ValueError: The device or the precision is unknown, or this machine has no such device.
+        """
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16: {precision!r}")
+        chosen = choose_device(device)
+        return cls(weights.load_network(source).to(chosen), chosen, precision)
+
+    @overload
+    def __call__(self, composite: Image.Image, mask: MaskLike) -> Image.Image: ...
+
+    @overload
+    def __call__(self, composite: image.Pixels, mask: MaskLike) -> image.Pixels: ...
+
+    def __call__(self, composite: Image.Image | image.Pixels, mask: MaskLike) -> Image.Image | image.Pixels:
+        """Harmonize one composite.
+
+        The network sees the mask's pixels of 128 and more as foreground; the blend follows the soft mask.
+
+        Args:
+            composite: (H,W,3) uint8 or uint16, or a PIL image of mode RGB, RGBA or L, of any size.
+            mask: (H,W), 0 background to full scale foreground (0 and 1 will do); bool, uint8, uint16, or a
+                PIL image of mode 1 or L.
+
+        Returns:
+            The same type, size and depth; where the mask is 0, the very values of `composite`.
+
+        Raises:
+            ShapeError: The two do not fit, or are not of these types.
+        """
+        if isinstance(composite, Image.Image):
+            return _with_pixels(composite, self(_pixels(composite), mask))
+        soft = _soft_mask(mask)
+        return tensor.blend(composite, self.colours(composite, soft), soft)
+
+    def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
+        """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
+
+        Args:
+            composite: (H,W,3) uint8 or uint16.
+            mask: (H,W) uint8.
+
+        Returns:
+            (H,W,3) float32 in the composite's integer scale.
+
+        Raises:
+            ShapeError: The two do not fit.
+            HarmonizeError: The network's result is not finite.
+        """
+        if composite.shape[:2] != mask.shape:
+            raise errors.ShapeError(f"the mask is {mask.shape}, its composite {composite.shape[:2]} (height, width)")
+        height, width = mask.shape
+        inputs = (tensor.pad(x).to(self.device) for x in (tensor.to_tensor(composite), tensor.mask_to_tensor(mask)))
+        with torch.inference_mode(), self._autocast():
+            result = tensor.crop(self.network(*inputs), height, width)
+        if not torch.isfinite(result).all():
+            raise errors.HarmonizeError(f"the network's result for a {width} x {height} image is not finite")
+        return tensor.unscale(result, composite.dtype)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the named torch device; "auto" is the GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: There is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; choose auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} was asked for, but torch finds no GPU here")
+    return device
+
+
+def _pixels(picture: Image.Image) -> image.Pixels:
+    if picture.mode not in ("RGB", "RGBA", "L"):
+        raise errors.ShapeError(f"a composite is of mode RGB, RGBA or L, not {picture.mode}: convert it first")
+    return np.asarray(picture.convert("RGB"))
+
+
+def _with_pixels(picture: Image.Image, pixels: image.Pixels) -> Image.Image:
+    """Return a picture of the same mode (and alpha) with other colours."""
+    result = Image.fromarray(pixels)
+    if picture.mode == "RGBA":
+        result.putalpha(picture.getchannel("A"))
+    return result.convert("L") if picture.mode == "L" else result
+
+
+def _soft_mask(mask: MaskLike) -> image.Mask:
+    if isinstance(mask, Image.Image) and mask.mode not in ("1", "L"):
+        raise errors.ShapeError(f"a mask is of mode 1 or L, not {mask.mode}: convert it first")
+    values: npt.NDArray[Any] = np.asarray(mask)
+    if values.ndim != 2 or values.dtype not in (np.bool_, np.uint8, np.uint16):
+        raise errors.ShapeError(f"a mask is (H,W) bool, uint8 or uint16, not {values.shape} {values.dtype}")
+    return image.soft_mask(values)
