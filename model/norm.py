@@ -3,15 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from model.regions import EPS, Regions, normalise
+from model.regions import Regions, normalise
+
+EPS = 1e-5
 
 
 class InstanceNorm(nn.Module):
     """Bring each channel of each image to mean 0 and variance 1; no parameters, eps 1e-5."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
-        everywhere = torch.ones((len(x), x.shape[2] * x.shape[3], 1), device=x.device)
-        return normalise(x, everywhere, _whiten)
+        size = x.shape[2] * x.shape[3]
+        everywhere = torch.ones((len(x), size, 1), device=x.device)
+        return normalise(x, everywhere, everywhere.new_full((len(x), 1, 1), size), _whiten)
 
 
 class RegionNorm(nn.Module):
@@ -33,7 +36,7 @@ class RegionNorm(nn.Module):
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
         gamma = torch.stack([self.foreground_gamma, self.background_gamma])
         beta = torch.stack([self.foreground_beta, self.background_beta])
-        return normalise(x, regions.columns, _adopt_background, gamma, beta)
+        return normalise(x, regions.columns, regions.sizes.double() + EPS, _adopt_background, gamma, beta)
 
 
 def _whiten(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:

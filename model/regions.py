@@ -13,8 +13,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-EPS = 1e-5
-
 Transform = Callable[..., tuple[Tensor, Tensor]]
 """(mean, var, *parameters) -> (scale, shift), each (B,R,C): what becomes of each region's values."""
 
@@ -25,11 +23,13 @@ class Regions:
 
     Attributes:
         columns: (B,H*W,2) float32 of 0 and 1: foreground, background.
+        sizes: (B,2,1) float32, positions in each.
         index: (F,) int64, the foreground's positions in the batch flattened to B*H*W.
         counts: Foreground positions of each image; they sum to F.
     """
 
     columns: Tensor
+    sizes: Tensor
     index: Tensor
     counts: list[int]
 
@@ -38,7 +38,7 @@ class Regions:
         """Split the positions of a mask of 0 and 1."""
         inside = mask.flatten(1) > 0.5
         columns = torch.stack([inside, ~inside], dim=2).float()
-        return cls(columns, inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
+        return cls(columns, columns.sum(1)[:, :, None], inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
 
     def foreground(self, rows: Tensor) -> tuple[Tensor, ...]:  # (B,H*W,C) -> B x (F_b,C)
         """Gather each image's foreground positions, in float32 at least.
@@ -65,19 +65,20 @@ def join(skip: Tensor, x: Tensor) -> Tensor:  # (B,C,H,W), (B,D,H,W) -> (B,C+D,H
     return joined
 
 
-def normalise(x: Tensor, columns: Tensor, transform: Transform, *parameters: Tensor) -> Tensor:
+def normalise(x: Tensor, columns: Tensor, count: Tensor, transform: Transform, *parameters: Tensor) -> Tensor:
     """Map every region of `x` affinely, the map chosen from the region's mean and variance.
 
     Args:
         x: (B,C,H,W), any floating type; sums are taken in float32 at least.
         columns: (B,H*W,R) of 0 and 1, one column per region; each position belongs to one region.
+        count: (B,R,1), what the sums over a region are divided by; above 0.
         transform: Chooses scale and shift; differentiable.
         parameters: Passed on to `transform`.
 
     Returns:
         x * scale + shift, (B,C,H,W), in x's type.
     """
-    out: Tensor = _Normalise.apply(x, columns, transform, *parameters)  # type: ignore[no-untyped-call]
+    out: Tensor = _Normalise.apply(x, columns, count, transform, *parameters)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -110,23 +111,24 @@ class _Join(torch.autograd.Function):
 
 class _Normalise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, columns: Tensor, transform: Transform, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, columns: Tensor, count: Tensor, transform: Transform, *parameters: Tensor
+    ) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             rows = wide(positions(x))
-            columns = columns.to(rows.dtype)
-            count = columns.sum(1)[:, :, None] + EPS  # B,R,1
+            columns, count = columns.to(rows.dtype), count.to(rows.dtype)
             mean = (columns.mT @ rows) / count
             var = (columns.mT @ torch.baddbmm(rows, columns, mean, alpha=-1).square_()) / count
             scale, shift = transform(mean, var, *parameters)
             out = _empty_map(x)
             positions(out).copy_(_affine(rows, columns, scale, shift))
-        ctx.transform, ctx.count = transform, count
-        ctx.save_for_backward(x, columns, mean, var, *parameters)
+        ctx.transform = transform
+        ctx.save_for_backward(x, columns, count, mean, var, *parameters)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, columns, *statistics = ctx.saved_tensors
+        x, columns, count, *statistics = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):
             rows, grad = wide(positions(x)), wide(positions(_whole(grads[0])))
             with torch.enable_grad():
@@ -134,12 +136,12 @@ class _Normalise(torch.autograd.Function):
                 scale, shift = ctx.transform(*statistics)
             outer = (columns.mT @ (grad * rows), columns.mT @ grad)
             to_mean, to_var, *to_parameters = torch.autograd.grad((scale, shift), statistics, outer)
-            slope = 2 * to_var / ctx.count  # d var / d x = 2 (x - mean) / count
-            to_rows = _affine(rows, columns, slope, to_mean / ctx.count - slope * statistics[0])
+            slope = 2 * to_var / count  # d var / d x = 2 (x - mean) / count
+            to_rows = _affine(rows, columns, slope, to_mean / count - slope * statistics[0])
             to_rows.addcmul_(grad, _spread(columns, scale.detach()))
             to_x = _empty_map(x)
             positions(to_x).copy_(to_rows)
-        return to_x, None, None, *to_parameters
+        return to_x, None, None, None, *to_parameters
 
 
 class _Multiply(torch.autograd.Function):

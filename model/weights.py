@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import os
-import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,11 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from model import registry
-from transforms.errors import WeightsError
+from transforms.errors import StorageError, WeightsError
 
 SHIPPED = Path(__file__).parent / "weights"
 VERSION = 1
 """Of the header's layout; a reader refuses a newer one."""
+
+LARGEST_HEADER = 1 << 22
+"""Bytes; HDNet's own header has 15,000. Bounds what parsing a stranger's file can cost."""
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types that weights may be stored in."""
 
 
 def load_network(source: str | os.PathLike[str]) -> nn.Module:
@@ -38,35 +43,31 @@ def load_network(source: str | os.PathLike[str]) -> nn.Module:
         WeightsError: There is no such file, it is no safetensors file, is truncated or altered, has no
             header of ours or a newer one, or its tensors do not fit the architecture it names.
     """
-    with local_copy(str(source)) as path:
-        header = read_header(path, str(source))
-        tensors = _read_tensors(path, str(source))
-    if digest(tensors) != header.get("sha256"):
-        raise WeightsError(f"{source}: the tensors do not match the header's sha256; copy the file again")
-    try:
-        network = registry.build(header["architecture"], header["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{source}: cannot build the network its header describes: {error}") from error
-    load_tensors(network, tensors, str(source))
+    name = os.fspath(source)
+    with local_copy(name) as path:
+        header = _header(path, name)
+        # A network without storage first: nothing is allocated that the file's own tensors do not fill.
+        outline = _build(header, "meta", name)
+        tensors = _read_tensors(path, name)
+        check_fit(outline.state_dict(), tensors, name)
+        if digest(tensors) != header.get("sha256"):
+            raise WeightsError(f"{name}: the tensors do not match the header's sha256; copy the file again")
+        network = _build(header, "cpu", name).float()
+        network.load_state_dict(tensors)
     return network.eval()
 
 
-def read_header(path: Path, name: str) -> dict[str, Any]:
+def read_header(source: str | os.PathLike[str]) -> dict[str, Any]:
     """Return a weights file's header: architecture, config, version, sha256 and the model card.
 
+    Args:
+        source: As for `load_network`.
+
     Raises:
-        WeightsError: As for `load_network`.
+        WeightsError: There is no such file, it is no safetensors file, or has no header of ours or a newer one.
     """
-    with _explained(name), safetensors.safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    try:
-        header = json.loads(metadata["hdnet"])
-        version = header["version"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{name}: a safetensors file without our header; make one with hdnet-convert") from error
-    if version != VERSION:
-        raise WeightsError(f"{name}: written as version {version!r}, this program reads {VERSION}; upgrade it")
-    return dict(header)
+    with local_copy(os.fspath(source)) as path:
+        return _header(path, os.fspath(source))
 
 
 def save(network: nn.Module, path: Path, architecture: str, card: Mapping[str, Any]) -> None:
@@ -77,39 +78,63 @@ def save(network: nn.Module, path: Path, architecture: str, card: Mapping[str, A
         path: Where to.
         architecture: Its name in the registry.
         card: JSON values for people: training data, recipe, metrics, limits.
+
+    Raises:
+        StorageError: The file cannot be written.
     """
     tensors = {name: _plain(value) for name, value in network.state_dict().items()}
     config = getattr(network, "config").to_json()  # noqa: B009
-    header = {"version": VERSION, "architecture": architecture, "config": config, "sha256": digest(tensors), **card}
-    data = safetensors.torch.save(tensors, {"hdnet": json.dumps(header)})
-    write_whole(path, data)
+    header = {"version": VERSION, "architecture": architecture, "config": config, "sha256": digest(tensors)}
+    if taken := sorted(set(header) & set(card)):
+        raise ValueError(f"a model card cannot set {', '.join(taken)}")
+    write_whole(path, safetensors.torch.save(tensors, {"hdnet": json.dumps({**header, **card})}))
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a local file so that a reader, or a crash at any moment, sees the old one or the new one."""
+    """Write a local file so that a reader, or a crash at any moment, sees the old one or the new one.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StorageError(f"{path}: cannot be written: {error}") from error
 
 
 def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     """Load tensors into a network; every name and shape must match.
 
     Raises:
-        WeightsError: Names the missing and unknown tensors and the shapes that differ.
+        WeightsError: As for `check_fit`.
     """
-    wanted = network.state_dict()
-    missing, unknown = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
-    other = [f"{k} {tuple(tensors[k].shape)}, not {tuple(v.shape)}" for k, v in wanted.items()
-             if k in tensors and tensors[k].shape != v.shape]  # fmt: skip
-    found = {"missing": missing, "unknown": unknown, "wrong shape": other}
-    if any(found.values()):
-        parts = (f"{label}: {', '.join(names[:5])} ({len(names)})" for label, names in found.items() if names)
-        raise WeightsError(f"{name}: the tensors do not fit the architecture; {'; '.join(parts)}")
+    check_fit(network.state_dict(), tensors, name)
     network.load_state_dict(dict(tensors))
+
+
+def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: str) -> None:
+    """Make sure that tensors have the names and shapes of those wanted, and are floating point.
+
+    Raises:
+        WeightsError: Names the missing and unknown tensors, and those of another shape or type.
+    """
+    both = [(key, wanted[key].shape, found[key]) for key in wanted if key in found]
+    faults = {
+        "missing": sorted(set(wanted) - set(found)),
+        "unknown": sorted(set(found) - set(wanted)),
+        "wrong shape": [f"{k} {tuple(v.shape)}, not {tuple(shape)}" for k, shape, v in both if v.shape != shape],
+        "wrong type": [f"{k} {v.dtype}, not floating point" for k, _, v in both if v.dtype not in FLOATS],
+    }
+    if any(faults.values()):
+        parts = (f"{label}: {', '.join(keys[:5])} ({len(keys)})" for label, keys in faults.items() if keys)
+        raise WeightsError(f"{name}: the tensors do not fit the architecture; {'; '.join(parts)}")
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -117,7 +142,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     total = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        total.update(_plain(value).view(torch.uint8).numpy().tobytes())
+        total.update(_plain(value).flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
 
 
@@ -141,8 +166,9 @@ def local_copy(source: str) -> Iterator[Path]:
     if source in shipped():
         yield SHIPPED / f"{source}.safetensors"
     elif "://" not in source:
-        if not Path(source).is_file():
-            raise WeightsError(f"{source}: no such file, and no shipped weights; shipped: {', '.join(shipped())}")
+        if not os.path.isfile(source):
+            what = "a folder" if os.path.isdir(source) else "no such file"
+            raise WeightsError(f"{source}: {what}, and no shipped weights; shipped: {', '.join(shipped()) or 'none'}")
         yield Path(source)
     else:
         with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +182,38 @@ def _fetch(source: str, path: Path) -> None:
         filesystem, remote = fsspec.core.url_to_fs(source)
         filesystem.get_file(remote, str(path))
     except Exception as error:  # every backend has errors of its own, without a common root
-        raise WeightsError(f"{source}: cannot be fetched: {error!r}") from error
+        raise WeightsError(f"{source}: cannot be fetched: {type(error).__name__}: {error}") from error
+    if not path.is_file():
+        raise WeightsError(f"{source}: a folder, not a file")
+
+
+def _header(path: Path, name: str) -> dict[str, Any]:
+    with _explained(name):
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > LARGEST_HEADER:
+            raise WeightsError(f"{name}: not a safetensors file of ours: its header would have {size} bytes")
+        with safetensors.safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    try:
+        header = json.loads(metadata["hdnet"])
+        version = header["version"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{name}: a safetensors file without our header; make one with hdnet-convert") from error
+    if version != VERSION:
+        raise WeightsError(f"{name}: written as version {version!r}, this program reads {VERSION}; upgrade it")
+    return dict(header)
+
+
+def _build(header: dict[str, Any], device: str, name: str) -> nn.Module:
+    try:
+        architecture, config = header["architecture"], header["config"]
+        if not isinstance(architecture, str) or not isinstance(config, dict):
+            raise TypeError(f"architecture {architecture!r}, config {config!r}")
+        with torch.device(device):
+            return registry.build(architecture, config)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:  # the last two: absurd widths
+        raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
 
 
 def _read_tensors(path: Path, name: str) -> dict[str, Tensor]:
@@ -168,5 +225,5 @@ def _read_tensors(path: Path, name: str) -> dict[str, Tensor]:
 def _explained(name: str) -> Iterator[None]:
     try:
         yield
-    except (safetensors.SafetensorError, OSError, struct.error) as error:
+    except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{name}: not a whole safetensors file: {error}; copy or convert it again") from error
