@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage import color
 
-from transforms import image, tensor
+from transforms import errors, image, tensor
 
 
 def reinhard(composite: image.Pixels, mask: image.Mask) -> image.Pixels:
@@ -24,6 +24,8 @@ def reinhard(composite: image.Pixels, mask: image.Mask) -> image.Pixels:
     Raises:
         ShapeError: The two do not have one size.
     """
+    if composite.shape != (*mask.shape, 3):
+        raise errors.ShapeError(f"the mask is {mask.shape}, its composite {composite.shape}: both must be of one size")
     inside = image.threshold(mask)
     if inside.all() or not inside.any():
         return composite.copy()

@@ -43,7 +43,8 @@ def choose(rows: Sequence[Row], count: int = PER_SECTION) -> dict[str, list[Row]
     best, rest = ordered[:count], ordered[count:]
     worst, middle = rest[max(0, len(rest) - count) :], rest[: max(0, len(rest) - count)]
     start = (len(middle) - count + 1) // 2 if len(middle) > count else 0
-    return {"Best": best, "Median": middle[start : start + count], "Worst": worst}
+    median = middle[start : start + count]
+    return {"Best: largest gain in PSNR": best, "Median": median, "Worst: smallest gain in PSNR": worst}
 
 
 def tile(row: Row, sample: Sample, result: image.Pixels) -> Image.Image:

@@ -13,7 +13,7 @@ from model import baseline, contact_sheet, protocol, records, tables, weights
 from model.harmonizer import Harmonizer
 from model.progress import ProgressLine
 from transforms import manifest, metrics
-from transforms.errors import DatasetError, HarmonizeError
+from transforms.errors import DatasetError, HarmonizeError, StorageError
 
 METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
 OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", SHEET)
@@ -48,13 +48,17 @@ def claim(output: Path, overwrite: bool) -> None:
 
     Raises:
         HarmonizeError: It holds some, and they are not to be overwritten.
+        StorageError: The folder cannot be made or cleared.
     """
     old = [name for name in OUTPUTS if (output / name).exists()]
     if old and not overwrite:
         raise HarmonizeError(f"{output} holds {', '.join(old)}: add --overwrite, or choose another --output")
-    for name in old:
-        (output / name).unlink()
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in old:
+            (output / name).unlink()
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write to {output}: {error}") from error
 
 
 def evaluate(
