@@ -21,11 +21,15 @@ class Progress:
     Attributes:
         history: One row per validation, as in metrics.csv.
         best: The best validation PSNR so far, in dB.
+        loss_sum: Of the steps since the last validation.
+        loss_count: How many those are.
         seconds: Time spent in training, over all resumed parts.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: float = float("-inf")
+    loss_sum: float = 0.0
+    loss_count: int = 0
     seconds: float = 0.0
 
 

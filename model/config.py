@@ -1,7 +1,9 @@
-"""What an HDNet is built from: one frozen dataclass, to and from JSON."""
+"""What a network is built from and how it is trained: frozen dataclasses, to and from JSON."""
 
 import dataclasses
-from typing import Any, Literal, Self, get_args, get_type_hints
+import json
+import math
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 LocalDynamicsKind = Literal["paper", "released", "none"]
 GlobalDynamicsKind = Literal["mask-aware", "spatial-attention", "none"]
@@ -37,9 +39,7 @@ class HDNetConfig:
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
                 raise ValueError(f"{name} must be a whole number of at least {lowest}: {value!r}")
-        for name, hint in get_type_hints(type(self)).items():
-            if get_args(hint) and getattr(self, name) not in get_args(hint):
-                raise ValueError(f"{name} must be one of {get_args(hint)}: {getattr(self, name)!r}")
+        _check_choices(self)
         if self.local_dynamics == "released" and self.k != 1:
             raise ValueError(f"the released local dynamics knows one neighbour only: k={self.k}")
 
@@ -73,12 +73,12 @@ class TrainConfig:
         milestones: Epochs after which the rate drops.
         drop: Factor of each drop.
         final_lr: Share of `lr` left at the end of the cosine.
-        warmup: Epochs over which the rate rises from 0 to `lr`.
+        warmup: Epochs over which the rate rises to `lr`.
         smallest_foreground: A_min of the loss, in pixels.
-        log_loss: Take each image's loss as log(loss + this); 0 for the paper's loss.
+        log_loss: Average log(loss + this) over the images; 0 for the paper's plain mean.
         clip: Largest gradient norm; 0 for none.
-        ema: Decay of the moving average of the weights, which is then validated and saved; 0 for none.
-        precision: "float32" or "bfloat16" (mixed).
+        ema: Decay of a moving average of the weights, validated and saved in their place; 0 for none.
+        precision: "float32", or "bfloat16" for mixed precision.
         val_fraction: Share of the train list's photos held out for validation.
         seed: Of initialisation, order and augmentation.
         flip: Mirror half of the samples.
@@ -90,6 +90,9 @@ class TrainConfig:
         workers: Loader processes; 0 loads in the training process.
         checkpoint_steps: Steps between checkpoints.
         validate_epochs: Epochs between validations.
+
+    Raises:
+        ValueError: A field is outside its range; the message names field and value.
     """
 
     data: str
@@ -121,3 +124,37 @@ class TrainConfig:
     workers: int = 1
     checkpoint_steps: int = 500
     validate_epochs: int = 1
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("size", "epochs", "batch", "lr", "smallest_foreground", "checkpoint_steps", "validate_epochs"):
+            _check_range(self, name, low=0, above=True)
+        for name in ("warmup", "log_loss", "clip", "seed", "workers"):
+            _check_range(self, name, low=0)
+        for name in ("drop", "final_lr", "recolor"):
+            _check_range(self, name, low=0, high=1)
+        for name in ("ema", "val_fraction"):
+            _check_range(self, name, low=0, high=1, below=True)
+        if self.size % 8:
+            raise ValueError(f"size must be a multiple of 8: {self.size}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
+
+
+def _check_choices(config: object) -> None:
+    for name, hint in get_type_hints(type(config)).items():
+        if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}: {getattr(config, name)!r}")
+
+
+def _check_range(
+    config: object, name: str, *, low: float, high: float = math.inf, above: bool = False, below: bool = False
+) -> None:
+    value = getattr(config, name)
+    # Written so that a NaN fails too.
+    if not (low <= value <= high) or (above and value == low) or (below and value == high):
+        bounds = f"{'above' if above else 'from'} {low}" + (f" {'below' if below else 'to'} {high}" if high < math.inf else "")
+        raise ValueError(f"{name} must be {bounds}: {value}")

@@ -52,20 +52,20 @@ def load_packed(pair: Pair, size: int) -> Packed:
     return np.concatenate([np.where(inside, composite, real), real, inside * np.uint8(255)], axis=2)
 
 
-def pack(pairs: Sequence[Pair], size: int, cache: Cache, folder: Path) -> "PackedPairs":
+def pack(pairs: Sequence[Pair], size: int, cache: Cache, path: Path) -> "PackedPairs":
     """Decode every pair once into memory or a file, or (`none`) leave it to each access.
 
     Args:
         pairs: What to decode.
         size: Height and width.
         cache: "ram" (size * size * 7 bytes a pair, shared with loader processes), "disk" or "none".
-        folder: Where the file of "disk" goes.
+        path: The file of "disk".
     """
     if cache == "none":
         return PackedPairs(list(pairs), size, None)
     shape = (len(pairs), size, size, 7)
     if cache == "disk":
-        store = torch.from_file(str(folder / "cache.bin"), shared=True, size=int(np.prod(shape)), dtype=torch.uint8)
+        store = torch.from_file(str(path), shared=True, size=int(np.prod(shape)), dtype=torch.uint8)
     else:
         store = torch.empty(int(np.prod(shape)), dtype=torch.uint8).share_memory_()
     store = store.view(shape)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from model import weights
-from transforms import errors, image, tensor
+from transforms import edges, errors, image, tensor
 
 Precision = Literal["float32", "bfloat16"]
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
@@ -62,7 +62,8 @@ class Harmonizer:
     def __call__(self, composite: Image.Image | image.Pixels, mask: MaskLike) -> Image.Image | image.Pixels:
         """Harmonize one composite.
 
-        The network sees the mask's pixels of 128 and more as foreground; the blend follows the soft mask.
+        The network sees the mask's pixels of 128 and more as foreground; the blend follows the soft mask,
+        and soft pixels outside take the colour change of the foreground beside them.
 
         Args:
             composite: (H,W,3) uint8 or uint16, or a PIL image of mode RGB, RGBA or L, of any size.
@@ -78,7 +79,9 @@ class Harmonizer:
         if isinstance(composite, Image.Image):
             return _with_pixels(composite, self(_pixels(composite), mask))
         soft = _soft_mask(mask)
-        return tensor.blend(composite, self.colours(composite, soft), soft)
+        result = self.colours(composite, soft)
+        edges.carry_outward(result, composite, soft)
+        return tensor.blend(composite, result, soft)
 
     def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.

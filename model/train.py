@@ -1,54 +1,117 @@
 """`hdnet-train`: trains a network on a data set in the iHarmony4 layout."""
 
+import dataclasses
+import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from model.config import TrainConfig
 from transforms.errors import HarmonizeError
 
+FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
+HINTS = get_type_hints(TrainConfig)
 
-@click.command(short_help="Train a harmonization network.")
+
+def _numbers(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(",") if part)
+    except ValueError:
+        raise click.BadParameter(f"whole numbers separated by commas are wanted: {value!r}") from None
+
+
+def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    fields = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"NAME=VALUE is wanted: {value!r}")
+        fields[name] = json.loads(text) if text.lstrip("-").isdigit() else text
+    return fields
+
+
+def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
+    """Make the option of a TrainConfig field; type and default are the field's own."""
+    flag, default, hint = f"--{name.replace('_', '-')}", FIELDS[name].default, HINTS[name]
+    if hint is bool:
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
+    if get_origin(hint) is Literal:
+        extra["type"] = click.Choice(get_args(hint))
+    return click.option(flag, name, default=default, show_default=default is not None, help=text, **extra)
+
+
+@click.command(short_help="Train a harmonization network.", context_settings={"show_default": True})
 @click.option("--data", required=True, help="Root of the data set, in the iHarmony4 layout.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--arch", default="hdnet", show_default=True, help="Architecture.")
-@click.option("--size", default=256, show_default=True, help="Height and width of the samples.")
-@click.option("--epochs", default=120, show_default=True)
-@click.option("--batch", default=12, show_default=True)
-@click.option("--lr", default=1e-3, show_default=True)
-@click.option("--schedule", default="step")
-@click.option("--final-lr", default=0.01)
-@click.option("--warmup", default=0.0)
-@click.option("--log-loss", default=0.0)
-@click.option("--clip", default=0.0)
-@click.option("--ema", default=0.0)
-@click.option("--precision", default="float32")
-@click.option("--val-fraction", default=0.02)
-@click.option("--seed", default=0)
-@click.option("--flip/--no-flip", default=False)
-@click.option("--crop/--no-crop", default=False)
-@click.option("--recolor", default=0.0)
-@click.option("--illumination-maps")
-@click.option("--init")
-@click.option("--cache", default="none")
-@click.option("--workers", default=1)
-@click.option("--checkpoint-steps", default=500)
-@click.option("--validate-epochs", default=1)
-@click.option("--resume", is_flag=True)
-def main(output: Path, resume: bool, **options: Any) -> None:
-    import torch
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--device", default="auto", help="auto, cpu or cuda.")
+@field_option("arch", "Architecture: hdnet or hdnet-lite.")
+@click.option(
+    "--network", multiple=True, callback=_assignments, metavar="NAME=VALUE",
+    help="A field of the network's configuration, such as k=3 or local_dynamics=none.",
+)  # fmt: skip
+@click.option("--subset", "subsets", multiple=True, help="Train on this sub-dataset only; may be repeated.")
+@field_option("size", "Height and width of the samples.")
+@field_option("epochs", "Passes over the training pairs.")
+@field_option("batch", "Images a step, over all processes.")
+@field_option("lr", "Adam's learning rate.")
+@field_option("schedule", "How the rate falls.")
+@click.option("--milestones", default="100,110", callback=_numbers, help="Epochs after which a step schedule drops.")
+@field_option("drop", "Factor of each drop.")
+@field_option("final_lr", "Share of the rate left at the end of a cosine.")
+@field_option("warmup", "Epochs over which the rate rises.")
+@field_option("smallest_foreground", "A_min of the loss, in pixels.")
+@field_option("log_loss", "Average log(loss + this) over the images; 0 for the plain mean.")
+@field_option("clip", "Largest gradient norm; 0 for none.")
+@field_option("ema", "Decay of the weights' moving average; 0 for none.")
+@field_option("precision", "Of the convolutions.")
+@field_option("val_fraction", "Share of the train list's photos held out for validation.")
+@field_option("seed", "Of initialisation, order and augmentation.")
+@field_option("flip", "Mirror half of the samples.")
+@field_option("crop", "Train on random resized crops.")
+@field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")
+@field_option("illumination_maps", "File of measured colour maps for --recolor.", metavar="FILE")
+@field_option("init", "Weights to start from: a shipped name, a path or a URI.")
+@field_option("cache", "Where decoded images stay.")
+@field_option("workers", "Loader processes; 0 loads in the training process.")
+@field_option("checkpoint_steps", "Steps between checkpoints.")
+@field_option("validate_epochs", "Epochs between validations.")
+def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
+    """Train a network on a data set in the iHarmony4 layout.
 
-    from model import training
-    from model.config import TrainConfig
+    The defaults are the paper's recipe. Stop it whenever you like and go on with --resume.
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    \b
+    hdnet-train --data /data/iHarmony4 --output runs/hdnet
+    hdnet-train --data photos --output runs/lite --arch hdnet-lite --precision bfloat16 \\
+        --cache ram --flip --crop --recolor 0.85 --ema 0.999 --schedule cosine
+    hdnet-train --data photos --output runs/no-ld --network local_dynamics=none
+    torchrun --nproc-per-node 4 -m model.train --data /data/iHarmony4 --output runs/ddp --batch 48
+    """
     try:
-        best = training.train(TrainConfig(**options), output, device=device, resume=resume)
+        config = TrainConfig(**fields)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    _train(config, output, device, resume)
+
+
+def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None:
+    # torch takes seconds to import: --help does not wait for it.
+    from model import harmonizer, training
+
+    try:
+        chosen = harmonizer.choose_device(device)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        best = training.train(config, output, device=chosen, resume=resume)
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"best weights: {best}")
+    click.echo(f"Best weights: {best}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ Callback = Callable[["Trainer", Tensor], None]
 def lr_at(step: int, steps_per_epoch: int, config: TrainConfig) -> float:
     """Return the learning rate of a step: a pure function, so resuming needs no scheduler state."""
     epoch = step / steps_per_epoch
-    rate = config.lr * min(1.0, (epoch + 1 / steps_per_epoch) / config.warmup) if config.warmup else config.lr
+    rise = min(1.0, (step + 1) / (config.warmup * steps_per_epoch)) if config.warmup else 1.0
     if config.schedule == "cosine":
-        return rate * (config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * epoch / config.epochs)) / 2)
-    return rate * config.drop ** sum(epoch >= milestone for milestone in config.milestones)
+        left = (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+        return config.lr * rise * (config.final_lr + (1 - config.final_lr) * left)
+    return config.lr * rise * config.drop ** sum(epoch >= milestone for milestone in config.milestones)
 
 
 class Trainer:
@@ -28,18 +29,27 @@ class Trainer:
 
     Args:
         config: The recipe.
-        network: Called with (composite, mask); may be wrapped for several processes.
+        network: Called with (composite, mask).
         steps_per_epoch: Of the learning rate's schedule.
-        device: Where batches go.
+        device: Where the network is, and batches go.
+        parallel: The same network wrapped for several processes, where there are several.
 
     Attributes:
         step: Steps done; set it, and load `optimizer` and `average`, to resume.
         average: Exponential moving average of the weights, None when the recipe has none.
     """
 
-    def __init__(self, config: TrainConfig, network: nn.Module, steps_per_epoch: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: nn.Module,
+        steps_per_epoch: int,
+        device: torch.device,
+        parallel: nn.Module | None = None,
+    ) -> None:
         self.config = config
         self.network = network
+        self.parallel = parallel or network
         self.steps_per_epoch = steps_per_epoch
         self.device = device
         self.step = 0
@@ -65,7 +75,7 @@ class Trainer:
     def loss(self, composite: Tensor, mask: Tensor, real: Tensor) -> Tensor:
         """Return the batch's loss; the network runs in the recipe's precision."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            result = self.network(composite, mask)
+            result = self.parallel(composite, mask)
         errors = foreground_mse(result, real, mask, self.config.smallest_foreground)
         return (errors + self.config.log_loss).log().mean() if self.config.log_loss else errors.mean()
 
