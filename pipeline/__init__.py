@@ -1,0 +1,1 @@
+"""The Apache Beam graph that harmonizes a catalog, and its command."""

@@ -1,0 +1,89 @@
+"""The lock holds what pyproject.toml asks for, and imports point one way."""
+
+import ast
+import importlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FORBIDDEN = {
+    "transforms": {"model", "pipeline", "apache_beam"},
+    "model": {"pipeline", "apache_beam"},
+    "pipeline": set[str](),
+}
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_every_direct_requirement_is_locked_once(python, platform):
+    machine = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": platform}
+    locked = [pin for pin in lock() if pin.marker is None or pin.marker.evaluate(machine)]
+    for wanted in direct():
+        pins = [pin for pin in locked if canonicalize_name(pin.name) == canonicalize_name(wanted.name)]
+        assert len(pins) == 1, f"{wanted}: locked as {pins}; run `make lock`"
+        assert wanted.specifier.contains(version(pins[0])), f"{wanted}: locked as {pins[0]}; run `make lock`"
+
+
+def test_the_lock_is_versions_and_nothing_else():
+    assert all(version(pin) for pin in lock())
+    names = {pin.name for pin in lock()}
+    assert not [name for name in names if name.startswith(("cuda-", "nvidia-", "triton"))], "torch brings these itself"
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_imports_point_one_way(package):
+    for path in sorted((ROOT / package).rglob("*.py")):
+        wrong = FORBIDDEN[package] & {name.partition(".")[0] for name in imports(path)}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_imports_inside_functions_are_seen(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text("import os.path\ndef f():\n    from model import hdnet\n    import pipeline.run as run\n")
+    assert set(imports(path)) == {"os.path", "model", "pipeline.run"}
+
+
+def test_every_package_is_shipped_with_its_types():
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(FORBIDDEN)
+    assert all((ROOT / package / "py.typed").is_file() for package in FORBIDDEN)
+
+
+@pytest.mark.parametrize("target", PROJECT["project"]["scripts"].values())
+def test_console_scripts_are_commands_with_help(target):
+    module, _, name = target.partition(":")
+    command = getattr(importlib.import_module(module), name)
+    assert isinstance(command, click.Command)
+    assert command.short_help
+
+
+def direct() -> list[Requirement]:
+    project = PROJECT["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values(), PROJECT["dependency-groups"]["dev"]]
+    return [Requirement(line) for group in groups for line in group]
+
+
+def lock() -> list[Requirement]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def version(pin: Requirement) -> str:
+    (specifier,) = pin.specifier
+    assert specifier.operator == "==" and pin.url is None, f"{pin}: not a plain pinned version"
+    return specifier.version
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
