@@ -197,4 +197,5 @@ def _photo(pair: Pair) -> str:
 
 
 def _to_8_bit(pixels: image.Pixels) -> npt.NDArray[np.uint8]:
-    return pixels if pixels.dtype == np.uint8 else tensor.quantise(pixels / 257, np.uint8)
+    shallow = pixels if pixels.dtype == np.uint8 else tensor.quantise(pixels / 257, np.uint8)
+    return shallow.astype(np.uint8, copy=False)

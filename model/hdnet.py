@@ -27,9 +27,7 @@ class HDNet(nn.Module):
         widths = [n, 2 * n, 4 * n, 8 * n, 8 * n, 8 * n, 8 * n]  # stem, e1 ... e6
         self.config = config
         self.stem = _conv(3, n)
-        self.encoder = nn.ModuleList(
-            EncoderStage(_conv(widths[i], widths[i + 1], stride=_stride(i))) for i in range(6)
-        )
+        self.encoder = nn.ModuleList(EncoderStage(_conv(widths[i], widths[i + 1], stride=_stride(i))) for i in range(6))
         self.neck = _conv(8 * n, 8 * n)
         self.local = _local(config)
         self.widen = DecoderStage(Unchanged(), _transposed(8 * n, 8 * n), RegionNorm(8 * n))
@@ -44,7 +42,7 @@ class HDNet(nn.Module):
         self.last = _global(config, 2 * n)
         self.out = nn.ConvTranspose2d(2 * n, 3, 3, padding=1)
         self.apply(_initialise)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Harmonize a batch.

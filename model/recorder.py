@@ -115,7 +115,11 @@ def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
     figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot([row["epoch"] for row in history], [row[name] for row in history], marker=".")
-        axes.set(xlabel="epoch", title=name, yscale="log" if name in ("loss", "lr") and _positive(history, name) else "linear")
+        axes.set(
+            xlabel="epoch",
+            title=name,
+            yscale="log" if name in ("loss", "lr") and _positive(history, name) else "linear",
+        )
         axes.grid(alpha=0.3)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
@@ -131,4 +135,4 @@ def _tensorboard(output: Path) -> Any:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(output / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(output / "tensorboard"))

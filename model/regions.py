@@ -46,7 +46,8 @@ class Regions:
         The counts differ from image to image, and oneDNN, which multiplies bfloat16, compiles a kernel
         for every new shape: that costs more than the product. float32 goes elsewhere.
         """
-        return wide(rows.flatten(0, 1).index_select(0, self.index)).split(self.counts)
+        parts: tuple[Tensor, ...] = wide(rows.flatten(0, 1).index_select(0, self.index)).split(self.counts)
+        return parts
 
 
 def positions(x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,H*W,C)

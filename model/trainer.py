@@ -63,7 +63,7 @@ class Trainer:
             loss = self.loss(*to_network(batch, self.device))
             self._set_lr(lr_at(self.step, self.steps_per_epoch, self.config))
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if self.config.clip:
                 nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
             self.optimizer.step()

@@ -64,6 +64,8 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
         packed_held_out = dataset.pack(held_out, config.size, "none" if config.cache == "none" else "ram", output)
         callbacks.append(Recorder(config, output, progress, packed_held_out))
     trainer.run(_loader(config, packed, batches, device), callbacks)
+    if world > 1:
+        torch.distributed.destroy_process_group()
     return output / BEST_WEIGHTS
 
 

@@ -57,7 +57,7 @@ def averaged(trainer: Trainer) -> Iterator[nn.Module]:
     if trainer.average is None:
         yield trainer.network
         return
-    parameters = list(trainer.network.parameters())
+    parameters: list[Tensor] = list(trainer.network.parameters())
     own = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         torch._foreach_copy_(parameters, trainer.average)
