@@ -156,5 +156,5 @@ def _check_range(
     value = getattr(config, name)
     # Written so that a NaN fails too.
     if not (low <= value <= high) or (above and value == low) or (below and value == high):
-        bounds = f"{'above' if above else 'from'} {low}" + (f" {'below' if below else 'to'} {high}" if high < math.inf else "")
-        raise ValueError(f"{name} must be {bounds}: {value}")
+        upper = f" and {'below' if below else 'at most'} {high}" if high < math.inf else ""
+        raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}{upper}: {value}")
