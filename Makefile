@@ -9,7 +9,7 @@ UV := build/lock/bin/uv
 .PHONY: demo test check lock clean
 
 demo: .venv/.made
-	$(BIN)/hdnet-evaluate --data examples/catalog --weights hdnet-lite --output build/demo
+	$(BIN)/hdnet-evaluate --data examples/catalog --protocol native --output build/demo --overwrite
 
 test: .venv/.made
 	$(BIN)/python -m pytest
