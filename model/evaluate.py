@@ -12,7 +12,7 @@ from PIL import Image
 from model import baseline, contact_sheet, protocol, records, tables, weights
 from model.harmonizer import Harmonizer
 from model.progress import ProgressLine
-from transforms import manifest, metrics
+from transforms import layouts, manifest, metrics
 from transforms.errors import DatasetError, HarmonizeError, StorageError
 
 METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
@@ -32,10 +32,10 @@ def read_pairs(root: Path, split: str, subsets: Sequence[str] = (), limit: int |
     """Read the pairs to measure, or `limit` of them spread evenly over the list.
 
     Raises:
-        DatasetError: As for `manifest.read_iharmony4`, or there are no real photos to measure against.
-        ManifestError: As for `manifest.read_folder`.
+        DatasetError: As for `layouts.read_root`, or there are no real photos to measure against.
+        ManifestError: As for `layouts.read_root`.
     """
-    pairs = manifest.read_root(root, split, subsets)
+    pairs = layouts.read_root(root, split, subsets)
     if any(pair.reference is None for pair in pairs):
         raise DatasetError(f"{root}: an evaluation needs the real photos; put them in references/")
     if limit is None or limit >= len(pairs):

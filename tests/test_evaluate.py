@@ -15,7 +15,7 @@ from model import evaluate, protocol, records, registry, weights
 from model.evaluate_cli import main
 from model.harmonizer import Harmonizer
 from tests.samples import write_iharmony4
-from transforms import manifest, metrics
+from transforms import layouts, manifest, metrics
 from transforms.errors import DatasetError, DecodeError, HarmonizeError, StorageError
 
 
@@ -48,7 +48,7 @@ def read(path: str) -> npt.NDArray[np.uint8]:
 
 
 def first_pair(data: Path) -> manifest.Pair:
-    return manifest.read_iharmony4(data, "test")[0]
+    return layouts.read_iharmony4(data, "test")[0]
 
 
 def test_paper_brings_everything_to_256_with_the_real_background(data: Path) -> None:

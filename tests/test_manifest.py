@@ -1,97 +1,160 @@
-"""Lists of pairs: the iHarmony4 layout and folders of stems."""
+"""The rules that a row must keep."""
 
-from pathlib import Path
+import datetime
+import pickle
+import random
+import unicodedata
 
 import pytest
 
-from tests.samples import write_iharmony4
 from transforms import manifest
-from transforms.errors import DatasetError, ManifestError
+from transforms.errors import ManifestError
+
+ROW = {"id": "a", "composite": "c.jpg", "mask": "m.png"}
 
 
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
+def parse(**values: object) -> manifest.Pair:
+    return manifest.parse({**ROW, **values}, "gs://catalog/in", "pairs.csv, line 7")
 
 
-def test_iharmony4_names_mask_and_photo_by_the_composites_stem(tmp_path: Path) -> None:
-    root = write_iharmony4(tmp_path, photos=1, sub="HCOCO")
-    first, second = manifest.read_iharmony4(root, "test")
-    assert (first.id, second.id, first.group) == ("HCOCO/p0_1_1", "HCOCO/p0_1_2", "HCOCO")
-    assert first.composite == str(root / "HCOCO/composite_images/p0_1_1.png")
-    assert first.mask == second.mask == str(root / "HCOCO/masks/p0_1.png")
-    assert first.reference == str(root / "HCOCO/real_images/p0.png")
+def test_a_row_becomes_a_pair_with_full_uris():
+    pair = parse(id="x/y/a", mask="../masks/m.png", reference="s3://other/r.png")
+    assert (pair.id, pair.group, pair.source) == ("x/y/a", "x", "pairs.csv, line 7")
+    assert (pair.composite, pair.mask) == ("gs://catalog/in/c.jpg", "gs://catalog/masks/m.png")
+    assert (pair.reference, pair.extra) == ("s3://other/r.png", ())
 
 
-def test_subsets_are_read_from_their_own_lists(tmp_path: Path) -> None:
-    write_iharmony4(tmp_path, photos=1, sub="HCOCO")
-    write_iharmony4(tmp_path, photos=2, sub="HFlickr")
-    pairs = manifest.read_iharmony4(tmp_path, "train", ["HCOCO", "HFlickr"])
-    assert [pair.group for pair in pairs] == ["HCOCO"] * 2 + ["HFlickr"] * 4
+def test_a_pair_is_a_small_value():
+    pair = parse(sku="k1")
+    assert pickle.loads(pickle.dumps(pair)) == pair
+    assert len({pair, parse(sku="k1"), parse(sku="k2")}) == 2
+    assert len(pickle.dumps(pair)) < 400
 
 
-def test_missing_files_are_listed(tmp_path: Path) -> None:
-    root = write_iharmony4(tmp_path, photos=2)
-    (root / "HToy/masks/p1_1.png").unlink()
-    with pytest.raises(DatasetError, match=r"1 of 8 listed files are missing, namely\n.*p1_1\.png"):
-        manifest.read_iharmony4(root, "test")
+def test_an_empty_reference_is_none():
+    assert parse(reference="").reference is parse(reference=None).reference is parse().reference is None
 
 
-@pytest.mark.parametrize("line", ["p0_1_1.png", "HToy/composite_images/p0.png", "../composite_images/p0_1_1.png"])
-def test_a_malformed_line_is_quoted(tmp_path: Path, line: str) -> None:
-    (tmp_path / "IHD_test.txt").write_text(line)
-    with pytest.raises(DatasetError, match=line):
-        manifest.read_iharmony4(tmp_path, "test")
+def test_extra_values_become_text():
+    day = datetime.date(2026, 11, 20)
+    pair = parse(a="ü", b="", c=None, d=True, e=1.5, f=7, g=["x", {"y": None}], h=day)
+    assert dict(pair.extra) == {
+        "a": "ü", "b": None, "c": None, "d": "true", "e": "1.5", "f": "7", "g": '["x", {"y": null}]', "h": "2026-11-20",
+    }  # fmt: skip
 
 
-def test_lists_that_are_missing_or_empty_are_errors(tmp_path: Path) -> None:
-    (tmp_path / "IHD_test.txt").write_text("\n")
-    with pytest.raises(DatasetError, match="names no pair"):
-        manifest.read_iharmony4(tmp_path, "test")
-    with pytest.raises(DatasetError, match="IHD_train"):
-        manifest.read_iharmony4(tmp_path, "train")
+def test_a_number_is_an_id():
+    assert parse(id=17).id == "17"
 
 
-def test_a_folder_is_paired_by_stem_whatever_the_suffix(tmp_path: Path) -> None:
-    root = touch(tmp_path, "composites/b.JPG", "masks/b.png", "references/b.tif", "composites/x/a.1.webp",
-                 "masks/x/a.1.png", "references/x/a.1.jpeg", "composites/notes.txt", "masks/.b.png")  # fmt: skip
-    first, second = manifest.read_folder(root)
-    files = (root / "composites/b.JPG", root / "masks/b.png", root / "references/b.tif")
-    assert first == manifest.Pair("b", *map(str, files))
-    assert (first.group, second.id, second.group) == ("", "x/a.1", "x")
+@pytest.mark.parametrize("column", manifest.REQUIRED)
+@pytest.mark.parametrize("value", ["", None])
+def test_required_values_must_be_there(column, value):
+    with pytest.raises(ManifestError, match=rf"^pairs\.csv, line 7: no {column}$"):
+        parse(**{column: value})
 
 
-def test_a_folder_without_references_has_pairs_without_one(tmp_path: Path) -> None:
-    (pair,) = manifest.read_folder(touch(tmp_path, "composites/a.jpg", "masks/a.png"))
-    assert pair.reference is None
+@pytest.mark.parametrize("wrong", [{"id": True}, {"id": 1.5}, {"mask": 3}, {"composite": b"x"}, {"reference": ["r"]}])
+def test_values_must_be_text(wrong):
+    with pytest.raises(ManifestError, match=r"must be text, not \w+: "):
+        parse(**wrong)
 
 
-def test_unpaired_stems_are_named_the_first_ten(tmp_path: Path) -> None:
-    root = touch(tmp_path, "masks/extra.png", "composites/extra.png", *(f"composites/{i:02}.jpg" for i in range(12)))
-    with pytest.raises(ManifestError, match=r"12 files .*first of them:\n  00: not in masks/(\n.*){8}\n  09: [^\n]*$"):
-        manifest.read_folder(root)
+BAD_IDS = {
+    "..": "leaves the output", "a/../b": "leaves the output", "/a": "absolute", "C:/a": "absolute", "a\\b": "backslash",
+    "a\0": "control", "a\nb": "control", "a\x85b": "control", "a\u2028b": "control", "a//b": "empty name",
+    "a/": "empty name", " a": "begins or ends", "a ": "begins or ends", "a /b": "begins or ends", ".": "begins or ends",
+    ".a": "begins or ends", "a.": "begins or ends", "a/.b": "begins or ends", "\u00a0a": "begins or ends",
+    "con": "Windows", "x/NUL.tar": "Windows", "lpt1/x": "Windows", "a::b": '"::"', "a\udcff": "not UTF-8",
+    "a.jpg/b": "folder named like an image", "x/A.TIFF/b": "folder named like an image", "gs://x": "empty name",
+    "a" * 201: "name of more than 200 bytes", "x/" + "ü" * 101: "name of more than 200 bytes",
+    "/".join(["a" * 100] * 9): "more than 800 bytes",
+}  # fmt: skip
 
 
-def test_a_stem_that_appears_twice_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"a\.png and a\.jpg have one stem"):
-        manifest.read_folder(touch(tmp_path, "composites/a.jpg", "composites/a.png", "masks/a.png"))
+@pytest.mark.parametrize("identity", BAD_IDS)
+def test_ids_that_are_no_safe_name_are_refused(identity):
+    with pytest.raises(ManifestError, match=BAD_IDS[identity]) as caught:
+        parse(id=identity)
+    assert str(caught.value).startswith("pairs.csv, line 7: id ")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
 
 
-def test_folders_that_are_missing_or_empty_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="composites: no such folder"):
-        manifest.read_folder(tmp_path)
-    with pytest.raises(ManifestError, match="no image in composites or masks"):
-        manifest.read_folder(touch(tmp_path, "composites/a.txt", "masks/b.txt"))
+@pytest.mark.parametrize(
+    "identity",
+    ["a.b", "a.jpg", "console", "com", "x/a-b_c", "ünï/çödé", "👩‍🎨", "=1+2", "<b>", "a:1", "a" * 200, "ü" * 100],
+)
+def test_ids_that_look_odd_but_are_safe_are_kept(identity):
+    assert parse(id=identity).id == identity
 
 
-def test_a_root_is_read_by_its_list_if_it_has_one(tmp_path: Path) -> None:
-    root = touch(tmp_path, "composites/a.jpg", "masks/a.png")
-    assert [pair.id for pair in manifest.read_root(root, "test")] == ["a"]
-    write_iharmony4(root, photos=1)
-    assert len(manifest.read_root(root, "test")) == 2
-    with pytest.raises(DatasetError, match="HOther_test"):
-        manifest.read_root(root, "test", ["HOther"])
-    with pytest.raises(DatasetError, match="IHD_test"):
-        manifest.read_root(tmp_path / "masks", "test")
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("http://169.254.169.254/", "neither a path nor one of file://, gs://, memory://, s3://"),
+        ("zip://x.jpg::gs://catalog/a.zip", '"::"'),
+        ("a\nb.jpg", "control character"),
+        (" c.jpg", "begins or ends with a space"),
+        ("../../../c.jpg", "leaves the bucket of gs://catalog/in"),
+        ("c\udcff.jpg", "not UTF-8"),
+        ("c" * 4097, "more than 4096 bytes"),
+    ],
+)
+@pytest.mark.parametrize("column", ["composite", "mask", "reference"])
+def test_uris_that_cannot_be_meant_are_refused(column, uri, reason):
+    with pytest.raises(ManifestError, match=reason):
+        parse(**{column: uri})
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({"mse": 1}, "column 'mse' is a column of the metrics"),
+        ({"Input_PSNR": 1}, "is a column of the metrics"),
+        ({"run_id": 1}, "is a column of the metrics"),
+        ({"sku": 1, "SKU": 2}, "column 'SKU' is there twice"),
+        ({"Mask": 1}, "column 'Mask' is there twice"),
+        ({"": 1}, "column name '' is empty"),
+        ({"a\x1b[2J": 1}, r"column name 'a\\x1b\[2J' has a control"),
+        ({"x" * 201: 1}, "column name .* more than 200 bytes"),
+        ({"sku": "a\udcff"}, "'sku' 'a\\\\udcff' is not UTF-8"),
+        ({"thumbnail": b"\xff\xd8"}, "column 'thumbnail' holds bytes"),
+    ],
+)
+def test_extra_columns_that_the_metrics_cannot_hold_are_refused(extra, reason):
+    with pytest.raises(ManifestError, match=f"^pairs.csv, line 7: .*{reason}"):
+        parse(**extra)
+
+
+def test_a_header_must_name_the_required_columns():
+    manifest.check_header(["mask", "sku", "composite", "id"])
+    with pytest.raises(ManifestError, match="^no column composite, mask; it has 'id, image, Mask'$"):
+        manifest.check_header(["id", "image", "Mask"])
+
+
+def test_a_bad_rows_id_can_be_stored():
+    error = ManifestError("x")
+    assert manifest.bad_row({"id": "a\udcff"}, "p", error).id == r"a\udcff"
+    assert manifest.bad_row({"id": 1.5}, "p", error).id == manifest.bad_row({}, "p", error).id == ""
+
+
+def test_ids_fold_together_when_a_disk_would_take_them_for_one():
+    composed, decomposed = "Caf\u00e9", unicodedata.normalize("NFD", "caf\u00c9")
+    assert manifest.fold(composed) == manifest.fold(decomposed) == manifest.fold("CAF\u00c9")
+    assert len({manifest.fold(name) for name in ("a", "a.png", "a/b", "b", "\u00e4")}) == 5
+
+
+def test_random_ids_are_kept_or_refused_and_kept_ones_stay_inside(tmp_path):
+    random.seed(0)
+    kept = 0
+    for _ in range(5000):
+        identity = "".join(random.choices("ab./\\ \0:üC\u0301\udcff\n-", k=random.randint(1, 8)))
+        try:
+            pair = parse(id=identity)
+        except ManifestError as error:
+            assert str(error).isprintable()
+        else:
+            kept += 1
+            path = tmp_path / "images" / f"{pair.id}.png"
+            assert path.resolve() == path and path.is_relative_to(tmp_path / "images")
+    assert kept > 500

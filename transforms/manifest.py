@@ -1,30 +1,75 @@
-"""What a pair is, and how lists of pairs are read: the iHarmony4 layout, and folders that hold one file a stem."""
+"""What a pair is, and the rules that a row of a manifest must keep."""
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+import functools
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
-from transforms.errors import DatasetError, ManifestError
+from transforms import storage
+from transforms.errors import ManifestError, StorageError
 
-FOLDERS = ("composites", "masks", "references")
+REQUIRED = ("id", "composite", "mask")
+COLUMNS = (*REQUIRED, "reference")
+
+METRICS = frozenset(
+    {"output", "run_id", "schema_version", "width", "height", "foreground_ratio"}
+    | {"delta_e", "gap_before", "gap_after", "clipped_ratio", "flags"}
+    | {"seconds_read", "seconds_network", "seconds_write", "arch", "precision"}
+    | {"weights_sha256", "input_sha256", "mask_sha256", "output_sha256"}
+    | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
+)
+"""The metrics row's own columns, which a manifest's extra columns would overwrite."""
+
 SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
+_NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
+_CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")
+_CHAINED = (re.compile("::"), 'has "::", which would open one file system inside another')
+_ID_RULES = (
+    _NOT_UTF8,
+    _CONTROL,
+    _CHAINED,
+    (re.compile(r"\\"), "has a backslash"),
+    (re.compile(r"^(/|[A-Za-z]:/)"), "is an absolute path"),
+    (re.compile(r"(^|/)\.\.(/|$)"), 'leaves the output folder by ".."'),
+    (re.compile(r"//|/$"), "has an empty name between slashes"),
+    (re.compile(r"(^|/)[\s.]|[\s.](/|$)"), "has a name that begins or ends with a space or a dot"),
+    (re.compile(r"(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.[^/]*)?(/|$)", re.I), "has a name that Windows reserves"),
+    # The image of "a" is the file a.jpg, which must not be the folder of "a.jpg/b".
+    (re.compile(rf"({'|'.join(map(re.escape, sorted(SUFFIXES)))})/", re.I), "has a folder named like an image"),
+)
+_URI_RULES = (_NOT_UTF8, _CONTROL, _CHAINED, (re.compile(r"^\s|\s$"), "begins or ends with a space"))
+_NAME_RULES = (_NOT_UTF8, _CONTROL, (re.compile(r"^\s|\s$|^$"), "is empty, or begins or ends with a space"))
+Rules = Sequence[tuple[re.Pattern[str], str]]
 
-@dataclasses.dataclass(frozen=True)
+MAX_NAME = 200
+"""Bytes: file systems allow 255, and the suffix and a temporary name's marks must fit."""
+MAX_ID = 800
+"""Bytes: object stores allow 1024, and the output's prefix must fit."""
+MAX_URI = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Pair:
     """A composite with its mask and, where there is one, the real photo it was made from.
 
     Attributes:
         id: Unique within its list, such as "HCOCO/c101_204_2".
-        composite: Path of the composite.
-        mask: Path of the mask.
-        reference: Path of the real photo, or None.
+        composite: URI of the composite.
+        mask: URI of the mask.
+        reference: URI of the real photo, or None.
+        extra: Further columns by name, as text, for the metrics.
+        source: The row it was read from, such as "pairs.csv, line 7". Two pairs are equal wherever they were read.
     """
 
     id: str
     composite: str
     mask: str
     reference: str | None = None
+    extra: tuple[tuple[str, str | None], ...] = ()
+    source: str = dataclasses.field(default="", compare=False)
 
     @property
     def group(self) -> str:
@@ -32,118 +77,146 @@ class Pair:
         return self.id.rpartition("/")[0].partition("/")[0]
 
 
-def read_root(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]:
-    """Read a folder in either layout: the iHarmony4 one where it has the list, else `read_folder`.
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no pair.
 
-    Raises:
-        DatasetError: As for `read_iharmony4`.
-        ManifestError: As for `read_folder`.
+    Attributes:
+        source: Where it was read, such as "pairs.csv, line 7".
+        id: Its id made safe to store, "" where it has none.
+        message: What is wrong, beginning with the source.
     """
-    listed = (root / f"IHD_{split}.txt").exists() or bool(subsets)
-    if not listed and all((root / name).is_dir() for name in FOLDERS[:2]):
-        return read_folder(root)
-    return read_iharmony4(root, split, subsets)
+
+    source: str
+    id: str
+    message: str
 
 
-def read_folder(root: Path) -> list[Pair]:
-    """Pair the images of ROOT/composites, ROOT/masks and, where it exists, ROOT/references by their stems.
+def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
+    """Make a pair of a row: of text from CSV, of JSON values from JSONL, of any values from Parquet.
+
+    An empty text is a missing value. Extra columns become text, because their types must not differ from one run's
+    metrics to the next: text as it is, everything else as JSON.
 
     Args:
-        root: Holds the folders. The id is the path below composites/ without its suffix: "a/b" for composites/a/b.jpg.
-            Hidden files and files that are no image by their suffix (see `SUFFIXES`) are passed over.
-
-    Returns:
-        The pairs in order of id; `reference` is None without a references folder.
+        row: Values by column.
+        base: The folder that relative URIs start from.
+        source: Where the row was read, for messages.
 
     Raises:
-        ManifestError: A stem is not in every folder, or twice in one, or there is no composite.
+        ManifestError: A rule is broken; the message names the source and the value.
     """
-    folders = [name for name in FOLDERS if name != "references" or (root / name).is_dir()]
-    images = {name: _images(root / name) for name in folders}
-    stems = sorted(set().union(*images.values()))
-    if not stems:
-        raise ManifestError(f"{root}: no image in {' or '.join(folders)}; images end in {' '.join(sorted(SUFFIXES))}")
-    unpaired = [f"{stem}: not in {name}/" for stem in stems for name in folders if stem not in images[name]]
-    if unpaired:
-        raise ManifestError(f"{root}: {len(unpaired)} files are missing by their stem, {_first_ten(unpaired)}")
-    return [Pair(stem, *(images[name][stem] for name in folders)) for stem in stems]
-
-
-def read_iharmony4(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]:
-    """Read one split of a data set in the iHarmony4 layout and check that its files exist.
-
-    Args:
-        root: Holds IHD_<split>.txt and the sub-dataset folders.
-        split: "train" or "test".
-        subsets: Sub-datasets to read, from <SUB>/<SUB>_<split>.txt; all of IHD_<split>.txt when empty.
-
-    Raises:
-        DatasetError: A list or a file of a pair is missing, a line is malformed, or there is no pair.
-    """
-    names = _read_subsets(root, split, subsets) if subsets else _read_lines(root / f"IHD_{split}.txt")
-    pairs = [_pair(root, name) for name in names]
-    if not pairs:
-        raise DatasetError(f"{root}: the {split} list names no pair; is it the iHarmony4 root?")
-    _check_files(root, pairs)
-    return pairs
-
-
-def _read_subsets(root: Path, split: str, subsets: Sequence[str]) -> list[str]:
-    return [
-        f"{subset}/composite_images/{Path(name).name}"
-        for subset in subsets
-        for name in _read_lines(root / subset / f"{subset}_{split}.txt")
-    ]
-
-
-def _read_lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the list {path}: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
+        _check_names(tuple(row))
+        return Pair(
+            id=_id(row),
+            composite=_uri(row, "composite", base),
+            mask=_uri(row, "mask", base),
+            reference=_uri(row, "reference", base) if row.get("reference") not in (None, "") else None,
+            extra=tuple((name, _plain(name, value)) for name, value in row.items() if name not in COLUMNS),
+            source=source,
+        )
+    except (ManifestError, StorageError) as error:
+        raise ManifestError(f"{source}: {error}") from error
 
 
-def _pair(root: Path, name: str) -> Pair:
-    # SUB/composite_images/c101_204_2.jpg -> SUB/masks/c101_204.png, SUB/real_images/c101.jpg
-    path = Path(name)
-    parts = path.stem.rsplit("_", 2)
-    if len(path.parts) != 3 or len(parts) != 3 or ".." in path.parts:
-        raise DatasetError(f"{root}: a list's line is SUB/composite_images/PHOTO_REGION_N.jpg, not {name!r}")
-    folder = root / path.parts[0]
-    return Pair(
-        id=f"{path.parts[0]}/{path.stem}",
-        composite=str(root / path),
-        mask=str(folder / "masks" / f"{parts[0]}_{parts[1]}.png"),
-        reference=str(folder / "real_images" / f"{parts[0]}{path.suffix}"),
-    )
+def bad_row(row: Mapping[str, object], source: str, error: ManifestError) -> BadRow:
+    """Describe a row that `parse` refused."""
+    value = row.get("id")
+    safe = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
+    return BadRow(source, safe, str(error))
 
 
-def _check_files(root: Path, pairs: list[Pair]) -> None:
-    present = {str(path) for folder in {Path(p.composite).parents[1] for p in pairs} for path in folder.rglob("*")}
-    wanted = dict.fromkeys(path for p in pairs for path in (p.composite, p.mask, p.reference or p.composite))
-    missing = [path for path in wanted if path not in present]
-    if missing:
-        raise DatasetError(f"{root}: {len(missing)} of {len(wanted)} listed files are missing, {_first_ten(missing)}")
-
-
-def _images(folder: Path) -> dict[str, str]:
-    """Return the path of every image below the folder by its stem.
+def check_header(columns: Sequence[str]) -> None:
+    """Check the columns of a table.
 
     Raises:
-        ManifestError: The folder is missing, or two files have one stem.
+        ManifestError: A required one is missing, or a name is empty, twice there, malformed, or one of `METRICS`.
     """
-    if not folder.is_dir():
-        raise ManifestError(f"{folder}: no such folder; a catalog has composites/ and masks/, and references/ to score")
-    found: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            stem = path.relative_to(folder).with_suffix("").as_posix()
-            if stem in found:
-                raise ManifestError(f"{folder}: {path.name} and {Path(found[stem]).name} have one stem; rename one")
-            found[stem] = str(path)
-    return found
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}")
+    check_names(columns)
 
 
-def _first_ten(lines: Sequence[str]) -> str:
-    return "\n  ".join(["the first of them:" if len(lines) > 10 else "namely", *lines[:10]])
+def check_names(columns: Iterable[str]) -> None:
+    """Check the names of columns, which must differ by more than case: some readers of Parquet fold it.
+
+    Raises:
+        ManifestError: As for `check_header`, but for missing ones.
+    """
+    seen = dict.fromkeys(METRICS, "a column of the metrics")
+    for name in columns:
+        _keep(_NAME_RULES, "column name", name, MAX_NAME)
+        if clash := seen.get(name.casefold()):
+            raise ManifestError(f"column {show(name)} is {clash}; rename it")
+        seen[name.casefold()] = "there twice, but for upper and lower case"
+
+
+def fold(identity: str) -> str:
+    """Return what two ids share when some disk would give their images one name.
+
+    Disks may fold case and compose accents. Images differ in their suffix only after a whole id, so "a" and "a.png"
+    are two files, "a.jpg" and "a.png.jpg".
+    """
+    if identity.isascii():
+        return identity.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", identity).casefold())
+
+
+def show(value: object) -> str:
+    """Return a value for a message: on one line, printable whatever it holds, and not too long."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+
+
+# A manifest has few different headers, and a refusal is not cached.
+_check_names = functools.lru_cache(maxsize=64)(check_names)
+
+
+def _id(row: Mapping[str, object]) -> str:
+    value = row.get("id")
+    number = isinstance(value, int) and not isinstance(value, bool)
+    identity = str(value) if number else _text(row, "id")
+    _keep(_ID_RULES, "id", identity, MAX_ID)
+    if len(identity) * 4 > MAX_NAME and any(len(name.encode()) > MAX_NAME for name in identity.split("/")):
+        raise ManifestError(f"id {show(identity)} has a name of more than {MAX_NAME} bytes")
+    return identity
+
+
+def _uri(row: Mapping[str, object], name: str, base: str) -> str:
+    uri = _text(row, name)
+    _keep(_URI_RULES, name, uri, MAX_URI)
+    scheme, mark, _ = uri.partition("://")
+    if mark and scheme not in storage.SCHEMES:
+        allowed = ", ".join(f"{known}://" for known in sorted(storage.SCHEMES))
+        raise ManifestError(f"{name} {show(uri)} is neither a path nor one of {allowed}")
+    return storage.join(base, uri)
+
+
+def _text(row: Mapping[str, object], name: str) -> str:
+    value = row.get(name)
+    if value is None or value == "":
+        raise ManifestError(f"no {name}")
+    if not isinstance(value, str):
+        raise ManifestError(f"{name} must be text, not {type(value).__name__}: {show(value)}")
+    return value
+
+
+def _plain(name: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bytes):
+        raise ManifestError(f"column {show(name)} holds bytes, which the metrics cannot: {show(value)}")
+    encoded = isinstance(value, bool | int | float | list | dict)
+    text = json.dumps(value, default=str, ensure_ascii=False) if encoded else str(value)
+    _keep((_NOT_UTF8,), show(name), text)
+    return text
+
+
+def _keep(rules: Rules, name: str, text: str, limit: int | None = None) -> None:
+    for pattern, reason in rules:
+        if pattern.search(text):
+            raise ManifestError(f"{name} {show(text)} {reason}")
+    if limit and len(text) * 4 > limit and len(text.encode()) > limit:
+        raise ManifestError(f"{name} {show(text)} has more than {limit} bytes")
