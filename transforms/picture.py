@@ -1,0 +1,80 @@
+"""What a decoded image is: its pixels, and what must be written back with them."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8 | np.uint16]  # (H,W,3) RGB, the full range of its dtype
+Plane = npt.NDArray[np.uint8 | np.uint16]  # (H,W), the full range of its dtype
+Mask = npt.NDArray[np.uint8]  # (H,W) share of foreground, 0..255
+Foreground = npt.NDArray[np.bool_]  # (H,W)
+
+Format = Literal["jpeg", "png", "webp", "tiff"]
+
+MAX_PIXELS = 64_000_000
+"""How many pixels an image may have unless the caller says otherwise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels.
+
+    Attributes:
+        width: Of the upright image.
+        height: Of the upright image.
+        format: By content, never by extension.
+        bits: Of one channel: 1, 2, 4, 8 or 16.
+        channels: Stored per pixel: 1 grey or palette, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK.
+        lossy: The pixels were compressed with loss, so a flat area may hold noise.
+        orientation: EXIF's, 1 to 8; `width` and `height` have it applied.
+    """
+
+    width: int
+    height: int
+    format: Format
+    bits: int
+    channels: int
+    lossy: bool
+    orientation: int = 1
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height before the orientation is applied."""
+        return (self.width, self.height) if self.orientation < 5 else (self.height, self.width)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Size of the decoded RGB pixels and alpha, in bytes; decoding peaks at two to six times this."""
+        return self.pixels * (4 if self.channels in (2, 4) else 3) * (2 if self.bits == 16 else 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A decoded image, upright.
+
+    Attributes:
+        pixels: (H,W,3) uint8 or uint16 RGB; three equal channels where `grey`.
+        alpha: (H,W) in the dtype of `pixels`, not multiplied into them, or None.
+        grey: The file holds one grey channel, so that is what is written back.
+        format: What the file was.
+        icc: Its ICC profile, if it describes `pixels`.
+        exif: Its EXIF block (without the "Exif\\0\\0" before it), with orientation 1.
+        dpi: Horizontal and vertical dots per inch.
+        png_colour: Type and content of a PNG's other chunks that say what the numbers mean, such as gAMA.
+    """
+
+    pixels: Pixels
+    alpha: Plane | None
+    grey: bool
+    format: Format
+    icc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    png_colour: tuple[tuple[bytes, bytes], ...] = ()
