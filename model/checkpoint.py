@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from model import weights
 from model.trainer import Trainer
+from transforms import storage
 from transforms.errors import WeightsError
 
 LAST, BEST = "last.pt", "best.pt"
@@ -23,14 +23,12 @@ class Progress:
         best: The best validation PSNR so far, in dB.
         loss_sum: Of the steps since the last validation.
         loss_count: How many those are.
-        seconds: Time spent in training, over all resumed parts.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: float = float("-inf")
     loss_sum: float = 0.0
     loss_count: int = 0
-    seconds: float = 0.0
 
 
 def save(path: Path, trainer: Trainer, progress: Progress) -> None:
@@ -44,7 +42,7 @@ def save(path: Path, trainer: Trainer, progress: Progress) -> None:
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    weights.write_whole(path, buffer.getvalue())
+    storage.write(path, buffer.getvalue())
 
 
 def restore(path: Path, trainer: Trainer) -> Progress:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from model.protocol import Sample
 from model.records import Row
-from transforms import image, tensor
+from transforms import image, thumbnails
 
 PER_SECTION = 4
 THUMB = 192
@@ -58,11 +58,11 @@ def tile(row: Row, sample: Sample, result: image.Pixels) -> Image.Image:
     Returns:
         RGB, four thumbnails of at most `THUMB` pixels side by side.
     """
-    size = _fit(*sample.mask.shape)
+    size = thumbnails.fit(sample.mask.shape, THUMB)
     panels = (
-        _outline(_thumbnail(sample.composite, size), sample.foreground, size),
-        _thumbnail(result, size),
-        _thumbnail(sample.real, size),
+        thumbnails.outline(thumbnails.thumbnail(sample.composite, size), sample.foreground),
+        thumbnails.thumbnail(result, size),
+        thumbnails.thumbnail(sample.real, size),
         _heat(_squared_error(result, sample.real, size)),
     )
     canvas = Image.new("RGB", _TILE, PAGE)
@@ -145,27 +145,6 @@ def _shorten(draw: ImageDraw.ImageDraw, text: str, width: float, font: Font) -> 
     while text and draw.textlength("..." + text, font) > width:
         text = text[1:]
     return "..." + text
-
-
-def _fit(height: int, width: int) -> tuple[int, int]:
-    """Return (width, height) of the thumbnail; small images are enlarged."""
-    scale = THUMB / max(height, width)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _thumbnail(pixels: image.Pixels, size: tuple[int, int]) -> Image.Image:
-    narrow = pixels if pixels.dtype == np.uint8 else tensor.quantise(pixels / 257, np.uint8)
-    return Image.fromarray(narrow).resize(size, tensor.RESAMPLE)
-
-
-def _outline(picture: Image.Image, foreground: image.Foreground, size: tuple[int, int]) -> Image.Image:
-    """Ring the foreground from outside, white within black: it shows on any colour and hides nothing of the object."""
-    inside = Image.fromarray(foreground.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
-    inside = inside.point(lambda value: 255 if value >= image.FOREGROUND_FROM else 0)
-    once, twice = inside.filter(ImageFilter.MaxFilter(3)), inside.filter(ImageFilter.MaxFilter(5))
-    picture.paste("black", (0, 0), ImageChops.subtract(twice, once))
-    picture.paste("white", (0, 0), ImageChops.subtract(once, inside))
-    return picture
 
 
 def _squared_error(

@@ -1,6 +1,7 @@
 """iHarmony4 pairs as training samples: decoded once, resized, recomposed, augmented."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +13,8 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from model import augment
-from transforms import image, tensor
-from transforms.errors import DatasetError
+from transforms import header, image, tensor
+from transforms.errors import DatasetError, HarmonizeError, StorageError
 from transforms.manifest import Pair
 
 Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -34,60 +35,108 @@ def split_by_photo(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[l
     return [pair for pair in pairs if _photo(pair) not in held_out], validation
 
 
+def check_sizes(pairs: Sequence[Pair]) -> None:
+    """Read the header of every file, so that what cannot be trained on shows before the first step.
+
+    Raises:
+        DatasetError: Files cannot be read, or the files of a pair differ in size; it counts them and shows ten.
+    """
+    paths = list(dict.fromkeys(path for pair in pairs for path in _files(pair)))
+    with ThreadPoolExecutor() as threads:
+        sizes = dict(zip(paths, threads.map(_read_size, paths), strict=True))
+    broken = [str(size) for size in sizes.values() if isinstance(size, Exception)]
+    unequal = [_sizes(pair, sizes) for pair in pairs if len({str(sizes[path]) for path in _files(pair)}) > 1]
+    problems = broken or unequal
+    if problems:
+        kind = "files cannot be read" if broken else "pairs have files of different sizes (width, height)"
+        raise DatasetError("\n  ".join([f"{len(problems)} {kind}, such as", *problems[:10]]))
+
+
 def load_packed(pair: Pair, size: int) -> Packed:
     """Decode a pair at size x size; the composite's background becomes the real photo's, as in the paper.
 
     Raises:
         DecodeError: A file is no image, or broken.
         DatasetError: The three files have different sizes.
+        StorageError: A file cannot be read.
     """
-    paths = (pair.composite, pair.reference or pair.composite)
-    composite, real = (image.decode_image(Path(path).read_bytes(), path) for path in paths)
-    mask = image.decode_mask(Path(pair.mask).read_bytes(), pair.mask)
-    if not composite.shape[:2] == real.shape[:2] == mask.shape:
-        sizes = f"composite {composite.shape[:2]}, real {real.shape[:2]}, mask {mask.shape}"
-        raise DatasetError(f"{pair.mask}: a mask must have its composite's size (height, width): {sizes}")
-    composite, real = (tensor.resize_image(_to_8_bit(x), size, size) for x in (composite, real))
+    composite, real, mask = load_pair(pair)
+    composite, real = (tensor.resize_image(tensor.to_8_bit(x), size, size) for x in (composite, real))
     inside = image.threshold(tensor.resize_mask(mask, size, size))[..., None]
     return np.concatenate([np.where(inside, composite, real), real, inside * np.uint8(255)], axis=2)
 
 
-def pack(pairs: Sequence[Pair], size: int, cache: Cache, path: Path) -> "PackedPairs":
+def load_pair(pair: Pair) -> tuple[image.Pixels, image.Pixels, image.Mask]:
+    """Decode a pair as its files are: composite (H,W,3), real (H,W,3), mask (H,W).
+
+    Raises:
+        DecodeError: A file is no image, or broken.
+        DatasetError: The three files have different sizes, or there is no real photo.
+        StorageError: A file cannot be read.
+    """
+    if pair.reference is None:
+        raise DatasetError(f"{pair.id}: there is no real photo beside the composite; put it in references/")
+    try:
+        files = [Path(path).read_bytes() for path in (pair.composite, pair.reference, pair.mask)]
+    except OSError as error:
+        raise StorageError(f"{pair.id}: {error}") from error
+    composite, real = image.decode_image(files[0], pair.composite), image.decode_image(files[1], pair.reference)
+    mask = image.decode_mask(files[2], pair.mask)
+    if not composite.shape[:2] == real.shape[:2] == mask.shape:
+        sizes = f"composite {composite.shape[:2]}, real {real.shape[:2]}, mask {mask.shape}"
+        raise DatasetError(f"{pair.id}: the three files must have one size (height, width): {sizes}")
+    return composite, real, mask
+
+
+def pack(pairs: Sequence[Pair], size: int, cache: Cache, folder: Path) -> "PackedPairs":
     """Decode every pair once into memory or a file, or (`none`) leave it to each access.
 
     Args:
         pairs: What to decode.
         size: Height and width.
         cache: "ram" (size * size * 7 bytes a pair, shared with loader processes), "disk" or "none".
-        path: The file of "disk".
+        folder: Where the file of "disk" goes; one that is there for the same files is used again.
+
+    Raises:
+        HarmonizeError: As for `load_packed`, of the first pair that cannot be decoded.
     """
-    if cache == "none":
-        return PackedPairs(list(pairs), size, None)
     shape = (len(pairs), size, size, 7)
-    if cache == "disk":
-        store = torch.from_file(str(path), shared=True, size=int(np.prod(shape)), dtype=torch.uint8)
-    else:
-        store = torch.empty(int(np.prod(shape)), dtype=torch.uint8).share_memory_()
-    store = store.view(shape)
-    with ThreadPoolExecutor() as threads:
-        for i, packed in enumerate(threads.map(lambda pair: load_packed(pair, size), pairs)):
-            store[i] = torch.from_numpy(packed)
-    return PackedPairs(list(pairs), size, store)
+    if cache == "none" or not pairs:
+        return PackedPairs(list(pairs), size)
+    if cache == "ram":
+        store = torch.empty(shape, dtype=torch.uint8).share_memory_()
+        _fill(store.numpy(), pairs, size)
+        return PackedPairs(list(pairs), size, store=store)
+    path = folder / f"cache-{_fingerprint(pairs, size)}.bin"
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        mapped = np.memmap(temporary, np.uint8, "w+", shape=shape)
+        _fill(mapped, pairs, size)
+        mapped.flush()
+        temporary.replace(path)
+    return PackedPairs(list(pairs), size, path=path)
 
 
 @dataclasses.dataclass(frozen=True)
 class PackedPairs:
-    """Pairs at one size, decoded beforehand or on access."""
+    """Pairs at one size, decoded beforehand (into `store` or the file at `path`) or on access."""
 
     pairs: list[Pair]
     size: int
-    store: torch.Tensor | None
+    store: torch.Tensor | None = None
+    path: Path | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Packed:
-        return load_packed(self.pairs[index], self.size) if self.store is None else self.store[index].numpy()
+        if self.store is not None:
+            return self.store[index].numpy()
+        if self.path is None:
+            return load_packed(self.pairs[index], self.size)
+        shape = (self.size, self.size, 7)
+        # Mapped anew each time: a map that is kept would be copied whole into every loader process.
+        return np.memmap(self.path, np.uint8, "r", offset=index * int(np.prod(shape)), shape=shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +153,7 @@ class Augmentation:
     flip: bool = False
     crop: bool = False
     recolor: float = 0.0
-    illumination_maps: Path | None = None
+    illumination_maps: augment.IlluminationMaps | None = None
 
 
 class TrainingSet(Dataset[Sample]):
@@ -117,11 +166,10 @@ class TrainingSet(Dataset[Sample]):
     """
 
     def __init__(self, packed: PackedPairs, augmentation: Augmentation, seed: int) -> None:
-        maps = augmentation.illumination_maps
         self.packed = packed
         self.augmentation = augmentation
         self.seed = seed
-        self.recolor = augment.Recolor(augment.load_illumination_maps(maps) if maps else None)
+        self.recolor = augment.Recolor(augmentation.illumination_maps)
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -192,10 +240,38 @@ def unpack(packed: Packed) -> tuple[augment.RGB, augment.RGB, augment.Mask]:
     return packed[..., :3], packed[..., 3:6], packed[..., 6] > 0
 
 
+def _fill(store: npt.NDArray[np.uint8], pairs: Sequence[Pair], size: int) -> None:
+    with ThreadPoolExecutor() as threads:
+        for i, packed in enumerate(threads.map(lambda pair: load_packed(pair, size), pairs)):
+            store[i] = packed
+
+
+def _fingerprint(pairs: Sequence[Pair], size: int) -> str:
+    """Return a name for these files at this size, another one as soon as a file changes."""
+    digest = hashlib.sha256(str(size).encode())
+    for pair in pairs:
+        for path in _files(pair):
+            stat = Path(path).stat()
+            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _files(pair: Pair) -> tuple[str, str, str]:
+    return pair.composite, pair.mask, pair.reference or pair.composite
+
+
+def _read_size(path: str) -> tuple[int, int] | Exception:
+    try:
+        with open(path, "rb") as file:
+            found = header.read(file, path)
+    except (HarmonizeError, OSError) as error:
+        return error
+    return found.width, found.height
+
+
+def _sizes(pair: Pair, sizes: dict[str, tuple[int, int] | Exception]) -> str:
+    return f"{pair.id}: " + ", ".join(f"{Path(path).name} {sizes[path]}" for path in _files(pair))
+
+
 def _photo(pair: Pair) -> str:
     return pair.reference or pair.id
-
-
-def _to_8_bit(pixels: image.Pixels) -> npt.NDArray[np.uint8]:
-    shallow = pixels if pixels.dtype == np.uint8 else tensor.quantise(pixels / 257, np.uint8)
-    return shallow.astype(np.uint8, copy=False)

@@ -12,7 +12,7 @@ from PIL import Image
 from model import baseline, contact_sheet, protocol, records, tables, weights
 from model.harmonizer import Harmonizer
 from model.progress import ProgressLine
-from transforms import layouts, manifest, metrics
+from transforms import layouts, manifest, metrics, storage
 from transforms.errors import DatasetError, HarmonizeError, StorageError
 
 METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
@@ -77,7 +77,7 @@ def evaluate(
         name: The network's, for tables and files.
     """
     measured, failures = measure_all(pairs, harmonizer, how)
-    records.write_metrics(output / METRICS, measured, name)
+    records.write_metrics(output / METRICS, measured, name, weights.digest(harmonizer.network.state_dict()))
     records.write_failures(output / FAILURES, failures)
     made = [tables.by_group(measured, name), tables.by_ratio(measured, name)] if measured else []
     if made:
@@ -133,9 +133,9 @@ def _detail(measured: Sequence[records.Row], failures: Sequence[records.Failure]
 
 
 def _write_tables(output: Path, made: Sequence[tables.Table]) -> None:
-    weights.write_whole(output / TABLES, "\n".join(table.markdown() for table in made).encode())
+    storage.write(output / TABLES, "\n".join(table.markdown() for table in made).encode())
     for number, table in enumerate(made, 1):
-        weights.write_whole(output / f"table{number}.csv", table.csv().encode())
+        storage.write(output / f"table{number}.csv", table.csv().encode())
 
 
 def _write_sheet(
@@ -149,7 +149,7 @@ def _write_sheet(
     ]
     buffer = io.BytesIO()
     contact_sheet.sheet(f"{name}, {how} protocol, {len(measured)} images", sections).save(buffer, "PNG")
-    weights.write_whole(path, buffer.getvalue())
+    storage.write(path, buffer.getvalue())
 
 
 def _tile(row: records.Row, pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol) -> Image.Image:

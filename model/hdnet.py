@@ -53,7 +53,12 @@ class HDNet(nn.Module):
 
         Returns:
             (B,3,H,W) in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
+
+        Raises:
+            ValueError: H or W is no multiple of 8.
         """
+        if composite.shape[2] % 8 or composite.shape[3] % 8:
+            raise ValueError(f"height and width must be multiples of 8: {tuple(composite.shape)}")
         regions = [Regions.of(mask[..., :: 2**level, :: 2**level]) for level in range(4)]
         skips = self._encode(composite.contiguous(memory_format=torch.channels_last))
 

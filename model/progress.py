@@ -31,10 +31,16 @@ class ProgressLine:
             return
         self.shown = now
         rate = (done - self.start) / max(now - self.began, 1e-9)
-        left = time.strftime("%H:%M:%S", time.gmtime((self.total - done) / max(rate, 1e-9)))
+        left = duration((self.total - done) / max(rate, 1e-9))
         text = f"{done}/{self.total}  {rate * self.unit:.1f} images/s  {detail()}  {left} left"
         if self.live:
             sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if done == self.total else ""))
             sys.stderr.flush()
         else:
             log.info("%s", text)
+
+
+def duration(seconds: float) -> str:
+    """Return hours, minutes and seconds, as many hours as there are."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

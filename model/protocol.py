@@ -1,7 +1,6 @@
 """The two ways to measure: the paper's (256 x 256, truncated) and the native one (the files as they are)."""
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,7 +8,6 @@ import numpy as np
 from model import dataset
 from model.harmonizer import Harmonizer
 from transforms import image
-from transforms.errors import DatasetError, StorageError
 from transforms.manifest import Pair
 
 Protocol = Literal["paper", "native"]
@@ -40,16 +38,13 @@ def load(pair: Pair, protocol: Protocol) -> Sample:
     """Decode a pair; "paper": at 256 x 256, 8 bits, with the real photo's background; "native": as the files are.
 
     Raises:
-        DecodeError: A file is no image, or broken.
-        DatasetError: The files have different sizes, or there is no real photo.
-        StorageError: A file cannot be read.
+        HarmonizeError: As for `dataset.load_pair`.
     """
-    if pair.reference is None:
-        raise DatasetError(f"{pair.id}: there is no reference to measure against")
-    try:
-        return _load_paper(pair) if protocol == "paper" else _load_native(pair, pair.reference)
-    except OSError as error:
-        raise StorageError(f"{pair.id}: {error}") from error
+    if protocol == "native":
+        composite, real, mask = dataset.load_pair(pair)
+        return Sample(composite, mask, real)
+    composite, real, inside = dataset.unpack(dataset.load_packed(pair, PAPER_SIZE))
+    return Sample(composite, inside * np.uint8(255), real)
 
 
 def harmonize(sample: Sample, harmonizer: Harmonizer, protocol: Protocol) -> image.Pixels:
@@ -63,17 +58,3 @@ def harmonize(sample: Sample, harmonizer: Harmonizer, protocol: Protocol) -> ima
     colours = harmonizer.colours(sample.composite, sample.mask)
     # Background values come back through floats as 99.99999: only the network's own may be cut.
     return np.where(sample.foreground[..., None], np.clip(colours, 0, 255).astype(np.uint8), sample.composite)
-
-
-def _load_paper(pair: Pair) -> Sample:
-    composite, real, inside = dataset.unpack(dataset.load_packed(pair, PAPER_SIZE))
-    return Sample(composite, inside * np.uint8(255), real)
-
-
-def _load_native(pair: Pair, reference: str) -> Sample:
-    composite, real = (image.decode_image(Path(path).read_bytes(), path) for path in (pair.composite, reference))
-    mask = image.decode_mask(Path(pair.mask).read_bytes(), pair.mask)
-    if not composite.shape[:2] == real.shape[:2] == mask.shape:
-        sizes = f"composite {composite.shape[:2]}, real {real.shape[:2]}, mask {mask.shape}"
-        raise DatasetError(f"{pair.id}: the three files must have one size (height, width): {sizes}")
-    return Sample(composite, mask, real)

@@ -5,11 +5,12 @@ import dataclasses
 import importlib.util
 import io
 import logging
-import time
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from model import checkpoint, validation, weights
@@ -17,6 +18,8 @@ from model.config import TrainConfig
 from model.dataset import PackedPairs
 from model.progress import ProgressLine
 from model.trainer import Trainer
+from transforms import storage
+from transforms.errors import HarmonizeError
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +34,23 @@ class Recorder:
         output: The run's folder.
         progress: What earlier parts of the run have reached.
         held_out: Pairs to validate on; may be empty.
+        pairs: How many are trained on, for the model card.
     """
 
-    def __init__(self, config: TrainConfig, output: Path, progress: checkpoint.Progress, held_out: PackedPairs) -> None:
-        self.config, self.output, self.progress, self.held_out = config, output, progress, held_out
+    def __init__(
+        self,
+        config: TrainConfig,
+        output: Path,
+        progress: checkpoint.Progress,
+        held_out: PackedPairs,
+        pairs: int,
+    ) -> None:
+        self.config, self.output, self.progress = config, output, progress
+        self.held_out, self.pairs = held_out, pairs
         # Kept on the device: reading the loss every step would make the device wait.
         self.loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64)
         self.line: ProgressLine | None = None
-        self.clock = time.monotonic()
-        self.board = _tensorboard(output)
+        self.board = _tensorboard(output, progress.history)
 
     def __call__(self, trainer: Trainer, loss: Tensor) -> None:
         """Do what is due after a step."""
@@ -58,9 +69,6 @@ class Recorder:
         self.line.update(trainer.step, lambda: f"loss {loss.item():.5f}")
 
     def _save(self, name: str, trainer: Trainer) -> None:
-        now = time.monotonic()
-        self.progress.seconds += now - self.clock
-        self.clock = now
         self.progress.loss_sum = self.loss_sum.item()
         checkpoint.save(self.output / name, trainer, self.progress)
 
@@ -71,6 +79,8 @@ class Recorder:
             "lr": trainer.optimizer.param_groups[0]["lr"],
             "loss": self.loss_sum.item() / self.progress.loss_count,
         }
+        if not math.isfinite(row["loss"]):
+            raise HarmonizeError(f"the loss is {row['loss']} at step {trainer.step}: try a lower --lr, or --clip 1")
         self.loss_sum, self.progress.loss_count = torch.zeros_like(self.loss_sum), 0
         scores = dataclasses.asdict(validation.validate(trainer, self.held_out)) if len(self.held_out) else {}
         row.update(scores)
@@ -83,7 +93,10 @@ class Recorder:
         self._write_history(row)
 
     def _save_weights(self, trainer: Trainer, row: dict[str, float]) -> None:
-        card = {"recipe": self.config.to_json(), "metrics": {"validation": row}}
+        recipe = self.config.to_json()
+        # The name says enough: a path is this machine's own.
+        data = {"name": Path(recipe.pop("data")).name, "pairs": self.pairs, "held_out": len(self.held_out)}
+        card = {"training_data": data, "recipe": recipe, "metrics": {"validation": row}}
         with validation.averaged(trainer):
             weights.save(trainer.network, self.output / BEST_WEIGHTS, self.config.arch, card)
 
@@ -92,7 +105,7 @@ class Recorder:
         write_csv(self.output / "metrics.csv", self.progress.history)
         draw_curves(self.output / "curves.png", self.progress.history)
         if self.board:
-            for name, value in row.items():
+            for name, value in _curves(row).items():
                 self.board.add_scalar(name, value, int(row["step"]))
 
 
@@ -102,37 +115,34 @@ def write_csv(path: Path, history: list[dict[str, float]]) -> None:
     writer = csv.DictWriter(text, list(history[0]))
     writer.writeheader()
     writer.writerows(history)
-    weights.write_whole(path, text.getvalue().encode())
+    storage.write(path, text.getvalue().encode())
 
 
 def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
-    """Plot loss, learning rate and the validation scores over the epochs; needs matplotlib."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return
-    from matplotlib.figure import Figure
-
-    names = [name for name in history[0] if name not in ("epoch", "step")]
+    """Plot loss, learning rate and the validation scores over the epochs."""
+    names = list(_curves(history[0]))
     figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot([row["epoch"] for row in history], [row[name] for row in history], marker=".")
         axes.set(
             xlabel="epoch",
             title=name,
-            yscale="log" if name in ("loss", "lr") and _positive(history, name) else "linear",
+            yscale="log" if name == "lr" else "linear",
         )
         axes.grid(alpha=0.3)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    weights.write_whole(path, picture.getvalue())
+    storage.write(path, picture.getvalue())
 
 
-def _positive(history: list[dict[str, float]], name: str) -> bool:
-    return all(row[name] > 0 for row in history)
+def _curves(row: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name not in ("epoch", "step")}
 
 
-def _tensorboard(output: Path) -> Any:
+def _tensorboard(output: Path, history: list[dict[str, float]]) -> Any:
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(output / "tensorboard"))
+    # What a broken run wrote after its last checkpoint is written again.
+    return SummaryWriter(str(output / "tensorboard"), purge_step=int(history[-1]["step"]) + 1 if history else 0)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from model import weights
+from transforms import storage
 from transforms.metrics import Scores
 
 SCHEMA_VERSION = "1"
@@ -85,9 +85,9 @@ class Failure:
     message: str
 
 
-def write_metrics(path: Path, rows: Sequence[Row], weights_name: str) -> None:
+def write_metrics(path: Path, rows: Sequence[Row], weights_name: str, sha256: str) -> None:
     """Write one line a row, columns of `METRICS_SCHEMA`, zstd; the file's metadata names the weights."""
-    metadata = {"schema_version": SCHEMA_VERSION, "weights": weights_name}
+    metadata = {"schema_version": SCHEMA_VERSION, "weights": weights_name, "weights_sha256": sha256}
     _write(path, [row.to_record() for row in rows], METRICS_SCHEMA.with_metadata(metadata))
 
 
@@ -99,4 +99,4 @@ def write_failures(path: Path, failures: Sequence[Failure]) -> None:
 def _write(path: Path, records: list[dict[str, Any]], schema: pa.Schema) -> None:
     buffer = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(records, schema), buffer, compression="zstd")
-    weights.write_whole(path, buffer.getvalue())
+    storage.write(path, buffer.getvalue())

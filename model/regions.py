@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Transform = Callable[..., tuple[Tensor, Tensor]]
 """(mean, var, *parameters) -> (scale, shift), each (B,R,C): what becomes of each region's values."""
@@ -106,6 +107,7 @@ class _Join(torch.autograd.Function):
         return torch.cat([skip, x], dim=1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
         return tuple(_whole(part) for part in grads[0].split(ctx.channels, dim=1))
 
@@ -128,6 +130,7 @@ class _Normalise(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, columns, count, *statistics = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):
@@ -153,6 +156,7 @@ class _Multiply(torch.autograd.Function):
         return _multiply(x, regions, foreground.to(x.dtype), background.to(x.dtype))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, foreground, background = ctx.saved_tensors
         regions, grad = ctx.regions, _whole(grads[0])

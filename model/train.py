@@ -1,7 +1,6 @@
 """`hdnet-train`: trains a network on a data set in the iHarmony4 layout."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +23,15 @@ def _numbers(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ..
 
 
 def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    fields = {}
+    fields: dict[str, Any] = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals:
             raise click.BadParameter(f"NAME=VALUE is wanted: {value!r}")
-        fields[name] = json.loads(text) if text.lstrip("-").isdigit() else text
+        try:
+            fields[name] = int(text)
+        except ValueError:
+            fields[name] = text
     return fields
 
 
@@ -45,7 +47,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 
 @click.command(short_help="Train a harmonization network.", context_settings={"show_default": True})
 @click.option("--data", required=True, help="Root of the data set, in the iHarmony4 layout.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--device", default="auto", help="auto, cpu or cuda.")
 @field_option("arch", "Architecture: hdnet or hdnet-lite.")
@@ -110,8 +112,14 @@ def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None
     try:
         best = training.train(config, output, device=chosen, resume=resume)
     except HarmonizeError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_message(error)) from error
     click.echo(f"Best weights: {best}")
+
+
+def _message(error: HarmonizeError) -> str:
+    # A loader process wraps an error's message in its traceback; the message is the last line.
+    lines = str(error).strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Caught ") else str(error)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from model import registry
-from transforms.errors import StorageError, WeightsError
+from transforms import storage
+from transforms.errors import WeightsError
 
 SHIPPED = Path(__file__).parent / "weights"
 VERSION = 1
@@ -87,26 +88,7 @@ def save(network: nn.Module, path: Path, architecture: str, card: Mapping[str, A
     header = {"version": VERSION, "architecture": architecture, "config": config, "sha256": digest(tensors)}
     if taken := sorted(set(header) & set(card)):
         raise ValueError(f"a model card cannot set {', '.join(taken)}")
-    write_whole(path, safetensors.torch.save(tensors, {"hdnet": json.dumps({**header, **card})}))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a local file so that a reader, or a crash at any moment, sees the old one or the new one.
-
-    Raises:
-        StorageError: The file cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise StorageError(f"{path}: cannot be written: {error}") from error
+    storage.write(path, safetensors.torch.save(tensors, {"hdnet": json.dumps({**header, **card})}))
 
 
 def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:

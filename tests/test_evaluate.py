@@ -106,7 +106,7 @@ def test_pairs_that_cannot_be_read_say_why(data: Path, how: protocol.Protocol) -
 
 
 def test_a_pair_without_a_reference_cannot_be_measured(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no reference"):
+    with pytest.raises(DatasetError, match="no real photo"):
         protocol.load(manifest.Pair("a", "a.jpg", "m.png"), "paper")
     for name in ("composites", "masks"):
         (tmp_path / name).mkdir()

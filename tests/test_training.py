@@ -12,13 +12,15 @@ import time
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
-from model import checkpoint, training, weights
+from model import checkpoint, dataset, training, weights
 from model.config import TrainConfig
 from model.loss import foreground_mse
 from model.train import main
 from model.trainer import Trainer, lr_at
 from tests.samples import write_iharmony4
+from transforms import layouts
 from transforms.errors import DatasetError, HarmonizeError, WeightsError
 
 CPU = torch.device("cpu")
@@ -104,7 +106,8 @@ def test_kill_9_at_any_moment_then_resume_gives_bit_equal_weights(data, tmp_path
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
+    assert 3 <= read_step(tmp_path / "killed") < 72
     subprocess.run([*command, tmp_path / "killed"], check=True)
     assert same(tensors(tmp_path / "whole/best.safetensors"), tensors(tmp_path / "killed/best.safetensors"))
 
@@ -157,6 +160,13 @@ def test_training_starts_from_given_weights(data, tmp_path):
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
 
 
+@pytest.mark.parametrize("cache", ["ram", "disk", "none"])
+def test_every_cache_and_loader_processes_give_the_same_weights(data, tmp_path, cache):
+    best = training.train(recipe(data, epochs=1, cache=cache, workers=1, val_fraction=0), tmp_path / cache, device=CPU)
+    alone = training.train(recipe(data, epochs=1, val_fraction=0), tmp_path / "alone", device=CPU)
+    assert same(tensors(best), tensors(alone))
+
+
 def test_it_learns(data, tmp_path):
     config = recipe(data, network={"width": 2}, epochs=16, lr=1e-2, val_fraction=0, validate_epochs=4)
     training.train(config, tmp_path / "run", device=CPU)
@@ -195,6 +205,47 @@ def test_the_loss_is_normalised_by_the_foreground():
     assert foreground_mse(result, real, mask).tolist() == pytest.approx([25 / 100, 0.25])
 
 
+def test_a_mask_of_another_size_shows_before_the_first_step(data, tmp_path):
+    Image.new("L", (8, 8)).save(data / "HToy/masks/p3_1.png")
+    with pytest.raises(DatasetError, match=r"2 pairs have files of different sizes[^$]*p3_1_1.*\(8, 8\)"):
+        training.train(recipe(data), tmp_path / "run", device=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_file_shows_before_the_first_step(data, tmp_path):
+    (data / "HToy/real_images/p3.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"1 files cannot be read[^$]*p3\.png"):
+        training.train(recipe(data), tmp_path / "run", device=CPU)
+
+
+def test_a_resumed_run_needs_the_same_data(data, tmp_path):
+    training.train(recipe(data, epochs=1), tmp_path / "run", device=CPU)
+    other = write_iharmony4(tmp_path / "other", photos=7)
+    with pytest.raises(HarmonizeError, match="pairs_sha256"):
+        training.train(recipe(other, epochs=1), tmp_path / "run", device=CPU, resume=True)
+    moved = data.rename(tmp_path / "moved")
+    training.train(recipe(moved, epochs=1), tmp_path / "run", device=CPU, resume=True)
+
+
+def test_a_run_that_could_not_start_leaves_its_folder_free(data, tmp_path):
+    with pytest.raises(HarmonizeError, match="depth"):
+        training.train(recipe(data, network={"depth": 3}), tmp_path / "run", device=CPU)
+    training.train(recipe(data, epochs=1), tmp_path / "run", device=CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
+    with pytest.raises(HarmonizeError, match="nan"):
+        training.train(recipe(data, lr=1e30), tmp_path / "run", device=CPU)
+
+
+def test_no_photo_is_on_both_sides_of_the_split(data):
+    pairs = layouts.read_iharmony4(data, "train")
+    training_pairs, held_out = dataset.split_by_photo(pairs, 0.34, seed=3)
+    assert len(held_out) == 4 and not {p.reference for p in training_pairs} & {p.reference for p in held_out}
+    assert sorted(p.id for p in [*training_pairs, *held_out]) == sorted(p.id for p in pairs)
+    assert dataset.split_by_photo(pairs, 0.34, seed=3) == (training_pairs, held_out)
+
+
 def test_every_missing_file_is_counted(data):
     (data / "HToy/masks/p1_1.png").unlink()
     (data / "HToy/real_images/p2.png").unlink()
@@ -212,6 +263,7 @@ def test_every_missing_file_is_counted(data):
         (["--batch", "64"], 1, "less than one batch of 64"),
         (["--network", "depth=3"], 1, "depth"),
         (["--network", "width"], 2, "NAME=VALUE"),
+        (["--network", "width=--3"], 1, "--3"),
         (["--milestones", "a"], 2, "'a'"),
         (["--device", "cuda:7x"], 2, "cuda:7x"),
         (["--illumination-maps", "no.npz"], 1, "no.npz"),
@@ -227,8 +279,11 @@ def test_the_command_says_what_is_wrong(data, tmp_path, arguments, code, said):
 
 
 def test_the_commands_defaults_are_the_papers():
-    by_name = {parameter.name: parameter for parameter in main.params}
-    config = TrainConfig(data="")
-    assert by_name["milestones"].default == "100,110"
-    assert all(by_name[n].default == getattr(config, n) for n in ("lr", "epochs", "batch", "size", "schedule", "drop"))
-    assert all(by_name[n].default in (0, False) for n in ("flip", "crop", "recolor", "ema", "clip", "log_loss"))
+    default = {parameter.name: parameter.default for parameter in main.params}
+    paper = {"size": 256, "batch": 12, "epochs": 120, "lr": 1e-3, "schedule": "step", "milestones": "100,110"}
+    paper |= {"drop": 0.1, "smallest_foreground": 100, "warmup": 0, "clip": 0, "ema": 0, "log_loss": 0}
+    paper |= {"flip": False, "crop": False, "recolor": 0, "precision": "float32", "arch": "hdnet"}
+    assert {name: default[name] for name in paper} == paper
+    adam = Trainer(TrainConfig(data=""), torch.nn.Linear(1, 1), 1, CPU).optimizer
+    assert isinstance(adam, torch.optim.Adam) and adam.defaults["betas"] == (0.9, 0.999)
+    assert adam.defaults["weight_decay"] == 0

@@ -1,9 +1,13 @@
 """Files by URI: gs://, s3://, memory://, file:// or a plain path."""
 
+import os
 import posixpath
+import threading
+from pathlib import Path
 from typing import IO, Any, cast
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from transforms.errors import StorageError
 
@@ -20,6 +24,35 @@ def open_binary(uri: str) -> IO[bytes]:
     """
     files, path = _locate(uri)
     return cast(IO[bytes], files.open(path, "rb"))
+
+
+def read(uri: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        StorageError: There is none, or it cannot be read.
+    """
+    files, path = _locate(uri)
+    try:
+        return cast(bytes, files.cat_file(path))
+    except Exception as error:  # every backend has errors of its own, without a common root
+        raise StorageError(f"{uri} cannot be read: {_reason(error)}") from error
+
+
+def write(uri: str | Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash at any moment, sees the old one or the new one, whole.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    files, path = _locate(str(uri))
+    try:
+        if isinstance(files, LocalFileSystem):
+            _replace(Path(path), data)
+        else:
+            files.pipe_file(path, data)  # one PUT: object stores show it when it is complete
+    except Exception as error:  # as in `read`
+        raise StorageError(f"{uri} cannot be written: {_reason(error)}") from error
 
 
 def is_folder(uri: str) -> bool:
@@ -65,6 +98,24 @@ def parent(uri: str) -> str:
     """Return the folder that a file is in: "" for a bare name, and never less than the bucket."""
     scheme, mark, path = uri.rpartition("://")
     return f"{scheme}{mark}{posixpath.dirname(path)}"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, OSError) and str(error) else repr(error)
 
 
 def _locate(uri: str) -> tuple[Any, str]:

@@ -65,6 +65,12 @@ def quantise(values: npt.NDArray[np.floating], dtype: PixelType) -> image.Pixels
     return rounded
 
 
+def to_8_bit(pixels: image.Pixels) -> npt.NDArray[np.uint8]:
+    """Bring a uint8 or uint16 image to uint8, by the one rounding rule."""
+    shallow = pixels if pixels.dtype == np.uint8 else quantise(pixels / 257, np.uint8)
+    return shallow.astype(np.uint8, copy=False)
+
+
 def pad(tensor: torch.Tensor, multiple: int = 8) -> torch.Tensor:  # (B,C,H,W)
     """Repeat the right and bottom edge of a float tensor until both sides are multiples; any size from 1 x 1 on."""
     height, width = tensor.shape[-2:]

@@ -1,0 +1,51 @@
+"""Keep the worker processes of one machine from decoding more at once than memory holds.
+
+Every process has an equal share of the memory. A pair that fits a share runs beside the others; one
+that does not fits only alone, so it waits until the others have finished theirs and holds them off. The
+lock is the kernel's: a process that dies gives it back.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from transforms.errors import SizeError
+
+
+class Admission:
+    """Admits one pair at a time by its estimated memory.
+
+    Args:
+        memory: Bytes for all processes together; 0 admits everything.
+        workers: Processes.
+        scratch: Folder on a local disk that they share.
+    """
+
+    def __init__(self, memory: int, workers: int, scratch: str) -> None:
+        self.memory, self.workers = memory, workers
+        self.lock = Path(scratch) / "giants.lock" if scratch else None
+
+    @contextlib.contextmanager
+    def hold(self, size: int, name: str) -> Iterator[None]:
+        """Wait until `size` bytes fit, and hold them for as long as the block lasts.
+
+        Raises:
+            SizeError: They could never fit; the message names the pair, the bytes and the remedy.
+        """
+        if self.memory and size > self.memory:
+            raise SizeError(
+                f"{name} needs about {size / 1e9:.1f} GB, more than the {self.memory / 1e9:.1f} GB that workers may"
+                " use: run it on a larger machine, or give --memory"
+            )
+        if not self.memory or self.lock is None or self.workers == 1:
+            yield
+            return
+        giant = size * self.workers > self.memory
+        handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if giant else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,89 @@
+"""What a run prints when it is over: plain text, for a terminal or a log."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.tables import Table
+from pipeline import run_info, text
+from pipeline.rows import Record
+from pipeline.run_info import RunInfo
+from pipeline.summary import Summary
+from transforms import storage
+
+MOST_IMAGES = 20
+
+
+def table(info: RunInfo, summary: Summary) -> str:
+    """Return the totals of a run as aligned lines."""
+    return table_of(run_info.to_json(info, summary))
+
+
+def table_of(content: Mapping[str, Any]) -> str:
+    """Return the same of what runs/<run>.json holds: where the launcher is no worker, it has nothing else."""
+    totals, rates = content["totals"], content["rates"]
+    done, failed = totals["done"], totals["failed"]
+    rows = [
+        ("images", f"{done:,}", f"{_number(rates['images_per_second'], '.2f')} a second"),
+        ("megapixels", f"{totals['pixels'] / 1e6:,.1f}", f"{_number(rates['megapixels_per_second'], '.2f')} a second"),
+        ("failures", f"{failed:,}", _share(failed, done + failed)),
+        *((f"  {text.visible(e)}", f"{n:,}", _share(n, done + failed)) for e, n in content["failures"].items()),
+        *((f"{stage} seconds", f"{s:,.1f}", _each(s, done)) for stage, s in totals["seconds"].items()),
+        *_against_references(content["means"], totals),
+    ]
+    title = f"Run {text.visible(content['run_id'])}, {text.duration(content['seconds'])}"
+    return Table(title, (("", ""), ("total", ">"), ("rate", "")), tuple(rows)).text()
+
+
+def demo_table(rows: Sequence[Record]) -> str:
+    """Return PSNR before and after of images that have a reference, and the mean of all; "" where none has.
+
+    Args:
+        rows: Of the metrics, in any order; the first `MOST_IMAGES` by id are named.
+    """
+    ordered = sorted((row for row in rows if row["psnr"] is not None), key=lambda row: str(row["id"]))
+    if not ordered:
+        return ""
+    named = [(text.visible(row["id"]), *_gain(row["input_psnr"], row["psnr"])) for row in ordered[:MOST_IMAGES]]
+    means = (statistics.fmean(row[name] for row in ordered) for name in ("input_psnr", "psnr"))
+    body = (*named, (f"mean of {len(ordered):,}", *_gain(*means)))
+    columns = (("image", ""), ("before", ".2f"), ("after", ".2f"), ("gain", "+.2f"))
+    return Table("PSNR against the reference, dB", columns, body).text()
+
+
+def places(output: str, run_id: str, *, report: bool = True) -> str:
+    """Return three lines that say where images, report and Parquet are; two without a report."""
+    names = {
+        "images": "images",
+        "report": f"runs/{run_id}.html" if report else "",
+        "Parquet": f"metrics/run_id={run_id}",
+    }
+    return "".join(f"{name:8} {text.visible(storage.join(output, path))}\n" for name, path in names.items() if path)
+
+
+def _each(seconds: float, images: int) -> str:
+    return f"{_number(run_info.ratio(seconds, images), '.3f')} an image"
+
+
+def _share(part: int, whole: int) -> str:
+    return _number(run_info.ratio(part, whole), ".1%")
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
+
+
+def _gain(before: float, after: float) -> tuple[float, float, float]:
+    return before, after, after - before
+
+
+def _against_references(means: Mapping[str, float], totals: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    worse, compared = totals["worse"], totals["compared"]
+    if not compared:
+        return []
+    before, after = means["input_psnr"], means["psnr"]
+    return [
+        ("made worse", f"{worse:,}", f"{_share(worse, compared)} of {compared:,}"),
+        ("mean PSNR before, dB", f"{before:.2f}", ""),
+        ("mean PSNR after, dB", f"{after:.2f}", f"{after - before:+.2f}"),
+    ]

@@ -1,0 +1,189 @@
+"""From a command's options to a finished run: checks, the machine divided, the pipeline run, the outcome told."""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import apache_beam as beam
+import click
+from apache_beam.options import pipeline_options
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from model import weights
+from model.progress import ProgressLine
+from pipeline import closing, cost, graph, machine, progress, run_info
+from pipeline.settings import Format, Settings
+from transforms import manifest_check, storage
+from transforms.manifest_check import ManifestInfo
+
+log = logging.getLogger(__name__)
+
+LOCAL_RUNNER = "FnApiRunner"
+"""Named outright: the default runner first tries to download a binary."""
+
+
+class UnknownOptions(Exception):
+    """Beam options that Beam does not know."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """The command's options, as given."""
+
+    manifest: str
+    output: str
+    weights: str
+    precision: Literal["float32", "bfloat16"]
+    workers: int
+    memory: float | None
+    max_pixels: int
+    image_format: Format
+    quality: int
+    resize_mask: bool
+    run_id: str
+    limit: int | None
+    dry_run: bool
+    report: bool
+    beam_args: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a finished run came to."""
+
+    done: int
+    failed: int
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of the pairs that failed."""
+        return self.failed / max(1, self.done + self.failed)
+
+
+def run(request: Request) -> Outcome | None:
+    """Check the request, run it, and tell what came of it; None after a dry run, or where nobody waits for the end.
+
+    Raises:
+        UnknownOptions: Beam would ignore one of the Beam options.
+        HarmonizeError: The manifest, the weights or the output cannot be used.
+    """
+    check_beam_args(request.beam_args)
+    header = weights.read_header(request.weights)
+    info = manifest_check.check(request.manifest)
+    estimate = cost.estimate(request.manifest, request.weights, header["config"], request.precision)
+    plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
+    if request.dry_run:
+        click.echo(cost.describe(info, estimate, plan, request.limit))
+        return None
+    job = _job(request, info, header)
+    if any(argument.startswith("--runner") for argument in request.beam_args):
+        return _run_elsewhere(job, request.beam_args)
+    return _run_here(job, request.beam_args, plan)
+
+
+def check_beam_args(arguments: Sequence[str]) -> None:
+    """Refuse options that Beam would silently ignore.
+
+    Raises:
+        UnknownOptions: Names them.
+    """
+    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        if "_add_argparse_args" in options.__dict__:
+            options._add_argparse_args(parser)
+    unknown = parser.parse_known_args(list(arguments))[1]
+    if unknown:
+        raise UnknownOptions(f"Beam knows no option {' '.join(unknown)}")
+
+
+def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.Job:
+    settings = Settings(
+        output=request.output,
+        run_id=request.run_id,
+        weights=request.weights,
+        precision=request.precision,
+        max_pixels=request.max_pixels,
+        format=request.image_format,
+        quality=request.quality,
+        resize_mask=request.resize_mask,
+    )
+    rows = min(info.rows, request.limit or info.rows)
+    run = run_info.start(request.manifest, settings, header, rows)
+    return graph.Job(manifest=request.manifest, settings=settings, run=run, rows=rows, extra=info.extra,
+                     limit=request.limit, report=request.report)  # fmt: skip
+
+
+def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
+    with beam.Pipeline(options=PipelineOptions(list(beam_args), save_main_session=False)) as root:
+        graph.build(root, job)
+    return None
+
+
+def _run_here(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> Outcome:
+    scratch = tempfile.mkdtemp(prefix="hdnet-")
+    settings = dataclasses.replace(
+        job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=scratch
+    )
+    # Worker processes start OpenMP before our code runs: only the environment reaches them in time.
+    os.environ["OMP_NUM_THREADS"] = str(plan.threads)
+    mode = "in_memory" if plan.workers == 1 else "multi_processing"
+    options = PipelineOptions(
+        list(beam_args), runner=LOCAL_RUNNER, direct_num_workers=plan.workers, direct_running_mode=mode,
+        save_main_session=False,
+    )  # fmt: skip
+    log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
+    try:
+        with Watch(Path(scratch), job.rows), beam.Pipeline(options=options) as root:
+            graph.build(root, dataclasses.replace(job, settings=settings))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return _tell(job)
+
+
+def _tell(job: graph.Job) -> Outcome:
+    content = json.loads(storage.read(f"{job.settings.output}/runs/{job.settings.run_id}.json"))
+    click.echo(closing.table_of(content))
+    click.echo(closing.places(job.settings.output, job.settings.run_id, report=job.report))
+    return Outcome(content["totals"]["done"], content["totals"]["failed"])
+
+
+class Watch(threading.Thread):
+    """Shows a local run's progress line for as long as the block lasts."""
+
+    def __init__(self, scratch: Path, total: int) -> None:
+        super().__init__(daemon=True)
+        self.scratch, self.line, self.stop = scratch, ProgressLine(total), threading.Event()
+        self.began = time.monotonic()
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.join()
+
+    def run(self) -> None:
+        """Look every half second."""
+        while not self.stop.wait(0.5):
+            self.show()
+        self.show()
+
+    def show(self) -> None:
+        """Read the workers' counts and show them."""
+        images, pixels, failures = progress.read(self.scratch)
+        if images + failures:
+            rate = pixels / 1e6 / (time.monotonic() - self.began)
+            self.line.update(images + failures, lambda: f"{rate:.2f} MP/s  {failures} failed")
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)

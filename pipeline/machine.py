@@ -1,0 +1,71 @@
+"""How a local run divides this machine: worker processes, torch threads, memory."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+HEADROOM = 0.8
+"""Share of the free memory that workers may plan with; the rest is for the system's file cache and surprises."""
+LAUNCHER_BYTES = 500_000_000
+"""Of the launcher itself, with Beam and its buffers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How many of what.
+
+    Attributes:
+        workers: Processes.
+        threads: Torch threads of each.
+        memory: Bytes for all of them together.
+    """
+
+    workers: int
+    threads: int
+    memory: int
+
+
+def plan(workers: int, typical: int, *, cores: int | None = None, memory: int | None = None) -> Plan:
+    """Divide the machine; 0 workers: as many as cores, as far as memory holds that many typical images.
+
+    One process per core is fastest where memory allows: a second torch thread gains less than a second process.
+
+    Args:
+        workers: Wanted, 0 to choose.
+        typical: Peak bytes of a worker on an image that most are no larger than.
+        cores: This machine's if None.
+        memory: Bytes for the workers; what is free on this machine, less headroom, if None.
+    """
+    cores = cores or available_cores()
+    memory = memory or max(0, int(HEADROOM * available_memory()) - LAUNCHER_BYTES)
+    chosen = workers or max(1, min(cores, memory // max(typical, 1)))
+    return Plan(chosen, max(1, cores // chosen), memory)
+
+
+def available_cores() -> int:
+    """Return the cores this process may use: its affinity, and its control group's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _read_words("/sys/fs/cgroup/cpu.max")
+    if len(quota) == 2 and quota[0] != "max":
+        cores = min(cores, max(1, int(quota[0]) // int(quota[1])))
+    return cores
+
+
+def available_memory() -> int:
+    """Return the bytes that can be taken without swapping: the system's, and the control group's limit."""
+    limits = [int(words[0]) for words in (_read_words("/sys/fs/cgroup/memory.max"),) if words and words[0] != "max"]
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            limits.append(int(line.split()[1]) * 1024)
+    return min(limits, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _read_words(path: str) -> list[str]:
+    return " ".join(_lines(path)).split()
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []

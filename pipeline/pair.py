@@ -1,0 +1,164 @@
+"""The work on one pair, as one plain function: bytes in, an image written, one row of metrics out."""
+
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator
+
+from model import weights
+from model.harmonizer import Harmonizer
+from pipeline.admission import Admission
+from pipeline.rows import SCHEMA_VERSION, STAGES, Record
+from pipeline.settings import Settings
+from transforms import decode, encode, header, mask, metrics, storage
+from transforms.errors import ShapeError
+from transforms.manifest import Pair
+from transforms.picture import Foreground, Mask, Picture, Pixels
+
+
+class Stages:
+    """Measures the seconds of each stage, and knows which one is under way."""
+
+    def __init__(self) -> None:
+        self.current = STAGES[0]
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count the block's time to a stage."""
+        self.current, began = name, time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - began
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """What a worker process holds: loaded once, used by every thread.
+
+    Attributes:
+        settings: Of the run.
+        harmonizer: The network.
+        admission: Of this machine.
+        arch: Name of the architecture.
+        weights_sha256: Of the tensors.
+    """
+
+    settings: Settings
+    harmonizer: Harmonizer
+    admission: Admission
+    arch: str
+    weights_sha256: str
+
+    @classmethod
+    def load(cls, settings: Settings) -> "Worker":
+        """Load the weights and build the network."""
+        header = weights.read_header(settings.weights)
+        return cls(
+            settings=settings,
+            harmonizer=Harmonizer.load(settings.weights, precision=settings.precision),
+            admission=Admission(settings.memory, settings.workers, settings.scratch),
+            arch=header["architecture"],
+            weights_sha256=header["sha256"],
+        )
+
+
+def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
+    """Read, harmonize, write and score one pair.
+
+    Args:
+        pair: What to do.
+        worker: What this process holds.
+        stages: Counts the time, and tells afterwards in which stage an error was raised.
+
+    Returns:
+        The metrics row.
+
+    Raises:
+        HarmonizeError: A file cannot be read, is no image, is too large or does not fit, or the result cannot be
+            written.
+    """
+    settings = worker.settings
+    with stages("read"):
+        data, mask_data = storage.read(pair.composite), storage.read(pair.mask)
+        found = header.read(data, pair.composite)
+        header.check_size(found, pair.composite, settings.max_pixels)
+    with worker.admission.hold(worker.harmonizer.estimate(found.height, found.width), pair.composite):
+        with stages("read"):
+            picture = decode.decode(data, pair.composite, settings.max_pixels)
+            share = _read_mask(mask_data, pair.mask, picture, settings)
+            reference = _read_reference(pair, picture, settings)
+        with stages("network"):
+            result = worker.harmonizer(picture.pixels, share)
+        with stages("write"):
+            output = _output(pair, picture, settings)
+            encoded = encode.encode(picture, result, settings.format, settings.quality)
+            storage.write(output, encoded)
+        scores = _score(picture.pixels, result, reference, mask.threshold(share))
+    return {
+        "id": pair.id,
+        "composite": pair.composite,
+        "mask": pair.mask,
+        "reference": pair.reference,
+        "output": output,
+        "schema_version": SCHEMA_VERSION,
+        "width": found.width,
+        "height": found.height,
+        **scores,
+        **{f"seconds_{name}": seconds for name, seconds in stages.seconds.items()},
+        "arch": worker.arch,
+        "precision": settings.precision,
+        "weights_sha256": worker.weights_sha256,
+        "input_sha256": _sha256(data),
+        "mask_sha256": _sha256(mask_data),
+        "output_sha256": _sha256(encoded),
+        **dict(pair.extra),
+    }
+
+
+def output_uri(settings: Settings, identity: str, suffix: str) -> str:
+    """Return where the image of an id is written."""
+    return f"{settings.output}/images/{identity}{suffix}"
+
+
+def _read_mask(data: bytes, name: str, picture: Picture, settings: Settings) -> Mask:
+    share = mask.decode_mask(data, name, settings.max_pixels)
+    height, width = picture.pixels.shape[:2]
+    return mask.resize_mask_to(share, height, width, name=name, allowed=settings.resize_mask)
+
+
+def _output(pair: Pair, picture: Picture, settings: Settings) -> str:
+    return output_uri(settings, pair.id, encode.suffix(settings.format, picture.format))
+
+
+def _read_reference(pair: Pair, picture: Picture, settings: Settings) -> Pixels | None:
+    if pair.reference is None:
+        return None
+    reference = decode.decode(storage.read(pair.reference), pair.reference, settings.max_pixels).pixels
+    if reference.shape != picture.pixels.shape:
+        raise ShapeError(
+            f"the reference {pair.reference} is {reference.shape[1]} x {reference.shape[0]}, its composite"
+            f" {picture.pixels.shape[1]} x {picture.pixels.shape[0]}: give one of the same size, or none"
+        )
+    return reference
+
+
+def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> Record:
+    return {
+        "foreground_ratio": metrics.foreground_ratio(foreground),
+        **_against(reference, result, foreground, ""),
+        **_against(reference, composite, foreground, "input_"),
+        "delta_e": metrics.delta_e(result, composite, foreground),
+        "gap_before": metrics.gap(composite, foreground),
+        "gap_after": metrics.gap(result, foreground),
+        "clipped_ratio": metrics.clipped_ratio(result, foreground),
+    }
+
+
+def _against(reference: Pixels | None, pixels: Pixels, foreground: Foreground, prefix: str) -> Record:
+    scores = None if reference is None else metrics.score(pixels, reference, foreground)
+    return {prefix + field.name: getattr(scores, field.name, None) for field in dataclasses.fields(metrics.Scores)}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,88 @@
+"""`hdnet-harmonize`: a catalog in, harmonized images and metrics out."""
+
+import datetime
+import logging
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from pipeline.settings import Format
+from transforms.errors import HarmonizeError
+
+EXIT_TOO_MANY_FAILURES = 3
+
+
+@click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
+@click.option("--input", "manifest", required=True, metavar="URI",
+              help="Manifest (.csv, .jsonl, .parquet), folder with composites/ and masks/, or list.")  # fmt: skip
+@click.option("--output", required=True, metavar="URI", help="Folder to write to, local or gs:// or s3://.")
+@click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
+@click.option("--precision", default="float32", type=click.Choice(["float32", "bfloat16"]), help="Of the network.")
+@click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
+@click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
+              help="Memory for local workers together.  [default: what is free, less a fifth]")  # fmt: skip
+@click.option("--max-pixels", default=64_000_000, type=click.IntRange(min=1), help="Larger images fail.")
+@click.option("--format", "image_format", default="same", type=click.Choice(get_args(Format)), help="Of the images.")
+@click.option("--quality", default=95, type=click.IntRange(1, 100), help="Of JPEG.")
+@click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
+@click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
+@click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
+              help="Exit with 3 when a larger share of the pairs failed.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost, do nothing.")
+@click.option("--report/--no-report", default=True, help="Write the HTML report.")
+@click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
+@click.version_option(package_name="hdnet-pipeline")
+def main(**options: Any) -> None:
+    """Give every composite of a catalog's foreground the light and colour of its background.
+
+    Without a --runner among the Beam options the run is local: it divides this machine's cores and memory over
+    worker processes, and downloads nothing.
+
+    \b
+    OUTPUT/images/<id>.<ext>                      the images
+    OUTPUT/metrics/run_id=<run>/part-*.parquet    one row per image
+    OUTPUT/failures/run_id=<run>/part-*.parquet   one row per pair that failed
+    OUTPUT/runs/<run>.json and .html              totals, and a report for people
+
+    \b
+    Examples:
+      hdnet-harmonize --input pairs.csv --output harmonized
+      hdnet-harmonize --input catalog/ --output harmonized --limit 20
+      hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
+      hdnet-harmonize --input gs://catalog/pairs.parquet --output gs://catalog/harmonized \\
+          -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp
+
+    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate.
+    """
+    # Beam and torch take seconds to import: --help does not wait for them.
+    from pipeline import launch
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+    options["run_id"] = _run_id(options["run_id"])
+    options["output"] = options["output"].rstrip("/")
+    limit_rate = options.pop("max_failure_rate")
+    try:
+        outcome = launch.run(launch.Request(**options))
+    except launch.UnknownOptions as error:
+        raise click.UsageError(str(error)) from error
+    except HarmonizeError as error:
+        raise click.ClickException(str(error)) from error
+    if outcome is not None and outcome.failure_rate > limit_rate:
+        click.echo(f"{outcome.failure_rate:.1%} of the pairs failed, more than {limit_rate:.1%}", err=True)
+        sys.exit(EXIT_TOO_MANY_FAILURES)
+
+
+def _run_id(name: str | None) -> str:
+    if name is None:
+        return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    if not name or name.strip(". ") != name or set(name) & set("/\\=\0") or Path(name).name != name:
+        raise click.BadParameter(f"{name!r} is no folder's name", param_hint="'--run-id'")
+    return name
+
+
+if __name__ == "__main__":
+    main()

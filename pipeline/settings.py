@@ -1,0 +1,39 @@
+"""What every worker must know to harmonize a pair: one small value that travels with the graph."""
+
+import dataclasses
+from typing import Literal
+
+Format = Literal["same", "png", "jpeg", "webp", "tiff"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How pairs are harmonized, and where results go.
+
+    Attributes:
+        output: Root of the output, a path or URI.
+        run_id: Name of the run, a folder's name.
+        weights: A shipped name, a path or a URI.
+        precision: Of the network, "float32" or "bfloat16".
+        max_pixels: Larger images fail.
+        format: Of the images written; "same" keeps the composite's.
+        quality: Of JPEG, 1 to 100.
+        resize_mask: Accept masks of another size and the same aspect ratio.
+        threads: Torch threads of each worker process.
+        memory: Bytes that all worker processes of one machine may use together; 0 for no limit.
+        workers: Worker processes on one machine.
+        scratch: Local folder that a machine's workers share, for admission and progress; "" for none.
+    """
+
+    output: str
+    run_id: str
+    weights: str = "hdnet-lite"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    max_pixels: int = 64_000_000
+    format: Format = "same"
+    quality: int = 95
+    resize_mask: bool = False
+    threads: int = 1
+    memory: int = 0
+    workers: int = 1
+    scratch: str = ""

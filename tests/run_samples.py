@@ -1,0 +1,36 @@
+"""A run, its rows and its summary, as made-up numbers."""
+
+from pipeline.rows import METRICS_SCHEMA, Record
+from pipeline.run_info import RunInfo
+from pipeline.summary import Summary
+
+INFO = RunInfo(
+    run_id="r1", started="2026-11-20T07:30:00Z", finished="2026-11-20T07:30:10Z", output="/out",
+    manifest="pairs.csv", rows=5, weights="hdnet-lite", weights_sha256="ab", arch="hdnet-lite", precision="float32",
+    options={"limit": None, "quality": 95}, versions={"torch": "2.13.0"},
+)  # fmt: skip
+
+
+def row(identity: str = "a", **values: object) -> Record:
+    row: Record = {name: None for name in METRICS_SCHEMA.names}
+    files = {name: f"{name}.png" for name in ("composite", "mask", "output")}
+    numbers = {"width": 1000, "height": 500, "foreground_ratio": 0.25, "delta_e": 5.0, "gap_before": 30.0,
+               "gap_after": 10.0, "clipped_ratio": 0.01}  # fmt: skip
+    seconds = {"seconds_read": 0.1, "seconds_network": 1.0, "seconds_write": 0.2}
+    return {**row, **files, **numbers, **seconds, "id": identity, **values}
+
+
+def compared(identity: str, before: float, after: float, **values: object) -> Record:
+    scores = {name: 1.0 for name in ("mse", "fmse", "input_mse", "input_fmse")}
+    return row(identity, reference="reference.png", input_psnr=before, psnr=after, **scores, **values)
+
+
+def failed(identity: str | None = "b", error: str = "DecodeError", message: str = "broken") -> Record:
+    return {"id": identity, "stage": "read", "error": error, "message": message, "source": "pairs.csv, line 3"}
+
+
+def summary(*rows: Record) -> Summary:
+    total = Summary()
+    for each in rows:
+        total.add(each)
+    return total

@@ -1,0 +1,57 @@
+"""Memory on one machine, shared by processes."""
+
+import threading
+
+import pytest
+
+from pipeline.admission import Admission
+from transforms.errors import SizeError
+
+MB = 1_000_000
+
+
+def held(admission, size):
+    """Start a thread that takes `size` and gives it back on demand: (taken, give back, thread)."""
+    taken, give_back = threading.Event(), threading.Event()
+
+    def work():
+        with admission.hold(size, "a.png"):
+            taken.set()
+            give_back.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return taken, give_back, thread
+
+
+def test_what_fits_a_share_runs_beside_the_others(tmp_path):
+    admission = Admission(100 * MB, 2, str(tmp_path))
+    others = [held(admission, 50 * MB) for _ in range(2)]
+    assert all(taken.wait(5) for taken, _, _ in others)
+    for _, give_back, thread in others:
+        give_back.set()
+        thread.join()
+
+
+def test_two_giants_never_run_at_once(tmp_path):
+    admission = Admission(100 * MB, 2, str(tmp_path))
+    first = held(admission, 90 * MB)
+    assert first[0].wait(5)
+    second = held(admission, 60 * MB)
+    small = held(admission, 10 * MB)
+    assert not second[0].wait(0.3) and not small[0].wait(0.1)
+    for _, give_back, thread in (first, second, small):
+        give_back.set()
+        thread.join()
+    assert second[0].is_set() and small[0].is_set()
+
+
+def test_what_could_never_fit_fails_and_names_the_file(tmp_path):
+    admission = Admission(1000 * MB, 2, str(tmp_path))
+    with pytest.raises(SizeError, match=r"a\.png.* 2\.5 GB.* 1\.0 GB"), admission.hold(2500 * MB, "a.png"):
+        raise AssertionError
+
+
+def test_without_a_limit_everything_is_admitted():
+    with Admission(0, 4, "").hold(10**15, "a.png"):
+        pass

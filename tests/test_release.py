@@ -1,0 +1,39 @@
+"""Weights with a model card."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from model import evaluate, registry, release, weights
+from model.harmonizer import Harmonizer
+from tests.samples import write_iharmony4
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    source = tmp_path / "best.safetensors"
+    weights.save(registry.build("hdnet-lite", {"width": 1}), source, "hdnet-lite", {"recipe": {"lr": 0.1}})
+    pairs = evaluate.read_pairs(write_iharmony4(tmp_path / "data", photos=2), "test")
+    evaluate.evaluate(pairs, Harmonizer.load(source), tmp_path, "paper", "best")
+    (tmp_path / "card.json").write_text(json.dumps({"limits": "a test"}))
+    return source
+
+
+def run(source, tmp_path):
+    out, card, metrics = (str(tmp_path / name) for name in ("out.safetensors", "card.json", "metrics.parquet"))
+    return CliRunner().invoke(release.main, [str(source), out, "--card", card, "--metrics", metrics])
+
+
+def test_the_card_says_what_the_weights_are_and_how_good(evaluated, tmp_path):
+    assert run(evaluated, tmp_path).exit_code == 0
+    header = weights.read_header(tmp_path / "out.safetensors")
+    assert header["limits"] == "a test" and header["recipe"] == {"lr": 0.1}
+    assert header["metrics"]["test"]["images"] == 4 and header["metrics"]["test"]["psnr"] > 0
+    assert header["sha256"] == weights.read_header(evaluated)["sha256"]
+
+
+def test_an_evaluation_of_other_weights_is_refused(evaluated, tmp_path):
+    weights.save(registry.build("hdnet-lite", {"width": 1}), evaluated, "hdnet-lite", {})
+    result = run(evaluated, tmp_path)
+    assert result.exit_code == 1 and "no evaluation of" in result.output
