@@ -52,8 +52,8 @@ def release(source: str, out: Path, card: dict[str, Any], metrics: Path) -> dict
     if weights.digest(network.state_dict()) != _evaluated(metrics):
         raise WeightsError(f"{metrics} is no evaluation of {source}: run hdnet-evaluate on these weights")
     kept = {name: header[name] for name in ("recipe", "metrics", "training_data") if name in header}
-    measured: dict[str, Any] = {**kept.get("metrics", {}), "test": summary(metrics)}
-    full = {**kept, **card, "metrics": measured}
+    figures: dict[str, Any] = {"metrics": kept.get("metrics", {}) | {"test": summary(metrics)}}
+    full = kept | card | figures
     weights.save(network, out, header["architecture"], full)
     return full
 

@@ -1,5 +1,6 @@
 """From a command's options to a finished run: checks, the machine divided, the pipeline run, the outcome told."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -8,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,8 +133,6 @@ def _run_here(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> O
     settings = dataclasses.replace(
         job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=scratch
     )
-    # Worker processes start OpenMP before our code runs: only the environment reaches them in time.
-    os.environ["OMP_NUM_THREADS"] = str(plan.threads)
     mode = "in_memory" if plan.workers == 1 else "multi_processing"
     options = PipelineOptions(
         list(beam_args), runner=LOCAL_RUNNER, direct_num_workers=plan.workers, direct_running_mode=mode,
@@ -141,11 +140,34 @@ def _run_here(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> O
     )  # fmt: skip
     log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
     try:
-        with Watch(Path(scratch), job.rows), beam.Pipeline(options=options) as root:
+        with (
+            _environment(Path(scratch), plan.threads),
+            Watch(Path(scratch), job.rows),
+            beam.Pipeline(options=options) as root,
+        ):
             graph.build(root, dataclasses.replace(job, settings=settings))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _tell(job)
+
+
+@contextlib.contextmanager
+def _environment(scratch: Path, threads: int) -> Iterator[None]:
+    """Set what worker processes read from the environment as they start, for as long as the block lasts."""
+    told = scratch / "options.json"
+    told.write_text(json.dumps({"default_sdk_harness_log_level": "WARNING"}))
+    # OpenMP starts before our code runs: only the environment reaches it in time.
+    wanted = {"OMP_NUM_THREADS": str(threads), "PIPELINE_OPTIONS_FILE": str(told)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _tell(job: graph.Job) -> Outcome:

@@ -1,0 +1,143 @@
+"""The main job, end to end, on the local runner."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from pyarrow import dataset, parquet
+
+from pipeline.rows import METRICS_SCHEMA, with_extra
+from pipeline.run import main
+from tests.catalogs import BROKEN, write_catalog, write_weights
+from transforms import manifest
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return str(write_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors"))
+
+
+def harmonize(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def table(folder):
+    return dataset.dataset(folder, partitioning="hive").to_table().to_pylist() if folder.exists() else []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny):
+    """One run over 35 good pairs and 16 broken ones: (root, result)."""
+    root = tmp_path_factory.mktemp("run")
+    catalog = write_catalog(root, good=35, broken=16)
+    options = ["--weights", tiny, "--workers", 1, "--max-pixels", 50_000, "--run-id", "one"]
+    return root, harmonize("--input", catalog, "--output", root / "out", *options)
+
+
+def test_every_id_is_in_exactly_one_table(run):
+    root, result = run
+    assert result.exit_code == 0, result.output
+    rows, failures = table(root / "out/metrics"), table(root / "out/failures")
+    assert len(rows) == 35 and len(failures) == 16
+    assert len({row["id"] for row in [*rows, *failures]}) == 51
+
+
+def test_every_failure_has_its_class(run):
+    failures = table(run[0] / "out/failures")
+    kinds = {row["id"].removeprefix("bad/").rsplit("-", 1)[0]: row["error"] for row in failures}
+    assert kinds == dict(BROKEN)
+    assert all(row["message"] and row["source"] and row["stage"] == "read" for row in failures)
+
+
+def test_images_keep_their_format_and_their_background(run):
+    root, _ = run
+    for row in table(root / "out/metrics"):
+        with Image.open(row["output"]) as result, Image.open(row["composite"]) as composite:
+            assert result.format == composite.format and result.size == composite.size
+            if result.format in ("PNG", "TIFF"):
+                assert np.array_equal(np.asarray(result)[:4], np.asarray(composite)[:4])
+
+
+def test_metrics_are_complete(run):
+    rows = table(run[0] / "out/metrics")
+    assert all((row["psnr"] is None) == (row["reference"] is None) for row in rows)
+    assert all(row["run_id"] == "one" and row["shop"].startswith("s") and row["delta_e"] >= 0 for row in rows)
+    assert {row["arch"] for row in rows} == {"hdnet-lite"} and all(len(row["input_sha256"]) == 64 for row in rows)
+
+
+def test_columns_and_their_types_are_stable(run):
+    (path,) = (run[0] / "out/metrics/run_id=one").glob("*.parquet")
+    assert parquet.read_schema(path).equals(with_extra(METRICS_SCHEMA, ("shop",)))
+    assert {*METRICS_SCHEMA.names, "run_id", "flags"} >= manifest.METRICS - set(manifest.COLUMNS)
+
+
+def test_the_summary_and_the_report_are_written(run):
+    root, result = run
+    summary = json.loads((root / "out/runs/one.json").read_text())
+    assert summary["totals"]["done"] == 35 and summary["totals"]["failed"] == 16
+    page = (root / "out/runs/one.html").read_text()
+    assert "data:image/jpeg;base64" in page and "bad/truncated-0" in page
+    assert "images" in result.output and str(root / "out/images") in result.output
+
+
+def test_nothing_but_the_output_is_left(run):
+    root, _ = run
+    assert not [path for path in (root / "out").rglob("*") if "tmp" in path.name]
+    assert Counter(path.suffix for path in (root / "out/images").rglob("*.*")).total() == 35
+
+
+def test_two_workers_give_the_same_images(run, tmp_path, tiny):
+    root, _ = run
+    options = ["--weights", tiny, "--workers", 2, "--max-pixels", 50_000]
+    result = harmonize("--input", root / "pairs.csv", "--output", tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    images = sorted(path.relative_to(root / "out/images") for path in (root / "out/images").rglob("*.*"))
+    assert all((tmp_path / "images" / p).read_bytes() == (root / "out/images" / p).read_bytes() for p in images)
+    assert len(images) == 35
+
+
+def test_too_many_failures_have_an_exit_code(run, tmp_path, tiny):
+    arguments = ["--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1]
+    result = harmonize(*arguments, "--max-failure-rate", "0.2", "--max-pixels", 50_000, "--no-report")
+    assert result.exit_code == 3 and "31.4%" in result.output
+    assert not list(tmp_path.glob("runs/*.html"))
+
+
+def test_a_limit_takes_the_first_pairs(run, tmp_path, tiny):
+    arguments = ["--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1]
+    assert harmonize(*arguments, "--limit", 3, "--format", "png").exit_code == 0
+    assert len(table(tmp_path / "metrics")) + len(table(tmp_path / "failures")) == 3
+    assert all(path.suffix == ".png" for path in (tmp_path / "images").rglob("*.*"))
+
+
+def test_a_dry_run_does_nothing(run, tmp_path, tiny):
+    result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "no", "--weights", tiny, "--dry-run")
+    assert result.exit_code == 0 and "51 pairs" in result.output and "hours" in result.output
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr("pipeline.pair._sha256", lambda data: {}["bug"])
+    result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1)
+    assert result.exit_code == 1 and isinstance(result.exception, Exception)
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    "arguments, code, said",
+    [
+        (["--weights", "nothing"], 1, "nothing: no such file"),
+        (["--input", "nowhere.csv"], 1, "nowhere.csv"),
+        (["--run-id", "../x"], 2, "'../x'"),
+        (["--worker", "2"], 2, "--workers"),
+        (["--", "--num_wrokers=3"], 2, "--num_wrokers=3"),
+        (["--format", "gif"], 2, "gif"),
+    ],
+)
+def test_the_command_says_what_is_wrong(run, tmp_path, tiny, arguments, code, said):
+    base = ["--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1]
+    result = harmonize(*base, *arguments)
+    assert result.exit_code == code and said in result.output
