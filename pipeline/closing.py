@@ -7,20 +7,13 @@ from typing import Any
 from model.tables import Table
 from pipeline import run_info, text
 from pipeline.rows import Record
-from pipeline.run_info import RunInfo
-from pipeline.summary import Summary
 from transforms import storage
 
 MOST_IMAGES = 20
 
 
-def table(info: RunInfo, summary: Summary) -> str:
-    """Return the totals of a run as aligned lines."""
-    return table_of(run_info.to_json(info, summary))
-
-
-def table_of(content: Mapping[str, Any]) -> str:
-    """Return the same of what runs/<run>.json holds: where the launcher is no worker, it has nothing else."""
+def table(content: Mapping[str, Any]) -> str:
+    """Return the totals of runs/<run>.json as aligned lines."""
     totals, rates = content["totals"], content["rates"]
     done, failed = totals["done"], totals["failed"]
     rows = [
@@ -35,7 +28,7 @@ def table_of(content: Mapping[str, Any]) -> str:
     return Table(title, (("", ""), ("total", ">"), ("rate", "")), tuple(rows)).text()
 
 
-def demo_table(rows: Sequence[Record]) -> str:
+def psnr_table(rows: Sequence[Record]) -> str:
     """Return PSNR before and after of images that have a reference, and the mean of all; "" where none has.
 
     Args:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -17,10 +18,12 @@ import apache_beam as beam
 import click
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
+from pyarrow import parquet
 
 from model import weights
 from model.progress import ProgressLine
 from pipeline import closing, cost, graph, machine, progress, run_info
+from pipeline.rows import Record
 from pipeline.settings import Format, Settings
 from transforms import manifest_check, storage
 from transforms.manifest_check import ManifestInfo
@@ -172,9 +175,16 @@ def _environment(scratch: Path, threads: int) -> Iterator[None]:
 
 def _tell(job: graph.Job) -> Outcome:
     content = json.loads(storage.read(f"{job.settings.output}/runs/{job.settings.run_id}.json"))
-    click.echo(closing.table_of(content))
+    click.echo(closing.table(content))
+    if content["totals"]["done"] <= closing.MOST_IMAGES:
+        click.echo(closing.psnr_table(_read_metrics(content["files"])))
     click.echo(closing.places(job.settings.output, job.settings.run_id, report=job.report))
     return Outcome(content["totals"]["done"], content["totals"]["failed"])
+
+
+def _read_metrics(files: Sequence[str]) -> list[Record]:
+    tables = [parquet.read_table(io.BytesIO(storage.read(uri))) for uri in files if "/metrics/" in uri]
+    return [row for table in tables for row in table.to_pylist()]
 
 
 class Watch(threading.Thread):

@@ -1,5 +1,6 @@
 """A run, its rows and its summary, as made-up numbers."""
 
+from pipeline import closing, run_info
 from pipeline.rows import METRICS_SCHEMA, Record
 from pipeline.run_info import RunInfo
 from pipeline.summary import Summary
@@ -34,3 +35,7 @@ def summary(*rows: Record) -> Summary:
     for each in rows:
         total.add(each)
     return total
+
+
+def table(total: Summary) -> str:
+    return closing.table(run_info.to_json(INFO, total))

@@ -5,7 +5,7 @@ import re
 
 from pipeline import closing, run_info
 from pipeline.summary import Summary
-from tests.run_samples import INFO, compared, failed, row, summary
+from tests.run_samples import INFO, compared, failed, row, summary, table
 
 
 def test_the_run_file_is_json_with_every_total():
@@ -26,7 +26,7 @@ def test_every_key_of_the_run_file_is_documented():
 
 
 def test_the_terminal_table():
-    lines = closing.table(INFO, summary(compared("a", 20, 30), compared("b", 30, 28), failed("c"))).splitlines()
+    lines = table(summary(compared("a", 20, 30), compared("b", 30, 28), failed("c"))).splitlines()
     assert lines[0] == "Run r1, 10.0 s"
     assert [re.sub(" +", " ", line).strip() for line in lines[2:]] == [
         "total rate", "images 2 0.20 a second", "megapixels 1.0 0.10 a second", "failures 1 33.3%",
@@ -36,8 +36,8 @@ def test_the_terminal_table():
     ]  # fmt: skip
 
 
-def test_the_demo_table_names_twenty_and_averages_all():
-    lines = closing.demo_table([compared(f"{i:02}", 20, 20 + i) for i in range(30, 0, -1)] + [row("none")]).splitlines()
+def test_the_psnr_table_names_twenty_and_averages_all():
+    lines = closing.psnr_table([compared(f"{i:02}", 20, 20 + i) for i in range(30, 0, -1)] + [row("none")]).splitlines()
     assert len(lines) == 3 + closing.MOST_IMAGES + 1
     assert lines[3].split() == ["01", "20.00", "21.00", "+1.00"]
     assert lines[-1].split() == ["mean", "of", "30", "20.00", "35.50", "+15.50"]

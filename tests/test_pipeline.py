@@ -120,7 +120,7 @@ def test_a_dry_run_does_nothing(run, tmp_path, tiny):
 
 
 def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr("pipeline.pair._sha256", lambda data: {}["bug"])
+    monkeypatch.setattr("pipeline.pair._sha256", lambda data: 1 / 0)
     result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1)
     assert result.exit_code == 1 and isinstance(result.exception, Exception)
     assert not list(tmp_path.glob("runs/*"))

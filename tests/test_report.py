@@ -17,7 +17,7 @@ from pipeline.panels import Panel
 from pipeline.rows import Record
 from pipeline.run_info import RunInfo
 from pipeline.summary import SHOWN, Summary
-from tests.run_samples import INFO, compared, failed, row, summary
+from tests.run_samples import INFO, compared, failed, row, summary, table
 from transforms import image
 from transforms.errors import StorageError
 
@@ -143,7 +143,7 @@ def test_an_empty_run_has_a_page_and_tables():
     found = page(info=dataclasses.replace(INFO, finished=INFO.started, rows=None))
     assert "no references" in found.text and text.DASH in found.text
     assert not {"svg", "img", "table"} & {tag for tag, _ in found.elements}
-    assert re.search("failures +0  -\n", closing.table(INFO, Summary()))
+    assert re.search("failures +0  -\n", table(Summary()))
 
 
 def test_a_run_of_failures_only_has_no_charts():
@@ -154,7 +154,7 @@ def test_a_run_of_failures_only_has_no_charts():
 def test_without_references_psnr_is_a_dash():
     found = page(row())
     assert f"{text.DASH} \u2192 {text.DASH}" in found.text
-    assert "mean PSNR" not in closing.table(INFO, summary(row())) and closing.demo_table([row()]) == ""
+    assert "mean PSNR" not in table(summary(row())) and closing.psnr_table([row()]) == ""
     assert [chart.kind.columns[-1] for chart in charts.charts(summary(row()))][0] == "gap_after"
 
 
