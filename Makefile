@@ -9,7 +9,7 @@ UV := build/lock/bin/uv
 .PHONY: demo test check lock clean
 
 demo: .venv/.made
-	$(BIN)/hdnet-evaluate --data examples/catalog --protocol native --output build/demo --overwrite
+	$(BIN)/hdnet-harmonize --input examples/catalog/manifest.csv --output build/demo --run-id demo
 
 test: .venv/.made
 	$(BIN)/python -m pytest

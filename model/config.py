@@ -40,6 +40,8 @@ class HDNetConfig:
             if type(value) is not int or value < lowest:
                 raise ValueError(f"{name} must be a whole number of at least {lowest}: {value!r}")
         _check_choices(self)
+        if self.region_map == "learned" and self.global_dynamics != "mask-aware":
+            raise ValueError(f"a learned region map needs mask-aware global dynamics: {self.global_dynamics!r}")
         if self.local_dynamics == "released" and self.k != 1:
             raise ValueError(f"the released local dynamics knows one neighbour only: k={self.k}")
 
@@ -135,6 +137,8 @@ class TrainConfig:
             _check_range(self, name, low=0, high=1)
         for name in ("ema", "val_fraction"):
             _check_range(self, name, low=0, high=1, below=True)
+        if self.illumination_maps and not self.recolor:
+            raise ValueError("illumination_maps are used by recolor alone: give it a share above 0")
         if self.size % 8:
             raise ValueError(f"size must be a multiple of 8: {self.size}")
 
@@ -155,6 +159,6 @@ def _check_range(
 ) -> None:
     value = getattr(config, name)
     # Written so that a NaN fails too.
-    if not (low <= value <= high) or (above and value == low) or (below and value == high):
+    if not (low <= value <= high) or math.isinf(value) or (above and value == low) or (below and value == high):
         upper = f" and {'below' if below else 'at most'} {high}" if high < math.inf else ""
         raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}{upper}: {value}")

@@ -77,6 +77,8 @@ class Harmonizer:
         Raises:
             ShapeError: The two do not fit, or are not of these types.
         """
+        if not isinstance(composite, Image.Image | np.ndarray):
+            raise errors.ShapeError(f"a composite is an array or a PIL image, not a {type(composite).__name__}")
         if isinstance(composite, Image.Image):
             return _with_pixels(composite, self(_pixels(composite), mask))
         soft = _soft_mask(mask)

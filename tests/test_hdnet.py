@@ -179,6 +179,7 @@ def test_positions_of_a_channels_last_map_are_a_view():
         ({"width": 2.0}, "2.0"),
         ({"local_dynamics": "papers"}, "papers"),
         ({"local_dynamics": "released", "k": 3}, "k=3"),
+        ({"region_map": "learned", "global_dynamics": "none"}, "learned"),
     ],
 )
 def test_impossible_configurations_are_refused(fields, said):
