@@ -27,9 +27,6 @@ Mask = npt.NDArray[np.bool_]
 METHOD_WEIGHTS: Mapping[str, float] = MappingProxyType({"maps": 0.45, "lab": 0.20, "histogram": 0.10, "mix": 0.25})
 """How often each method is drawn: measured illumination changes are the most realistic, so they lead; donor
 statistics add changes no single light explains; the parametric mix covers what camera settings do."""
-UNCHANGED_SHARE = 0.0
-"""Share of images returned as they are. 0: a network that adds its output to its input learns the identity
-from the background, and every benchmark pair is changed."""
 FMSE_RANGE = (80.0, 5000.0)
 """Accepted foreground MSE, 0..255 scale: weaker changes cannot be seen, stronger ones leave nothing to restore."""
 MIN_PIXELS = 10
@@ -121,7 +118,7 @@ class Recolor:
             rng: The only source of randomness.
         """
         index = np.flatnonzero(mask)
-        if index.size < MIN_PIXELS or rng.random() < UNCHANGED_SHARE:
+        if index.size < MIN_PIXELS:
             return real
         pixels = _pixels(real, index)
         composite = real.copy()
