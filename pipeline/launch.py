@@ -160,7 +160,10 @@ def _environment(scratch: Path, threads: int) -> Iterator[None]:
     told = scratch / "options.json"
     told.write_text(json.dumps({"default_sdk_harness_log_level": "WARNING"}))
     # OpenMP starts before our code runs: only the environment reaches it in time.
-    wanted = {"OMP_NUM_THREADS": str(threads), "PIPELINE_OPTIONS_FILE": str(told)}
+    wanted = {
+        "OMP_NUM_THREADS": str(threads),
+        "PIPELINE_OPTIONS_FILE": str(told),
+    }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -193,7 +196,7 @@ class Watch(threading.Thread):
     def __init__(self, scratch: Path, total: int) -> None:
         super().__init__(daemon=True)
         self.scratch, self.line, self.stop = scratch, ProgressLine(total), threading.Event()
-        self.began = time.monotonic()
+        self.began, self.seen = time.monotonic(), 0
 
     def __enter__(self) -> "Watch":
         self.start()
@@ -212,7 +215,8 @@ class Watch(threading.Thread):
     def show(self) -> None:
         """Read the workers' counts and show them."""
         images, pixels, failures = progress.read(self.scratch)
-        if images + failures:
+        if images + failures > self.seen:
+            self.seen = images + failures
             rate = pixels / 1e6 / (time.monotonic() - self.began)
             self.line.update(images + failures, lambda: f"{rate:.2f} MP/s  {failures} failed")
 

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -57,11 +58,13 @@ def main(**options: Any) -> None:
 
     Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate.
     """
-    # Beam and torch take seconds to import: --help does not wait for them.
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
     from pipeline import launch
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("pipeline").setLevel(logging.INFO)
+    logging.getLogger().setLevel(logging.WARNING)
+    for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.ERROR)):
+        logging.getLogger(package).setLevel(level)
     options["run_id"] = _run_id(options["run_id"])
     options["output"] = options["output"].rstrip("/")
     limit_rate = options.pop("max_failure_rate")
@@ -84,5 +87,20 @@ def _run_id(name: str | None) -> str:
     return name
 
 
+def entry() -> None:
+    """Run the command and leave at once with its exit code.
+
+    Threads of Beam's C++ libraries outlive a local run; when the interpreter takes them down in order, it aborts now
+    and then, long after everything is written, and the exit code is lost.
+    """
+    try:
+        main()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main()
+    entry()
