@@ -58,10 +58,10 @@ def test_every_package_is_shipped_with_its_types():
 
 @pytest.mark.parametrize("target", PROJECT["project"]["scripts"].values())
 def test_console_scripts_are_commands_with_help(target):
-    module, _, name = target.partition(":")
-    command = getattr(importlib.import_module(module), name)
-    assert isinstance(command, click.Command)
-    assert command.short_help
+    name, _, function = target.partition(":")
+    module = importlib.import_module(name)
+    assert callable(getattr(module, function))
+    assert isinstance(module.main, click.Command) and module.main.short_help
 
 
 def direct() -> list[Requirement]:
