@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import PurePath
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 LocalDynamicsKind = Literal["paper", "released", "none"]
@@ -146,6 +147,12 @@ class TrainConfig:
         """Return the fields as plain JSON values."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return fields
+
+
+def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe for other people to read: of files their names, for a path is a machine's own."""
+    paths = ("data", "init", "illumination_maps")
+    return {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
 
 
 def _check_choices(config: object) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from model import checkpoint, validation, weights
-from model.config import TrainConfig
+from model.config import TrainConfig, without_folders
 from model.dataset import PackedPairs
 from model.progress import ProgressLine
 from model.trainer import Trainer
@@ -93,9 +93,8 @@ class Recorder:
         self._write_history(row)
 
     def _save_weights(self, trainer: Trainer, row: dict[str, float]) -> None:
-        recipe = self.config.to_json()
-        # The name says enough: a path is this machine's own.
-        data = {"name": Path(recipe.pop("data")).name, "pairs": self.pairs, "held_out": len(self.held_out)}
+        recipe = without_folders(self.config.to_json())
+        data = {"name": recipe.pop("data"), "pairs": self.pairs, "held_out": len(self.held_out)}
         card = {"training_data": data, "recipe": recipe, "metrics": {"validation": row}}
         with validation.averaged(trainer):
             weights.save(trainer.network, self.output / BEST_WEIGHTS, self.config.arch, card)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from model.config import without_folders
 from transforms.errors import HarmonizeError, WeightsError
 
 
@@ -53,7 +54,7 @@ def release(source: str, out: Path, card: dict[str, Any], metrics: Path) -> dict
         raise WeightsError(f"{metrics} is no evaluation of {source}: run hdnet-evaluate on these weights")
     kept = {name: header[name] for name in ("recipe", "metrics", "training_data") if name in header}
     figures: dict[str, Any] = {"metrics": kept.get("metrics", {}) | {"test": summary(metrics)}}
-    full = kept | card | figures
+    full = kept | {"recipe": without_folders(kept.get("recipe", {}))} | card | figures
     weights.save(network, out, header["architecture"], full)
     return full
 

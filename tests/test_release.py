@@ -13,7 +13,7 @@ from tests.samples import write_iharmony4
 @pytest.fixture
 def evaluated(tmp_path):
     source = tmp_path / "best.safetensors"
-    weights.save(registry.build("hdnet-lite", {"width": 1}), source, "hdnet-lite", {"recipe": {"lr": 0.1}})
+    weights.save(registry.build("hdnet-lite", {"width": 1}), source, "hdnet-lite", {"recipe": {"lr": 0.1, "init": "/home/me/a.safetensors"}})
     pairs = evaluate.read_pairs(write_iharmony4(tmp_path / "data", photos=2), "test")
     evaluate.evaluate(pairs, Harmonizer.load(source), tmp_path, "paper", "best")
     (tmp_path / "card.json").write_text(json.dumps({"limits": "a test"}))
@@ -28,7 +28,7 @@ def run(source, tmp_path):
 def test_the_card_says_what_the_weights_are_and_how_good(evaluated, tmp_path):
     assert run(evaluated, tmp_path).exit_code == 0
     header = weights.read_header(tmp_path / "out.safetensors")
-    assert header["limits"] == "a test" and header["recipe"] == {"lr": 0.1}
+    assert header["limits"] == "a test" and header["recipe"] == {"lr": 0.1, "init": "a.safetensors"}
     assert header["metrics"]["test"]["images"] == 4 and header["metrics"]["test"]["psnr"] > 0
     assert header["sha256"] == weights.read_header(evaluated)["sha256"]
 
