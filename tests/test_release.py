@@ -13,7 +13,8 @@ from tests.samples import write_iharmony4
 @pytest.fixture
 def evaluated(tmp_path):
     source = tmp_path / "best.safetensors"
-    weights.save(registry.build("hdnet-lite", {"width": 1}), source, "hdnet-lite", {"recipe": {"lr": 0.1, "init": "/home/me/a.safetensors"}})
+    recipe = {"lr": 0.1, "init": "/home/me/a.safetensors"}
+    weights.save(registry.build("hdnet-lite", {"width": 1}), source, "hdnet-lite", {"recipe": recipe})
     pairs = evaluate.read_pairs(write_iharmony4(tmp_path / "data", photos=2), "test")
     evaluate.evaluate(pairs, Harmonizer.load(source), tmp_path, "paper", "best")
     (tmp_path / "card.json").write_text(json.dumps({"limits": "a test"}))
