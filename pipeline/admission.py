@@ -43,9 +43,18 @@ class Admission:
             yield
             return
         giant = size * self.workers > self.memory
-        handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        # Behind the door a waiting giant lets nobody past: small pairs would keep it waiting for ever.
+        door = _lock(self.lock.with_name("door.lock"), fcntl.LOCK_EX)
+        handle = _lock(self.lock, fcntl.LOCK_EX if giant else fcntl.LOCK_SH)
+        os.close(door)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX if giant else fcntl.LOCK_SH)
             yield
         finally:
             os.close(handle)
+
+
+def _lock(path: Path, kind: int) -> int:
+    """Wait for a lock and return the handle that holds it until it is closed."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(handle, kind)
+    return handle

@@ -46,12 +46,17 @@ class Estimate:
 
 
 def estimate(
-    manifest: str, weights: str, config: dict[str, Any], precision: Literal["float32", "bfloat16"]
+    manifest: str,
+    weights: str,
+    config: dict[str, Any],
+    precision: Literal["float32", "bfloat16"],
+    max_pixels: int,
 ) -> Estimate:
     """Read the headers of the manifest's first images; no pixel is decoded."""
     network = HDNetConfig.from_json(config)
     sizes = list(_sizes(manifest))
-    readable = [size for size in sizes if size is not None]
+    # What is larger will be refused, and must not decide for all the others.
+    readable = [size for size in sizes if size is not None and size[0] * size[1] <= max_pixels]
     height, width = max(readable, key=lambda size: size[0] * size[1], default=(1024, 1024))
     return Estimate(
         sampled=len(readable),

@@ -82,12 +82,13 @@ def run(request: Request) -> Outcome | None:
     check_beam_args(request.beam_args)
     header = weights.read_header(request.weights)
     info = manifest_check.check(request.manifest)
-    estimate = cost.estimate(request.manifest, request.weights, header["config"], request.precision)
+    estimate = cost.estimate(request.manifest, request.weights, header["config"], request.precision, request.max_pixels)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
         click.echo(cost.describe(info, estimate, plan, request.limit))
         return None
     job = _job(request, info, header)
+    _clear(job.settings)
     if any(argument.startswith("--runner") for argument in request.beam_args):
         return _run_elsewhere(job, request.beam_args)
     return _run_here(job, request.beam_args, plan)
@@ -125,10 +126,24 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
                      limit=request.limit, report=request.report)  # fmt: skip
 
 
+def _clear(settings: Settings) -> None:
+    """Remove an earlier run of the same name, its mark of being complete first; shows that the output can be written.
+
+    Raises:
+        StorageError: It cannot.
+    """
+    mark = f"{settings.output}/runs/{settings.run_id}.json"
+    storage.write(mark, b"{}")
+    tables = [f"{settings.output}/{table}/run_id={settings.run_id}" for table in ("metrics", "failures")]
+    for uri in (mark, f"{settings.output}/runs/{settings.run_id}.html", *tables):
+        storage.remove(uri)
+
+
 def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
     with beam.Pipeline(options=PipelineOptions(list(beam_args), save_main_session=False)) as root:
         graph.build(root, job)
-    return None
+    left_alone = ("--no_wait_until_finish", "--template_location")
+    return None if any(argument.startswith(left_alone) for argument in beam_args) else _tell(job)
 
 
 def _run_here(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> Outcome:
@@ -180,13 +195,14 @@ def _tell(job: graph.Job) -> Outcome:
     content = json.loads(storage.read(f"{job.settings.output}/runs/{job.settings.run_id}.json"))
     click.echo(closing.table(content))
     if content["totals"]["done"] <= closing.MOST_IMAGES:
-        click.echo(closing.psnr_table(_read_metrics(content["files"])))
+        click.echo(closing.psnr_table(_read_metrics(job.settings.output, content["files"])))
     click.echo(closing.places(job.settings.output, job.settings.run_id, report=job.report))
     return Outcome(content["totals"]["done"], content["totals"]["failed"])
 
 
-def _read_metrics(files: Sequence[str]) -> list[Record]:
-    tables = [parquet.read_table(io.BytesIO(storage.read(uri))) for uri in files if "/metrics/" in uri]
+def _read_metrics(output: str, files: Sequence[str]) -> list[Record]:
+    ours = [uri for uri in files if uri.startswith(f"{output}/metrics/")]
+    tables = [parquet.read_table(io.BytesIO(storage.read(uri))) for uri in ours]
     return [row for table in tables for row in table.to_pylist()]
 
 

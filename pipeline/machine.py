@@ -37,7 +37,7 @@ def plan(workers: int, typical: int, *, cores: int | None = None, memory: int | 
         memory: Bytes for the workers; what is free on this machine, less headroom, if None.
     """
     cores = cores or available_cores()
-    memory = memory or max(0, int(HEADROOM * available_memory()) - LAUNCHER_BYTES)
+    memory = memory or max(1, int(HEADROOM * available_memory()) - LAUNCHER_BYTES)
     chosen = workers or max(1, min(cores, memory // max(typical, 1)))
     return Plan(chosen, max(1, cores // chosen), memory)
 

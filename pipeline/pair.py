@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from pipeline.admission import Admission
 from pipeline.rows import SCHEMA_VERSION, STAGES, Record
 from pipeline.settings import Settings
 from transforms import decode, encode, header, mask, metrics, storage
-from transforms.errors import ShapeError
+from transforms.errors import ShapeError, StorageError
 from transforms.manifest import Pair
 from transforms.picture import Foreground, Mask, Picture, Pixels
 
@@ -79,6 +80,7 @@ def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
             written.
     """
     settings = worker.settings
+    _check_apart(pair, settings)
     with stages("read"):
         data, mask_data = storage.read(pair.composite), storage.read(pair.mask)
         found = header.read(data, pair.composite)
@@ -114,6 +116,13 @@ def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
         "output_sha256": _sha256(encoded),
         **dict(pair.extra),
     }
+
+
+def _check_apart(pair: Pair, settings: Settings) -> None:
+    images = os.path.abspath(f"{settings.output}/images") + os.sep
+    for uri in (pair.composite, pair.mask, pair.reference or pair.mask):
+        if os.path.abspath(uri).startswith(images):
+            raise StorageError(f"{uri} is among the images this run writes: choose another --output")
 
 
 def output_uri(settings: Settings, identity: str, suffix: str) -> str:

@@ -67,6 +67,8 @@ def main(**options: Any) -> None:
         logging.getLogger(package).setLevel(level)
     options["run_id"] = _run_id(options["run_id"])
     options["output"] = options["output"].rstrip("/")
+    if not options["output"]:
+        raise click.BadParameter("a folder or URI is wanted", param_hint="'--output'")
     limit_rate = options.pop("max_failure_rate")
     try:
         outcome = launch.run(launch.Request(**options))

@@ -63,7 +63,7 @@ class Summary:
 
     def add(self, row: Record) -> None:
         """Count a row of either table."""
-        if "error" in row:
+        if "output" not in row:  # a reserved name, which no column of a manifest can have
             self._add_failure(row)
         else:
             self._add_image(row)

@@ -46,6 +46,21 @@ def test_two_giants_never_run_at_once(tmp_path):
     assert second[0].is_set() and small[0].is_set()
 
 
+def test_small_pairs_do_not_keep_a_giant_waiting(tmp_path):
+    admission = Admission(100 * MB, 2, str(tmp_path))
+    small = held(admission, 10 * MB)
+    assert small[0].wait(5)
+    giant = held(admission, 90 * MB)
+    assert not giant[0].wait(0.3)
+    late = held(admission, 10 * MB)
+    assert not late[0].wait(0.3)
+    small[1].set()
+    assert giant[0].wait(5) and not late[0].is_set()
+    for _, give_back, thread in (giant, late, small):
+        give_back.set()
+        thread.join()
+
+
 def test_what_could_never_fit_fails_and_names_the_file(tmp_path):
     admission = Admission(1000 * MB, 2, str(tmp_path))
     with pytest.raises(SizeError, match=r"a\.png.* 2\.5 GB.* 1\.0 GB"), admission.hold(2500 * MB, "a.png"):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 from pyarrow import dataset, parquet
 
-from pipeline.rows import METRICS_SCHEMA, with_extra
+from pipeline.rows import METRICS_SCHEMA, SCHEMA_VERSION, with_extra
 from pipeline.run import main
 from tests.catalogs import BROKEN, write_catalog, write_weights
 from transforms import manifest
@@ -71,7 +71,46 @@ def test_metrics_are_complete(run):
 def test_columns_and_their_types_are_stable(run):
     (path,) = (run[0] / "out/metrics/run_id=one").glob("*.parquet")
     assert parquet.read_schema(path).equals(with_extra(METRICS_SCHEMA, ("shop",)))
-    assert {*METRICS_SCHEMA.names, "run_id", "flags"} >= manifest.METRICS - set(manifest.COLUMNS)
+    assert set(METRICS_SCHEMA.names) <= manifest.METRICS | set(manifest.COLUMNS)  # no manifest column overwrites one
+
+
+def test_the_schema_of_version_1():
+    types = {str(field.type): [f.name for f in METRICS_SCHEMA if f.type == field.type] for field in METRICS_SCHEMA}
+    scores = ["mse", "fmse", "psnr", "fpsnr", "ssim", "fssim"]
+    assert SCHEMA_VERSION == 1 and types == {
+        "string": ["id", "composite", "mask", "reference", "output", "arch", "precision", "weights_sha256",
+                   "input_sha256", "mask_sha256", "output_sha256"],
+        "int32": ["schema_version", "width", "height"],
+        "double": ["foreground_ratio", *scores, *(f"input_{name}" for name in scores), "delta_e", "gap_before",
+                   "gap_after", "clipped_ratio", "seconds_read", "seconds_network", "seconds_write"],
+    }  # fmt: skip
+
+
+def test_a_run_of_the_same_name_replaces_the_one_before(tmp_path, tiny):
+    catalog = write_catalog(tmp_path / "in", good=2, broken=1)
+    arguments = ["--input", catalog, "--output", tmp_path / "metrics/out", "--weights", tiny, "--workers", 1]
+    assert harmonize(*arguments, "--run-id", "a", "--no-report").exit_code == 0
+    for path in (tmp_path / "in/composites").glob("1000*"):
+        with Image.open(tmp_path / "in/masks" / path.with_suffix(".png").name) as mask:
+            Image.new("RGB", mask.size).save(path)
+    assert harmonize(*arguments, "--run-id", "a", "--no-report").exit_code == 0
+    assert len(table(tmp_path / "metrics/out/metrics")) == 3 and not table(tmp_path / "metrics/out/failures")
+
+
+def test_inputs_are_never_overwritten(tmp_path, tiny):
+    catalog = write_catalog(tmp_path, good=1, broken=0)
+    (tmp_path / "composites").rename(tmp_path / "images")
+    catalog.write_text(catalog.read_text().replace("composites/", "images/"))
+    before = next((tmp_path / "images").iterdir()).read_bytes()
+    result = harmonize("--input", catalog, "--output", tmp_path, "--weights", tiny, "--workers", 1, "--no-report")
+    assert result.exit_code == 0 and table(tmp_path / "failures")[0]["error"] == "StorageError"
+    assert next((tmp_path / "images").iterdir()).read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_shows_at_once(run, tmp_path, tiny):
+    (tmp_path / "file").touch()
+    result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "file", "--weights", tiny)
+    assert result.exit_code == 1 and "cannot be written" in result.output
 
 
 def test_the_summary_and_the_report_are_written(run):

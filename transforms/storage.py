@@ -55,6 +55,21 @@ def write(uri: str | Path, data: bytes) -> None:
         raise StorageError(f"{uri} cannot be written: {_reason(error)}") from error
 
 
+def remove(uri: str) -> None:
+    """Remove a file or a folder with all it holds, if it is there.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    files, path = _locate(uri)
+    try:
+        files.rm(path, recursive=True)
+    except FileNotFoundError:
+        return
+    except Exception as error:  # as in `read`
+        raise StorageError(f"{uri} cannot be removed: {_reason(error)}") from error
+
+
 def is_folder(uri: str) -> bool:
     """Return whether there is a folder, or on an object store whether there are names that begin with it."""
     files, path = _locate(uri)
