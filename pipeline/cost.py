@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
+import torch
 
 from model import harmonizer
 from model.config import HDNetConfig
@@ -73,7 +74,7 @@ def describe(info: ManifestInfo, found: Estimate, plan: Plan, limit: int | None)
     """Say what a run would do, and about how long it would take here; times the network on a small image."""
     rows = min(info.rows, limit or info.rows)
     megapixels = rows * found.mean_pixels / 1e6
-    hours = megapixels * seconds_per_megapixel(found) / plan.workers / 3600
+    hours = megapixels * seconds_per_megapixel(found, plan.threads) / plan.workers / 3600
     lines = [
         f"manifest     {info.uri}: {info.format}, {info.rows} pairs, {info.with_reference} with a reference",
         f"columns      {', '.join(info.columns)}",
@@ -86,8 +87,9 @@ def describe(info: ManifestInfo, found: Estimate, plan: Plan, limit: int | None)
     return "\n".join(lines)
 
 
-def seconds_per_megapixel(found: Estimate) -> float:
-    """Time the network on one small image, after one to warm up."""
+def seconds_per_megapixel(found: Estimate, threads: int) -> float:
+    """Time the network on one small image with a worker's threads, after one to warm up."""
+    torch.set_num_threads(threads)
     network = harmonizer.Harmonizer.load(found.weights, precision=found.precision)
     composite = np.random.default_rng(0).integers(0, 256, (TRIAL, TRIAL, 3), np.uint8)
     mask = np.zeros((TRIAL, TRIAL), np.uint8)

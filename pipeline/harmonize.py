@@ -60,13 +60,15 @@ class HarmonizePair(beam.DoFn):
             self.progress.failed()
             yield TaggedOutput(FAILURES, failure(pair, stages.current, error))
         else:
-            self._count(row)
+            self._count(row, stages)
             yield row
 
-    def _count(self, row: Record) -> None:
+    def _count(self, row: Record, stages: pair_work.Stages) -> None:
         pixels = row["width"] * row["height"]
         self.progress.done(pixels)
         Metrics.counter("harmonize", "images").inc()
         Metrics.counter("harmonize", "pixels").inc(pixels)
         for stage in STAGES:
-            Metrics.distribution("milliseconds", stage).update(round(1000 * row[f"seconds_{stage}"]))
+            Metrics.distribution("milliseconds", stage).update(round(1000 * stages.seconds[stage]))
+        for way, count in stages.bytes.items():
+            Metrics.distribution("bytes", way).update(count)

@@ -19,11 +19,12 @@ from transforms.picture import Foreground, Mask, Picture, Pixels
 
 
 class Stages:
-    """Measures the seconds of each stage, and knows which one is under way."""
+    """Measures the seconds of each stage and the bytes that go in and out, and knows which stage is under way."""
 
     def __init__(self) -> None:
         self.current = STAGES[0]
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.bytes = {"read": 0, "written": 0}
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -83,6 +84,7 @@ def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
     _check_apart(pair, settings)
     with stages("read"):
         data, mask_data = storage.read(pair.composite), storage.read(pair.mask)
+        stages.bytes["read"] = len(data) + len(mask_data)
         found = header.read(data, pair.composite)
         header.check_size(found, pair.composite, settings.max_pixels)
     with worker.admission.hold(worker.harmonizer.estimate(found.height, found.width), pair.composite):
@@ -96,6 +98,7 @@ def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
             output = _output(pair, picture, settings)
             encoded = encode.encode(picture, result, settings.format, settings.quality)
             storage.write(output, encoded)
+            stages.bytes["written"] = len(encoded)
         scores = _score(picture.pixels, result, reference, mask.threshold(share))
     return {
         "id": pair.id,
