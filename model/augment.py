@@ -221,7 +221,7 @@ def change_illumination(
     terms = colours.polynomial_terms(np.clip(standard, 0, 255))
     for _ in range(MAX_B_DRAWS):
         b = (a + int(rng.integers(1, len(maps.from_standard)))) % len(maps.from_standard)
-        if _acceptable(maps.from_standard[b] @ terms, sample, keeps_luma, rng):
+        if _acceptable(maps.from_standard[b] @ terms, sample, keeps_luma):
             standard = np.clip(maps.to_standard[a] @ colours.polynomial_terms(values), 0, 255)
             result: colours.Floats = maps.from_standard[b] @ colours.polynomial_terms(standard)
             return result
@@ -232,14 +232,10 @@ def _acceptable(
     result: colours.Floats,
     sample: colours.Floats,
     keeps_luma: Callable[[colours.Floats], bool],
-    rng: np.random.Generator,
 ) -> bool:
     if not _in_range(result):
         return False
     change = np.clip(result, 0, 255) - sample
-    # Maps darken more often than they brighten (median -20 levels): every other darkening one is refused.
-    if float((colours.LUMA @ change).mean()) < 0 and rng.random() < 0.5:
-        return False
     rms = float(np.sqrt(np.mean(change * change)))
     return 5 <= rms <= 90 and keeps_luma(result)
 

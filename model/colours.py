@@ -12,7 +12,7 @@ Pixels = npt.NDArray[np.uint8]
 """(3,N), sRGB."""
 Floats = npt.NDArray[np.float32]
 
-MAX_CONTRAST = 2.5
+MAX_CONTRAST = 2.0
 """Largest factor by which a donor may raise a channel's deviation."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -90,9 +90,9 @@ def _matching_curve(x: Pixels, y: Pixels) -> Floats:  # (N,), (M,) -> (256,)
 
 def adjust(pixels: Pixels, rng: np.random.Generator) -> Floats:  # (3,N) -> (3,N)
     """Change exposure, white balance, gamma, contrast and saturation, each by a random amount; about 0..255."""
-    gain = (2 ** (rng.uniform(-1.1, 1.1) + rng.uniform(-0.45, 0.45, (3, 1)))).astype(np.float32)
+    gain = (2 ** (rng.uniform(-1.3, 1.0) + rng.uniform(-0.45, 0.45, (3, 1)))).astype(np.float32)
     curve = (_encode(gain * SRGB_DECODE) / 255) ** np.float32(2 ** rng.uniform(-0.4, 0.4))
-    curve = 127.5 + np.float32(rng.uniform(0.75, 1.25)) * (255 * curve - 127.5)
+    curve = 127.5 + np.float32(rng.uniform(0.65, 1.2)) * (255 * curve - 127.5)
     values = np.stack([channel[x] for channel, x in zip(curve, pixels, strict=True)])
     grey = LUMA @ values
     adjusted: Floats = grey + np.float32(rng.uniform(0.6, 1.4)) * (values - grey)

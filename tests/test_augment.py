@@ -146,26 +146,15 @@ def test_maps_that_invert_erase_or_overshoot_are_never_used(key: str, gain: floa
     assert augment.change_illumination(values, load(tmp_path, **{key: bad}), np.random.default_rng(0)) is None
 
 
-def test_darkening_maps_are_accepted_half_as_often() -> None:
-    sample = np.ascontiguousarray(photo()[square()].T.astype(np.float32))
-    test, rng = colours.luma_test(sample), np.random.default_rng(0)
-    accepted = {
-        gain: sum(augment._acceptable(sample * np.float32(gain), sample, test, rng) for _ in range(400))
-        for gain in (0.8, 1.2)
-    }
-    assert accepted[1.2] == 400
-    assert accepted[0.8] == pytest.approx(200, abs=40)
-
-
 def test_maps_are_refused_for_range_for_order_of_lightness_and_for_too_small_a_change() -> None:
     sample = np.tile(np.linspace(20, 120, 100, dtype=np.float32), (3, 1))
-    test, rng = colours.luma_test(sample), np.random.default_rng(0)
+    test = colours.luma_test(sample)
     brighter = sample + 60
     overshot, shuffled = brighter.copy(), brighter.copy()
     overshot[0, 85:] = 256
     shuffled[:, :40] = shuffled[:, 39::-1]
-    assert augment._acceptable(brighter, sample, test, rng)
-    assert not any(augment._acceptable(result, sample, test, rng) for result in (overshot, shuffled, sample + 3))
+    assert augment._acceptable(brighter, sample, test)
+    assert not any(augment._acceptable(result, sample, test) for result in (overshot, shuffled, sample + 3))
 
 
 def test_a_change_that_is_too_strong_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:
