@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from model import colours
-from transforms import errors
+from transforms import errors, lab
 
 RGB = npt.NDArray[np.uint8]
 """(H,W,3), sRGB."""
@@ -49,8 +49,8 @@ class IlluminationMaps:
         sources: Rows whose `to_standard` may be drawn.
     """
 
-    to_standard: colours.Floats
-    from_standard: colours.Floats
+    to_standard: lab.Floats
+    from_standard: lab.Floats
     sources: npt.NDArray[np.intp]
 
 
@@ -153,10 +153,10 @@ class Recolor:
         self,
         method: str,
         pixels: colours.Pixels,
-        values: colours.Floats,
+        values: lab.Floats,
         donor: Callable[[], colours.Pixels],
         rng: np.random.Generator,
-    ) -> colours.Floats | None:
+    ) -> lab.Floats | None:
         if method == "maps":
             assert self._maps is not None
             return change_illumination(values, self._maps, rng)
@@ -178,12 +178,12 @@ def _subsample(count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     return rng.integers(0, count, SAMPLE) if count > SAMPLE else np.arange(count)
 
 
-def _mean_square(change: colours.Floats) -> float:
+def _mean_square(change: lab.Floats) -> float:
     flat = change.ravel()
     return float(flat @ flat) / flat.size
 
 
-def _softened(result: colours.Floats | None, values: colours.Floats, rng: np.random.Generator) -> colours.Floats | None:
+def _softened(result: lab.Floats | None, values: lab.Floats, rng: np.random.Generator) -> lab.Floats | None:
     """Go only part of the way where a donor's colours are too far away for `FMSE_RANGE`.
 
     Drawing again would not help, the donor stays the same, and every third pair of images is that different.
@@ -194,15 +194,15 @@ def _softened(result: colours.Floats | None, values: colours.Floats, rng: np.ran
     return values + np.float32(share) * (result - values)
 
 
-def _shifted(values: colours.Floats) -> colours.Pixels:
+def _shifted(values: lab.Floats) -> colours.Pixels:
     """Brighten or darken by 20 levels, away from the nearer end: works on any foreground."""
     step = 20 if values.mean() < 128 else -20
     return np.clip(values + step, 0, 255).astype(np.uint8)
 
 
 def change_illumination(
-    values: colours.Floats, maps: IlluminationMaps, rng: np.random.Generator
-) -> colours.Floats | None:  # (3,N)
+    values: lab.Floats, maps: IlluminationMaps, rng: np.random.Generator
+) -> lab.Floats | None:  # (3,N)
     """Show the colours under another photo's light: photo `a` to standard light, standard light to photo `b`.
 
     The photo at hand was not taken under `a`'s light, so maps extrapolate; those that leave the range, reorder
@@ -223,15 +223,15 @@ def change_illumination(
         b = (a + int(rng.integers(1, len(maps.from_standard)))) % len(maps.from_standard)
         if _acceptable(maps.from_standard[b] @ terms, sample, keeps_luma):
             standard = np.clip(maps.to_standard[a] @ colours.polynomial_terms(values), 0, 255)
-            result: colours.Floats = maps.from_standard[b] @ colours.polynomial_terms(standard)
+            result: lab.Floats = maps.from_standard[b] @ colours.polynomial_terms(standard)
             return result
     return None
 
 
 def _acceptable(
-    result: colours.Floats,
-    sample: colours.Floats,
-    keeps_luma: Callable[[colours.Floats], bool],
+    result: lab.Floats,
+    sample: lab.Floats,
+    keeps_luma: Callable[[lab.Floats], bool],
 ) -> bool:
     if not _in_range(result):
         return False
@@ -240,7 +240,7 @@ def _acceptable(
     return 5 <= rms <= 90 and keeps_luma(result)
 
 
-def _in_range(values: colours.Floats) -> bool:  # (3,N)
+def _in_range(values: lab.Floats) -> bool:  # (3,N)
     return float(np.mean((values.min(axis=0) < 0) | (values.max(axis=0) > 255))) < 0.1
 
 

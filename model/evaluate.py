@@ -119,7 +119,7 @@ def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol)
         protocol=how,
         width=sample.mask.shape[1],
         height=sample.mask.shape[0],
-        foreground_ratio=metrics.foreground_ratio(sample.foreground),
+        foreground_ratio=float(sample.foreground.mean()),
         network=metrics.score(result, sample.real, sample.foreground),
         composite=metrics.score(sample.composite, sample.real, sample.foreground),
         reinhard=metrics.score(classical, sample.real, sample.foreground),

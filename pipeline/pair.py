@@ -12,7 +12,7 @@ from model.harmonizer import Harmonizer
 from pipeline.admission import Admission
 from pipeline.rows import SCHEMA_VERSION, STAGES, Record
 from pipeline.settings import Settings
-from transforms import decode, encode, header, mask, metrics, storage
+from transforms import appearance, decode, encode, header, mask, metrics, storage
 from transforms.errors import ShapeError, StorageError
 from transforms.manifest import Pair
 from transforms.picture import Foreground, Mask, Picture, Pixels
@@ -99,7 +99,8 @@ def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
             encoded = encode.encode(picture, result, settings.format, settings.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
-        scores = _score(picture.pixels, result, reference, mask.threshold(share))
+        with stages("score"):
+            scores = _score(picture.pixels, result, reference, mask.threshold(share))
     return {
         "id": pair.id,
         "composite": pair.composite,
@@ -157,13 +158,9 @@ def _read_reference(pair: Pair, picture: Picture, settings: Settings) -> Pixels 
 
 def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> Record:
     return {
-        "foreground_ratio": metrics.foreground_ratio(foreground),
         **_against(reference, result, foreground, ""),
         **_against(reference, composite, foreground, "input_"),
-        "delta_e": metrics.delta_e(result, composite, foreground),
-        "gap_before": metrics.gap(composite, foreground),
-        "gap_after": metrics.gap(result, foreground),
-        "clipped_ratio": metrics.clipped_ratio(result, foreground),
+        **dataclasses.asdict(appearance.compare(composite, result, foreground)),
     }
 
 

@@ -14,7 +14,7 @@ from transforms.metrics import Scores
 
 SCHEMA_VERSION = 1
 
-STAGES = ("read", "network", "write")
+STAGES = ("read", "network", "write", "score")
 
 _TEXT, _REAL = pa.string(), pa.float64()
 _SCORES = [field.name for field in dataclasses.fields(Scores)]
@@ -31,7 +31,10 @@ METRICS_SCHEMA = pa.schema(
         pa.field("height", pa.int32(), nullable=False),
         pa.field("foreground_ratio", _REAL, nullable=False),
         *(pa.field(prefix + name, _REAL) for prefix in ("", "input_") for name in _SCORES),
-        *(pa.field(name, _REAL) for name in ("delta_e", "gap_before", "gap_after", "clipped_ratio")),
+        *(
+            pa.field(name, _REAL)
+            for name in ("delta_e", "gap_before", "gap_after", "clipped_ratio", "newly_clipped_ratio")
+        ),
         *(pa.field(f"seconds_{stage}", _REAL, nullable=False) for stage in STAGES),
         *(pa.field(name, _TEXT, nullable=False) for name in ("arch", "precision", "weights_sha256")),
         *(pa.field(f"{name}_sha256", _TEXT, nullable=False) for name in ("input", "mask", "output")),

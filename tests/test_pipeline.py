@@ -82,7 +82,8 @@ def test_the_schema_of_version_1():
                    "input_sha256", "mask_sha256", "output_sha256"],
         "int32": ["schema_version", "width", "height"],
         "double": ["foreground_ratio", *scores, *(f"input_{name}" for name in scores), "delta_e", "gap_before",
-                   "gap_after", "clipped_ratio", "seconds_read", "seconds_network", "seconds_write"],
+                   "gap_after", "clipped_ratio", "newly_clipped_ratio",
+                   *(f"seconds_{stage}" for stage in ("read", "network", "write", "score"))],
     }  # fmt: skip
 
 

@@ -102,50 +102,12 @@ def test_no_foreground_gives_no_foreground_scores():
     scores = metrics.score(first, second, nothing)
     assert scores.fmse is scores.fpsnr is scores.fssim is None and scores.ssim is not None
     assert metrics.fpsnr(first, second, nothing) is metrics.fssim(first, second, nothing) is None
-    assert metrics.delta_e(first, second, nothing) is metrics.gap(first, nothing) is None
-    assert metrics.clipped_ratio(first, nothing) is None and metrics.foreground_ratio(nothing) == 0
-
-
-def test_foreground_ratio_counts_pixels():
-    assert metrics.foreground_ratio(square()) == 32 / 256
-
-
-def test_delta_e_of_black_and_white_is_100_inside_only():
-    result = flat(0, 0, 0)
-    result[square()] = 255
-    assert metrics.delta_e(result, flat(0, 0, 0), square()) == pytest.approx(100, abs=0.01)
-    assert metrics.delta_e(result, flat(0, 0, 0), ~square()) == 0
-
-
-def test_gap_is_the_distance_of_means_and_spreads():
-    # White half, black half (L 100 and 0: mean 50, spread 50) on black (0, 0): sqrt(50^2 + 50^2).
-    pixels = flat(0, 0, 0)
-    pixels[4:6, 4:12] = 255
-    assert metrics.gap(pixels, square()) == pytest.approx(math.hypot(50, 50), abs=0.01)
-    assert metrics.gap(flat(9, 90, 200), square()) == pytest.approx(0, abs=1e-3)
-    assert metrics.gap(pixels, np.ones((16, 16), np.bool_)) is None
-
-
-def test_gap_of_red_on_grey_is_its_lab_distance():
-    pixels = flat(119, 119, 119)  # L 50.03
-    pixels[square()] = (255, 0, 0)  # L 53.24, a 80.09, b 67.20
-    expected = math.sqrt((53.24 - 50.03) ** 2 + 80.09**2 + 67.20**2)
-    assert metrics.gap(pixels, square()) == pytest.approx(expected, abs=0.05)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_clipped_ratio_counts_both_ends(dtype):
-    pixels = np.full((16, 16, 3), 100, dtype)
-    pixels[0] = 0  # outside the square: not counted
-    pixels[4, 4:12, 0] = np.iinfo(dtype).max
-    pixels[5, 4:8, 1] = 0
-    assert metrics.clipped_ratio(pixels, square()) == pytest.approx(12 / 96)
 
 
 def test_what_does_not_fit_is_an_error():
     with pytest.raises(errors.ShapeError, match=r"\(16, 16, 3\), \(8, 8, 3\)"):
         metrics.mse(flat(0, 0, 0), flat(0, 0, 0, size=8))
     with pytest.raises(errors.ShapeError, match="one size"):
-        metrics.gap(flat(0, 0, 0), square(24))
+        metrics.fmse(flat(0, 0, 0), flat(0, 0, 0), square(24))
     with pytest.raises(errors.ShapeError, match="is bool, not uint8"):
-        metrics.clipped_ratio(flat(0, 0, 0), square().astype(np.uint8))
+        metrics.fmse(flat(0, 0, 0), flat(0, 0, 0), square().astype(np.uint8))

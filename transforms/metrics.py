@@ -1,4 +1,4 @@
-"""Scores of one image against another, and of one image against its own background.
+"""Scores of one image against another.
 
 Images are (H,W,3) uint8 or uint16 sRGB; every number is in the 0..255 scale (uint16 is divided by 257 first).
 `foreground` is an (H,W) bool mask. A foreground score is None where the mask is empty.
@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from skimage import color
 from skimage import metrics as skimage_metrics
 
 from transforms import errors, image
@@ -110,46 +109,6 @@ def decibels(error: float) -> float:
     return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_CAP
 
 
-def foreground_ratio(foreground: image.Foreground) -> float:
-    """Return the share of foreground pixels, 0..1."""
-    return float(np.mean(foreground))
-
-
-def delta_e(result: image.Pixels, composite: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return the mean CIEDE2000 difference inside the mask, sRGB under D65; about 1 is just visible.
-
-    None without foreground; ShapeError if the sizes differ.
-    """
-    _check_same_size(result, composite, foreground)
-    if not foreground.any():
-        return None
-    first, second = _lab(result[foreground]), _lab(composite[foreground])
-    return float(np.mean(color.deltaE_ciede2000(first, second)))  # type: ignore[no-untyped-call]
-
-
-def gap(pixels: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return how far the foreground's colour statistics are from the background's, in CIELAB units.
-
-    It is the Euclidean distance between two vectors of six: the mean and the population standard deviation of L, a
-    and b. None where foreground or background is empty; ShapeError if the sizes differ.
-    """
-    _check_same_size(pixels, pixels, foreground)
-    if foreground.all() or not foreground.any():
-        return None
-    lab = _lab(pixels)
-    return float(np.linalg.norm(_statistics(lab[foreground]) - _statistics(lab[~foreground])))
-
-
-def clipped_ratio(pixels: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return the share of the foreground's channel values that are 0 or full scale (255 or 65535), 0..1.
-
-    None without foreground; ShapeError if the sizes differ.
-    """
-    _check_same_size(pixels, pixels, foreground)
-    values = pixels[foreground]
-    return float(np.mean((values == 0) | (values == np.iinfo(values.dtype).max))) if values.size else None
-
-
 def _check_same_size(first: image.Pixels, second: image.Pixels, foreground: image.Foreground | None = None) -> None:
     shapes = [first.shape, second.shape] + ([] if foreground is None else [(*foreground.shape, 3)])
     if len(set(shapes)) > 1 or first.ndim != 3:
@@ -188,13 +147,3 @@ def _inner_mean(similarity: Floats) -> float:
 
 def _mean_inside(similarity: Floats, foreground: image.Foreground) -> float | None:
     return float(np.mean(similarity[foreground], dtype=np.float64)) if foreground.any() else None
-
-
-def _lab(pixels: image.Pixels) -> Floats:
-    """Convert sRGB pixels (...,3) to CIELAB under D65, float32."""
-    lab: Floats = color.rgb2lab(_scaled(pixels) / np.float32(255))
-    return lab
-
-
-def _statistics(lab: Floats) -> npt.NDArray[np.float64]:  # (N,3) -> (6,)
-    return np.concatenate([lab.mean(axis=0, dtype=np.float64), lab.std(axis=0, dtype=np.float64)])
