@@ -10,6 +10,7 @@ from pipeline.rows import Record
 from transforms import storage
 
 MOST_IMAGES = 20
+"""In a run whose images are all named in `psnr_table`."""
 
 
 def table(content: Mapping[str, Any]) -> str:
@@ -29,29 +30,26 @@ def table(content: Mapping[str, Any]) -> str:
 
 
 def psnr_table(rows: Sequence[Record]) -> str:
-    """Return PSNR before and after of images that have a reference, and the mean of all; "" where none has.
-
-    Args:
-        rows: Of the metrics, in any order; the first `MOST_IMAGES` by id are named.
-    """
+    """Return PSNR before and after of the images that have a reference, by id, and their mean; "" where none has."""
     ordered = sorted((row for row in rows if row["psnr"] is not None), key=lambda row: str(row["id"]))
     if not ordered:
         return ""
-    named = [(text.visible(row["id"]), *_gain(row["input_psnr"], row["psnr"])) for row in ordered[:MOST_IMAGES]]
+    named = [(text.visible(row["id"]), *_gain(row["input_psnr"], row["psnr"])) for row in ordered]
     means = (statistics.fmean(row[name] for row in ordered) for name in ("input_psnr", "psnr"))
     body = (*named, (f"mean of {len(ordered):,}", *_gain(*means)))
     columns = (("image", ""), ("before", ".2f"), ("after", ".2f"), ("gain", "+.2f"))
     return Table("PSNR against the reference, dB", columns, body).text()
 
 
-def places(output: str, run_id: str, *, report: bool = True) -> str:
-    """Return three lines that say where images, report and Parquet are; two without a report."""
+def places(output: str, run_id: str, *, failures: bool, report: bool) -> str:
+    """Return lines that say where images, metrics and, where there are any, failures and report are."""
     names = {
         "images": "images",
+        "metrics": f"metrics/run_id={run_id}",
+        "failures": f"failures/run_id={run_id}" if failures else "",
         "report": f"runs/{run_id}.html" if report else "",
-        "Parquet": f"metrics/run_id={run_id}",
     }
-    return "".join(f"{name:8} {text.visible(storage.join(output, path))}\n" for name, path in names.items() if path)
+    return "".join(f"{name:9}{text.visible(storage.join(output, path))}\n" for name, path in names.items() if path)
 
 
 def _each(seconds: float, images: int) -> str:

@@ -1,96 +1,109 @@
-"""What a run will cost, from the headers of a few images: for --dry-run and for dividing the machine."""
+"""What a run will cost, from the headers of a few files: for --dry-run and for dividing the machine."""
 
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
-from typing import Any, BinaryIO, Literal, cast
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 import torch
 
 from model import harmonizer
 from model.config import HDNetConfig
+from pipeline import text
 from pipeline.machine import Plan
 from transforms import header, manifest_parts, storage
 from transforms.errors import HarmonizeError
 from transforms.manifest import Pair
 from transforms.manifest_check import ManifestInfo
+from transforms.picture import Header
 
 SAMPLE = 64
-"""Images whose headers are read, the manifest's first ones."""
+"""Pairs whose headers are read, the manifest's first ones."""
+TYPICAL = 0.9
+"""Quantile of the sizes by which the machine is divided: a rare giant waits for room and must not decide for all."""
+READERS = 16
+"""Threads that read headers, which is nearly all waiting."""
+NAMED = 5
+"""Unreadable files that are named."""
 TRIAL = 512
 """Height and width of the image that is timed."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a few headers say of the catalog.
 
     Attributes:
-        sampled: Images whose header could be read.
-        unreadable: Images whose header could not.
-        mean_pixels: Of an image.
-        typical_bytes: Peak memory of a worker on the largest image sampled.
-        config: The network's.
-        weights: Its weights file.
-        precision: It runs in.
+        images: Composites whose header could be read.
+        mean_pixels: Of such a composite.
+        typical_bytes: Peak memory of a worker on a composite that few are larger than.
+        faults: What is wrong with the files whose header could not be read.
     """
 
-    sampled: int
-    unreadable: int
+    images: int
     mean_pixels: float
     typical_bytes: int
-    config: HDNetConfig
-    weights: str
-    precision: Literal["float32", "bfloat16"]
+    faults: tuple[str, ...]
 
 
 def estimate(
-    manifest: str,
-    weights: str,
-    config: dict[str, Any],
-    precision: Literal["float32", "bfloat16"],
-    max_pixels: int,
+    manifest: str, network: HDNetConfig, precision: Literal["float32", "bfloat16"], max_pixels: int
 ) -> Estimate:
-    """Read the headers of the manifest's first images; no pixel is decoded."""
-    network = HDNetConfig.from_json(config)
-    sizes = list(_sizes(manifest))
-    # What is larger will be refused, and must not decide for all the others.
-    readable = [size for size in sizes if size is not None and size[0] * size[1] <= max_pixels]
-    height, width = max(readable, key=lambda size: size[0] * size[1], default=(1024, 1024))
+    """Read the headers of the manifest's first pairs; no pixel is decoded."""
+    pairs = [row for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE) if isinstance(row, Pair)]
+    with ThreadPoolExecutor(READERS) as pool:
+        composites = list(pool.map(_header, [pair.composite for pair in pairs]))
+        others = list(pool.map(_header, [uri for pair in pairs for uri in (pair.mask, pair.reference) if uri]))
+    found = [each for each in composites if isinstance(each, Header) and each.pixels <= max_pixels]
+    pixels = [each.pixels for each in found]
+    side = int(np.sqrt(np.quantile(pixels, TYPICAL))) if pixels else 1024
     return Estimate(
-        sampled=len(readable),
-        unreadable=len(sizes) - len(readable),
-        mean_pixels=float(np.mean([height * width for height, width in readable] or [0])),
-        typical_bytes=harmonizer.peak_bytes(network, height, width, precision),
-        config=network,
-        weights=weights,
-        precision=precision,
+        images=len(found),
+        mean_pixels=float(np.mean(pixels or [0])),
+        typical_bytes=harmonizer.peak_bytes(network, side, side, precision),
+        faults=tuple(each for each in [*composites, *others] if isinstance(each, str)),
     )
 
 
-def describe(info: ManifestInfo, found: Estimate, plan: Plan, limit: int | None) -> str:
-    """Say what a run would do, and about how long it would take here; times the network on a small image."""
+def describe(
+    info: ManifestInfo, output: str, found: Estimate, plan: Plan, limit: int | None, per_megapixel: float
+) -> str:
+    """Say what a run would do, and about how long it would take here.
+
+    Args:
+        info: Of the manifest.
+        output: Where the run would write.
+        found: In the first headers.
+        plan: How this machine would be divided.
+        limit: Pairs that would be done at most.
+        per_megapixel: Seconds of the network on one of the plan's workers.
+    """
     rows = min(info.rows, limit or info.rows)
     megapixels = rows * found.mean_pixels / 1e6
-    hours = megapixels * seconds_per_megapixel(found, plan.threads) / plan.workers / 3600
+    seconds = megapixels * per_megapixel / plan.workers
     lines = [
-        f"manifest     {info.uri}: {info.format}, {info.rows} pairs, {info.with_reference} with a reference",
-        f"columns      {', '.join(info.columns)}",
-        f"would do     {rows} images, about {megapixels:.0f} megapixels"
-        f" (from {found.sampled} headers; {found.unreadable} could not be read)",
-        f"here         {plan.workers} workers of {plan.threads} threads, {plan.memory / 1e9:.1f} GB;"
-        f" the largest image sampled needs about {found.typical_bytes / 1e9:.1f} GB",
-        f"would take   about {hours:.2g} hours, reading and writing not counted",
-    ]
-    return "\n".join(lines)
+        ("manifest", f"{info.uri}: {info.format}, {text.plural(info.rows, 'pair')}, {info.with_reference:,} with a"
+                     f" reference; columns {', '.join(info.columns)}"),
+        ("would write", f"{output}/images and the tables and report beside it"),
+        ("would do", f"{text.plural(rows, 'image')}, about {megapixels:,.1f} megapixels by the first {found.images}"
+                     if found.images else f"{text.plural(rows, 'image')} of unknown size"),
+        ("here", f"{text.plural(plan.workers, 'worker')} of {text.plural(plan.threads, 'thread')} and"
+                 f" {plan.memory / 1e9:.1f} GB; a large image needs about {found.typical_bytes / 1e9:.1f} GB"),
+        ("would take", f"about {text.duration(seconds)}, reading and writing not counted" if found.images
+                       else "an unknown time"),
+        *(("unreadable", fault) for fault in found.faults[:NAMED]),
+    ]  # fmt: skip
+    if len(found.faults) > NAMED:
+        lines.append(("", f"and {len(found.faults) - NAMED} more of the first {SAMPLE} pairs' files"))
+    return "\n".join(f"{name:13}{text.visible(value)}" for name, value in lines)
 
 
-def seconds_per_megapixel(found: Estimate, threads: int) -> float:
+def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"], threads: int) -> float:
     """Time the network on one small image with a worker's threads, after one to warm up."""
     torch.set_num_threads(threads)
-    network = harmonizer.Harmonizer.load(found.weights, precision=found.precision)
+    network = harmonizer.Harmonizer.load(weights, precision=precision)
     composite = np.random.default_rng(0).integers(0, 256, (TRIAL, TRIAL, 3), np.uint8)
     mask = np.zeros((TRIAL, TRIAL), np.uint8)
     mask[TRIAL // 4 : -TRIAL // 4, TRIAL // 4 : -TRIAL // 4] = 255
@@ -100,16 +113,10 @@ def seconds_per_megapixel(found: Estimate, threads: int) -> float:
     return (time.perf_counter() - began) / (TRIAL * TRIAL / 1e6)
 
 
-def _sizes(manifest: str) -> Iterator[tuple[int, int] | None]:
-    for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE):
-        if isinstance(row, Pair):
-            yield _size(row.composite)
-
-
-def _size(uri: str) -> tuple[int, int] | None:
+def _header(uri: str) -> Header | str:
+    """Return a file's header, or what is wrong with it."""
     try:
         with storage.open_binary(uri) as file:
-            found = header.read(cast(BinaryIO, file), uri)
-    except (HarmonizeError, OSError):
-        return None
-    return found.height, found.width
+            return header.read(cast(BinaryIO, file), uri)
+    except (HarmonizeError, OSError) as error:
+        return str(error)

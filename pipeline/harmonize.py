@@ -49,6 +49,9 @@ class HarmonizePair(beam.DoFn):
         self.worker = self.shared.acquire(lambda: pair_work.Worker.load(self.settings), tag=self.settings)
         self.progress = progress.Writer(self.settings.scratch)
 
+    def teardown(self) -> None:
+        self.progress.close()
+
     def process(self, pair: Pair) -> Iterator[Any]:
         # A thread that has run torch before keeps its number of threads: each one is told.
         torch.set_num_threads(self.settings.threads)

@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
 from model import weights
+from model.config import HDNetConfig
 from model.progress import ProgressLine
 from pipeline import closing, cost, graph, machine, progress, run_info
 from pipeline.rows import Record
@@ -82,10 +83,12 @@ def run(request: Request) -> Outcome | None:
     check_beam_args(request.beam_args)
     header = weights.read_header(request.weights)
     info = manifest_check.check(request.manifest)
-    estimate = cost.estimate(request.manifest, request.weights, header["config"], request.precision, request.max_pixels)
+    network = HDNetConfig.from_json(header["config"])
+    estimate = cost.estimate(request.manifest, network, request.precision, request.max_pixels)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
-        click.echo(cost.describe(info, estimate, plan, request.limit))
+        pace = cost.seconds_per_megapixel(request.weights, request.precision, plan.threads)
+        click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
         return None
     job = _job(request, info, header)
     _clear(job.settings)
@@ -107,6 +110,11 @@ def check_beam_args(arguments: Sequence[str]) -> None:
     unknown = parser.parse_known_args(list(arguments))[1]
     if unknown:
         raise UnknownOptions(f"Beam knows no option {' '.join(unknown)}")
+    ours = [
+        argument for argument in arguments if argument.startswith(("--direct_num_workers", "--direct_running_mode"))
+    ]
+    if ours:
+        raise UnknownOptions(f"{' '.join(ours)}: local workers are chosen with --workers, before the --")
 
 
 def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.Job:
@@ -121,9 +129,16 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
         resize_mask=request.resize_mask,
     )
     rows = min(info.rows, request.limit or info.rows)
-    run = run_info.start(request.manifest, settings, header, rows)
+    run = run_info.start(request.manifest, settings, header, info.rows, _told(request))
     return graph.Job(manifest=request.manifest, settings=settings, run=run, rows=rows, extra=info.extra,
                      limit=request.limit, report=request.report)  # fmt: skip
+
+
+def _told(request: Request) -> dict[str, run_info.Option]:
+    """Return the options a run's record names; it has the others anyway."""
+    told = ("workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "report")
+    values = {name: getattr(request, name) for name in told}
+    return {**values, "format": request.image_format, "beam": " ".join(request.beam_args)}
 
 
 def _clear(settings: Settings) -> None:
@@ -140,6 +155,7 @@ def _clear(settings: Settings) -> None:
 
 
 def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
+    logging.getLogger("apache_beam").setLevel(logging.INFO)  # where the job is, and how far
     with beam.Pipeline(options=PipelineOptions(list(beam_args), save_main_session=False)) as root:
         graph.build(root, job)
     left_alone = ("--no_wait_until_finish", "--template_location")
@@ -196,7 +212,11 @@ def _tell(job: graph.Job) -> Outcome:
     click.echo(closing.table(content))
     if content["totals"]["done"] <= closing.MOST_IMAGES:
         click.echo(closing.psnr_table(_read_metrics(job.settings.output, content["files"])))
-    click.echo(closing.places(job.settings.output, job.settings.run_id, report=job.report))
+    click.echo(
+        closing.places(
+            job.settings.output, job.settings.run_id, failures=content["totals"]["failed"] > 0, report=job.report
+        )
+    )
     return Outcome(content["totals"]["done"], content["totals"]["failed"])
 
 

@@ -52,12 +52,19 @@ def available_cores() -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes that can be taken without swapping: the system's, and the control group's limit."""
-    limits = [int(words[0]) for words in (_read_words("/sys/fs/cgroup/memory.max"),) if words and words[0] != "max"]
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            limits.append(int(line.split()[1]) * 1024)
-    return min(limits, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    """Return the bytes that can be taken without swapping: the system's, and what the control group has left."""
+    free = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable:")]
+    most = _read_words("/sys/fs/cgroup/memory.max")
+    if most and most != ["max"]:
+        free.append(max(0, int(most[0]) - _group_memory()))
+    return min(free, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _group_memory() -> int:
+    """Return the bytes the control group has taken and cannot simply drop."""
+    taken = int((_read_words("/sys/fs/cgroup/memory.current") or ["0"])[0])
+    stat = [line.split() for line in _lines("/sys/fs/cgroup/memory.stat")]
+    return taken - sum(int(value) for name, value in stat if name == "inactive_file")
 
 
 def _read_words(path: str) -> list[str]:

@@ -1,24 +1,30 @@
-"""How far a local run is: each worker process counts in a file of its own, the launcher adds them up."""
+"""How far a local run is: each worker thread counts in a file of its own, the launcher adds them up."""
 
 import os
 import struct
-import threading
+import uuid
 from pathlib import Path
 
 COUNTS = struct.Struct("<QQQ")  # images, pixels, failures
 
 
 class Writer:
-    """Counts one process's images; without a scratch folder it counts for nobody.
+    """Counts one thread's images; without a scratch folder it counts for nobody.
 
     Args:
         scratch: Folder on a local disk that the launcher reads, or "".
     """
 
     def __init__(self, scratch: str) -> None:
-        name = f"progress-{os.getpid()}-{threading.get_ident()}-{id(self)}"
+        name = f"progress-{uuid.uuid4()}"
         self.file = os.open(Path(scratch) / name, os.O_WRONLY | os.O_CREAT, 0o600) if scratch else None
         self.counts = [0, 0, 0]
+
+    def close(self) -> None:
+        """Count no more; what was counted stays."""
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
 
     def done(self, pixels: int) -> None:
         """Count an image."""
@@ -35,7 +41,7 @@ class Writer:
 
 
 def read(scratch: Path) -> tuple[int, int, int]:
-    """Return images, pixels and failures of all processes so far."""
+    """Return images, pixels and failures of all threads so far."""
     counts = [path.read_bytes() for path in scratch.glob("progress-*")]
     whole = [COUNTS.unpack(data) for data in counts if len(data) == COUNTS.size]
     images, pixels, failures = (sum(column) for column in zip(*whole, strict=True)) if whole else (0, 0, 0)

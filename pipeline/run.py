@@ -3,8 +3,9 @@
 import datetime
 import logging
 import os
+import re
 import sys
-from pathlib import Path
+import traceback
 from typing import Any, get_args
 
 import click
@@ -84,8 +85,12 @@ def main(**options: Any) -> None:
 def _run_id(name: str | None) -> str:
     if name is None:
         return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    if not name or name.strip(". ") != name or set(name) & set("/\\=\0") or Path(name).name != name:
-        raise click.BadParameter(f"{name!r} is no folder's name", param_hint="'--run-id'")
+    # It is a folder's name, a part of URIs and the value of a partition in every reader of Parquet.
+    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}", name):
+        raise click.BadParameter(
+            f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter or digit first",
+            param_hint="'--run-id'",
+        )
     return name
 
 
@@ -95,13 +100,16 @@ def entry() -> None:
     Threads of Beam's C++ libraries outlive a local run; when the interpreter takes them down in order, it aborts now
     and then, long after everything is written, and the exit code is lost.
     """
+    code = 1
     try:
         main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -127,17 +127,19 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
     }
 
 
-def start(manifest: str, settings: Settings, header: Mapping[str, Any], rows: int) -> RunInfo:
+def start(
+    manifest: str, settings: Settings, header: Mapping[str, Any], rows: int, options: Mapping[str, Option]
+) -> RunInfo:
     """Describe a run that begins now.
 
     Args:
         manifest: URI of what is read.
         settings: Of the workers.
         header: Of the weights file.
-        rows: To harmonize.
+        rows: In the manifest.
+        options: Of the command.
     """
     began = now()
-    told = ("format", "quality", "max_pixels", "resize_mask")
     return RunInfo(
         run_id=settings.run_id,
         started=began,
@@ -149,7 +151,7 @@ def start(manifest: str, settings: Settings, header: Mapping[str, Any], rows: in
         weights_sha256=header["sha256"],
         arch=header["architecture"],
         precision=settings.precision,
-        options={name: getattr(settings, name) for name in told},
+        options=options,
         versions=versions.versions(*PACKAGES),
     )
 

@@ -26,3 +26,16 @@ def test_workers_follow_from_cores_and_memory(wanted, typical, cores, memory, ex
 def test_this_machine_has_cores_and_memory():
     assert machine.available_cores() >= 1
     assert machine.available_memory() > 100_000_000
+
+
+def test_memory_is_what_the_system_and_the_control_group_have_left(monkeypatch):
+    files = {
+        "/proc/meminfo": ["MemTotal: 9000 kB", "MemAvailable: 5000 kB"],
+        "/sys/fs/cgroup/memory.max": ["4000000"],
+        "/sys/fs/cgroup/memory.current": ["3000000"],
+        "/sys/fs/cgroup/memory.stat": ["anon 1000000", "inactive_file 500000"],
+    }
+    monkeypatch.setattr(machine, "_lines", lambda path: files.get(path, []))
+    assert machine.available_memory() == 4_000_000 - 2_500_000
+    files["/sys/fs/cgroup/memory.max"] = ["max"]
+    assert machine.available_memory() == 5000 * 1024

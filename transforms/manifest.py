@@ -15,8 +15,8 @@ COLUMNS = (*REQUIRED, "reference")
 
 METRICS = frozenset(
     {"output", "run_id", "schema_version", "width", "height", "foreground_ratio"}
-    | {"delta_e", "gap_before", "gap_after", "clipped_ratio", "flags"}
-    | {"seconds_read", "seconds_network", "seconds_write", "arch", "precision"}
+    | {"delta_e", "gap_before", "gap_after", "clipped_ratio", "newly_clipped_ratio", "flags"}
+    | {"seconds_read", "seconds_network", "seconds_write", "seconds_score", "arch", "precision"}
     | {"weights_sha256", "input_sha256", "mask_sha256", "output_sha256"}
     | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
 )

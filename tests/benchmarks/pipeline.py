@@ -1,0 +1,160 @@
+"""Time and memory of the main job, run as a user runs it, on catalogs made of the example photographs.
+
+    python -m tests.benchmarks.pipeline overhead    # everything but the network, at 1024 x 1024
+    python -m tests.benchmarks.pipeline rows        # a row of 32 x 32 pixels
+    python -m tests.benchmarks.pipeline workers     # two workers against one
+    python -m tests.benchmarks.pipeline memory      # does a worker grow?
+
+Start-up is cancelled out: a long run less a short one. Runs to be compared take turns.
+"""
+
+import csv
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from PIL import Image
+
+CATALOG = Path(__file__).parents[2] / "examples/catalog"
+SHORT = 4
+"""Pairs of the run that is subtracted."""
+
+
+def write_catalog(root: Path, count: int, sizes: Sequence[int], suffix: str) -> Path:
+    """Write the example photographs as squares of `sizes` in turn, and a manifest that names them `count` times."""
+    photos = sorted((CATALOG / "composites").iterdir())
+    files = []
+    for photo, size in itertools.product(photos, dict.fromkeys(sizes)):
+        composite, mask = root / f"{photo.stem}-{size}.{suffix}", root / f"{photo.stem}-{size}-mask.png"
+        _square(photo, size).save(composite, quality=92)
+        _square(next((CATALOG / "masks").glob(f"{photo.stem}.*")), size).convert("L").save(mask)
+        files.append((composite.name, mask.name))
+    path = root / f"{count}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "composite", "mask"])
+        # A thousand to a folder, as a real catalog would be.
+        writer.writerows((f"{i // 1000:03}/{i:06}", *files[i % len(files)]) for i in range(count))
+    return path
+
+
+def _square(path: Path, size: int) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def command(manifest: Path, output: Path, *options: str) -> list[str]:
+    """Return the command that harmonizes a manifest."""
+    program = [sys.executable, "-m", "pipeline.run", "--input", str(manifest), "--output", str(output)]
+    return [*program, "--run-id", "run", "--no-report", *options]
+
+
+def run(manifest: Path, *options: str, cores: Sequence[int] = ()) -> tuple[float, dict[str, Any]]:
+    """Run the job on some cores, all if none are given: seconds on the clock, and what runs/<run>.json says."""
+    with tempfile.TemporaryDirectory() as output:
+        began = time.perf_counter()
+        pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
+        done = subprocess.run(command(manifest, Path(output), *options), capture_output=True, text=True, preexec_fn=pin)
+        seconds = time.perf_counter() - began
+        if done.returncode:
+            raise click.ClickException(done.stderr)
+        return seconds, json.loads((Path(output) / "runs/run.json").read_text())
+
+
+def each(short: Path, long: Path, pairs: int, *options: str, cores: Sequence[int] = ()) -> tuple[float, float]:
+    """Return the seconds of one pair more, on the clock and in the network."""
+    fixed, _ = run(short, *options, cores=cores)
+    whole, content = run(long, *options, cores=cores)
+    return (whole - fixed) / (pairs - SHORT), content["totals"]["seconds"]["network"] / pairs
+
+
+@click.group()
+def main() -> None:
+    """Measure the main job."""
+
+
+@main.command()
+@click.option("--size", default=1024, show_default=True)
+@click.option("--pairs", default=16, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def overhead(size: int, pairs: int, rounds: int) -> None:
+    """Compare all of a pair with its network alone: hdnet-lite, float32, one worker."""
+    for suffix in ("jpg", "png"):
+        with tempfile.TemporaryDirectory() as folder:
+            short, long = (write_catalog(Path(folder), count, [size], suffix) for count in (SHORT, pairs))
+            found = [each(short, long, pairs, "--workers", "1", "--precision", "float32") for _ in range(rounds)]
+        network = statistics.median(inside for _, inside in found)
+        share = statistics.median((whole - inside) / inside for whole, inside in found)
+        click.echo(f"{suffix} {size} x {size}: network {network:.3f} s, all else {share:.1%} of it")
+
+
+@main.command()
+@click.option("--rows", "count", default=10_000, show_default=True)
+def rows(count: int) -> None:
+    """Time a row of 32 x 32 pixels, on all cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = (write_catalog(Path(folder), number, [32], "png") for number in (SHORT, count))
+        whole, inside = each(short, long, count)
+    click.echo(
+        f"{count} rows of 32 x 32: {1000 * whole:.1f} ms a row, {1000 * inside:.1f} ms of a worker's in the network"
+    )
+
+
+@main.command()
+@click.option("--size", default=512, show_default=True)
+@click.option("--pairs", default=48, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def workers(size: int, pairs: int, rounds: int) -> None:
+    """Compare two workers of one thread on two cores with one of one thread on one core."""
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = (write_catalog(Path(folder), count, [size], "jpg") for count in (SHORT, pairs))
+        ratios = []
+        for _ in range(rounds):
+            one, _ = each(short, long, pairs, "--workers", "1", cores=[0])
+            two, _ = each(short, long, pairs, "--workers", "2", cores=[0, 1])
+            ratios.append(one / two)
+            click.echo(f"one {1 / one:.2f}, two {1 / two:.2f} images a second: {one / two:.2f} times")
+    click.echo(f"two workers at {size} x {size}: {statistics.median(ratios):.2f} times one")
+
+
+@main.command()
+@click.option("--pairs", default=1000, show_default=True)
+def memory(pairs: int) -> None:
+    """Watch the memory of one worker over images of mixed sizes, from the 50th on."""
+    sizes = [64, 320, 128, 256, 192, 384]
+    with tempfile.TemporaryDirectory() as folder:
+        manifest, output = write_catalog(Path(folder), pairs, sizes, "jpg"), Path(folder) / "out"
+        job = subprocess.Popen(command(manifest, output, "--workers", "1"), stderr=subprocess.DEVNULL)
+        seen = list(_watch(job, output))
+    start, end = (statistics.median(rss for done, rss in seen if low <= done <= high)
+                  for low, high in ((50, pairs // 10 + 50), (pairs - pairs // 10, pairs)))  # fmt: skip
+    peaks = [max(rss for done, rss in seen if done <= limit) for limit in (pairs // 5, pairs)]
+    click.echo(
+        f"resident around the 50th image {start / 1e6:.0f} MB, the {pairs}th {end / 1e6:.0f} MB: {end / start:.3f}"
+    )
+    click.echo(f"peak in the first fifth {peaks[0] / 1e6:.0f} MB, in all {peaks[1] / 1e6:.0f} MB")
+
+
+def _watch(job: "subprocess.Popen[bytes]", output: Path) -> Iterator[tuple[int, int]]:
+    """Yield images written and resident bytes, again and again until the job ends."""
+    while job.poll() is None:
+        done = sum(1 for _ in (output / "images").rglob("*.jpg"))
+        try:
+            pages = int(Path(f"/proc/{job.pid}/statm").read_text().split()[1])
+        except (OSError, IndexError):
+            return
+        yield done, pages * os.sysconf("SC_PAGE_SIZE")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()
