@@ -8,6 +8,7 @@ nothing can be written any more.
 import concurrent.futures
 import contextlib
 import errno
+import os
 import posixpath
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -25,6 +26,9 @@ SCHEMES = frozenset({"file", "gs", "memory", "s3"})
 LISTINGS = 32
 """Folders that are listed at a time."""
 
+# A forked process forgets its parent's clients; were they then closed, the parent would wait for its answers in vain.
+_KEPT: set[Any] = set()
+
 _FULL, _READ_ONLY = (errno.ENOSPC, errno.EDQUOT), errno.EROFS
 
 
@@ -33,7 +37,7 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
     """Open a file to read its bytes, piece by piece, for as long as the block lasts.
 
     Raises:
-        OSError: There is none, or it cannot be read.
+        OSError: There is none, or a local one cannot be read.
         StorageError: The store refuses or does not answer; the URI's scheme is unknown, or its file system is not
             installed.
     """
@@ -41,10 +45,10 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
     try:
         with clients.retry(lambda: files.open(path, "rb")) as file:
             yield cast(IO[bytes], file)
-    except OSError:
+    except FileNotFoundError:
         raise
     except Exception as error:
-        # The block's own errors pass through here too.
+        # A local disk's are OSErrors as they are, and the block's own errors pass through here too.
         if clients.status(error) is None and not clients.is_transient(error):
             raise
         raise StorageError(f"{uri} cannot be read: {_reason(error)}") from error
@@ -189,6 +193,8 @@ def _locate(uri: str) -> tuple[Any, str]:
         files, path = url_to_fs(uri, **clients.options(uri))
     except (ImportError, ValueError) as error:
         raise StorageError(f"cannot open {uri}: {error}") from error
+    if files.async_impl:
+        _KEPT.add(files)
     return files, path
 
 
@@ -211,6 +217,9 @@ def _find(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _fingerprint(info: dict[str, Any]) -> str:
+    if info.get("islink"):  # of a local link, the listing gives the link's own time
+        with contextlib.suppress(OSError):
+            info = {**info, "mtime": os.stat(info["name"]).st_mtime}
     etag = info.get("etag") or info.get("ETag")
     return str(etag or f"{info['size']} {info.get('mtime') or info.get('created')}")
 
