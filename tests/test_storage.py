@@ -1,10 +1,18 @@
 """URIs."""
 
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import time
+
 import fsspec
+import numpy as np
 import pytest
 
-from transforms import storage
-from transforms.errors import StorageError
+from transforms import local, storage
+from transforms.errors import OutputError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -56,5 +64,144 @@ def test_a_folder_that_is_not_there_cannot_be_listed(tmp_path):
 
 
 def test_a_scheme_that_nothing_opens_is_named():
-    with pytest.raises(StorageError, match="cannot open nosuch://a/b.csv: Protocol not known: nosuch"):
-        storage.open_binary("nosuch://a/b.csv")
+    unknown = pytest.raises(StorageError, match="cannot open nosuch://a/b.csv: Protocol not known: nosuch")
+    with unknown, storage.open_binary("nosuch://a/b.csv"):
+        pass
+
+
+def test_a_block_s_own_errors_pass_through_an_open_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(KeyError), storage.open_binary(f"{tmp_path}/a"):
+        raise KeyError
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_a_file_is_written_and_written_over(tmp_path, scheme):
+    uri = f"{scheme}{tmp_path}/x/a"
+    for data in (b"old", b"", b"new"):
+        storage.write(uri, data)
+        assert storage.read(uri) == data
+    assert storage.list_files(f"{scheme}{tmp_path}") == ["x/a"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_a_fingerprint_is_a_file_s_until_it_changes(tmp_path, scheme):
+    root = f"{scheme}{tmp_path}"
+    for name in ("a/1", "a/b/2", "c/3"):
+        storage.write(f"{root}/{name}", b"old")
+    before = storage.fingerprints([f"{root}/a", f"{root}/a/b", f"{root}/none"])
+    assert sorted(before) == [f"{root}/a/1", f"{root}/a/b/2"]
+    time.sleep(0.01)
+    storage.write(f"{root}/a/1", b"new")
+    after = storage.fingerprints([root])
+    assert {uri for uri in after if after[uri] != before.get(uri)} == {f"{root}/a/1", f"{root}/c/3"}
+
+
+def test_fingerprints_of_the_working_folder_are_by_bare_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/b.png").write_bytes(b"x")
+    assert sorted(storage.fingerprints([""])) == ["a.png", "x/b.png"]
+    assert sorted(storage.fingerprints(["x", "../none"])) == ["x/b.png"]
+
+
+def test_a_link_s_fingerprint_is_its_target_s(tmp_path):
+    (tmp_path / "target").write_bytes(b"x")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/link").symlink_to(tmp_path / "target")
+    before = storage.fingerprints([f"{tmp_path}/in"])
+    os.utime(tmp_path / "target", ns=(1, 1))
+    (tmp_path / "in/broken").symlink_to(tmp_path / "none")
+    assert storage.fingerprints([f"{tmp_path}/in"]) != before
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, reason in (("pipe", "it is no regular file"), ("", "it is a folder"), ("none", "there is no such file")):
+        with pytest.raises(StorageError, match=f"cannot be read: {reason}"):
+            storage.read(f"{tmp_path}/{name}")
+    with pytest.raises(StorageError, match="no regular file"):
+        storage.read("/dev/zero")
+
+
+def test_a_folder_where_a_file_should_be_costs_that_file_alone(tmp_path):
+    storage.write(f"{tmp_path}/a/b", b"x")
+    for name, reason in (("a", "it is a folder"), ("a/b/c", "a file stands where a folder must be")):
+        with pytest.raises(StorageError, match=f"cannot be written: {reason}") as caught:
+            storage.write(f"{tmp_path}/{name}", b"x")
+        assert not isinstance(caught.value, OutputError)
+    assert storage.list_files(str(tmp_path)) == ["a/b"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "reason"),
+    [
+        (errno.ENOSPC, OutputError, "the disk is full"),
+        (errno.EDQUOT, OutputError, "the disk is full"),
+        (errno.EROFS, OutputError, "the disk is read-only"),
+        (errno.EACCES, StorageError, "access is denied"),
+        (errno.EIO, StorageError, "Input/output error"),
+    ],
+)
+def test_a_disk_that_takes_no_more_stops_the_run_and_keeps_the_old_file(tmp_path, monkeypatch, number, kind, reason):
+    storage.write(f"{tmp_path}/a", b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match=reason) as caught:
+        storage.write(f"{tmp_path}/a", b"new")
+    assert type(caught.value) is kind
+    assert storage.list_files(str(tmp_path)) == ["a"] and storage.read(f"{tmp_path}/a") == b"old"
+
+
+WRITER = """
+import itertools, sys
+from transforms import storage
+for number in itertools.count():
+    storage.write(sys.argv[1], bytes([number % 256]) * 3_000_000)
+    if not number:
+        print("begun", flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_a_whole_file_and_what_a_sweep_removes(tmp_path):
+    target, left = tmp_path / "images/a.png", 0
+    for delay in np.random.default_rng(0).uniform(0, 0.03, 8):
+        with subprocess.Popen([sys.executable, "-c", WRITER, target], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout and writer.stdout.readline() == b"begun\n"
+            time.sleep(delay)
+            storage.sweep(str(tmp_path))  # of a file that is being written: it goes on
+            writer.kill()
+        data = target.read_bytes()
+        assert data == data[:1] * 3_000_000
+        left += storage.sweep(str(tmp_path))
+        assert os.listdir(target.parent) == ["a.png"]
+    assert left > 0
+
+
+def test_a_sweep_leaves_live_and_foreign_files_alone(tmp_path):
+    names = ("a.tmp", f".b.0123{local.TEMPORARY}", f".c.0123{local.TEMPORARY}")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    with open(tmp_path / names[1], "rb") as live:
+        fcntl.flock(live, fcntl.LOCK_EX)
+        assert storage.sweep(str(tmp_path)) == 1
+    assert sorted(os.listdir(tmp_path)) == sorted(names[:2])
+    assert storage.sweep("memory://x") == storage.sweep(f"{tmp_path}/none") == 0
+
+
+def test_a_writer_whose_file_was_swept_before_it_was_locked_takes_another(tmp_path, monkeypatch):
+    lock, swept = fcntl.flock, list[bool]()
+
+    def too_late(file, kind):
+        if not swept:
+            swept.append(True)
+            assert storage.sweep(str(tmp_path)) == 1
+        lock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    storage.write(f"{tmp_path}/a", b"x")
+    assert storage.read(f"{tmp_path}/a") == b"x" and os.listdir(tmp_path) == ["a"]

@@ -7,6 +7,7 @@
     |- SizeError        an image is too large or too small
     |- WeightsError     a weights file is missing, broken or made for another network
     |- StorageError     a file cannot be read or written
+    |  `- OutputError   nothing can be written any more, so that the run cannot go on
     `- DatasetError     a training or evaluation data set is incomplete
 
 A message names the file, the offending value and the remedy. Commands show it without a traceback and the pipeline
@@ -40,6 +41,10 @@ class WeightsError(HarmonizeError):
 
 class StorageError(HarmonizeError):
     """A file cannot be read or written."""
+
+
+class OutputError(StorageError):
+    """Nothing can be written any more: the disk is full or read-only, the bucket refuses. The run must stop."""
 
 
 class DatasetError(HarmonizeError):

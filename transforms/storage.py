@@ -1,29 +1,57 @@
-"""Files by URI: gs://, s3://, memory://, file:// or a plain path."""
+"""Files by URI: gs://, s3://, memory://, file:// or a plain path.
 
+What is transient is tried again for `clients.PATIENCE` seconds, on object stores; a local disk that hangs holds the
+process in the kernel, out of any timeout's reach. What fails for good is one `StorageError`, or `OutputError` where
+nothing can be written any more.
+"""
+
+import concurrent.futures
+import contextlib
+import errno
 import os
 import posixpath
-import threading
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from transforms.errors import StorageError
+from transforms import clients, local
+from transforms.errors import OutputError, StorageError
 
 SCHEMES = frozenset({"file", "gs", "memory", "s3"})
 """What a manifest may name; a plain path needs none."""
 
+LISTINGS = 32
+"""Folders that are listed at a time."""
 
-def open_binary(uri: str) -> IO[bytes]:
-    """Open a file to read its bytes.
+# A forked process forgets its parent's clients; were they then closed, the parent would wait for its answers in vain.
+_KEPT: set[Any] = set()
+
+_FULL, _READ_ONLY = (errno.ENOSPC, errno.EDQUOT), errno.EROFS
+
+
+@contextlib.contextmanager
+def open_binary(uri: str) -> Iterator[IO[bytes]]:
+    """Open a file to read its bytes, piece by piece, for as long as the block lasts.
 
     Raises:
-        OSError: There is none, or it cannot be read.
-        StorageError: The URI's scheme is unknown, or its file system is not installed.
+        OSError: There is none, or a local one cannot be read.
+        StorageError: The store refuses or does not answer; the URI's scheme is unknown, or its file system is not
+            installed.
     """
     files, path = _locate(uri)
-    return cast(IO[bytes], files.open(path, "rb"))
+    try:
+        with clients.retry(lambda: files.open(path, "rb")) as file:
+            yield cast(IO[bytes], file)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        # A local disk's are OSErrors as they are, and the block's own errors pass through here too.
+        if clients.status(error) is None and not clients.is_transient(error):
+            raise
+        raise StorageError(f"{uri} cannot be read: {_reason(error)}") from error
 
 
 def read(uri: str) -> bytes:
@@ -34,7 +62,9 @@ def read(uri: str) -> bytes:
     """
     files, path = _locate(uri)
     try:
-        return cast(bytes, files.cat_file(path))
+        if isinstance(files, LocalFileSystem):
+            return local.read(path)
+        return cast(bytes, clients.retry(lambda: files.cat_file(path, **_limit(files))))
     except Exception as error:  # every backend has errors of its own, without a common root
         raise StorageError(f"{uri} cannot be read: {_reason(error)}") from error
 
@@ -43,16 +73,19 @@ def write(uri: str | Path, data: bytes) -> None:
     """Write a file so that a reader, or a crash at any moment, sees the old one or the new one, whole.
 
     Raises:
-        StorageError: It cannot be written.
+        OutputError: The disk is full or read-only; the bucket is not there or refuses.
+        StorageError: This one file cannot be written.
     """
     files, path = _locate(str(uri))
     try:
         if isinstance(files, LocalFileSystem):
-            _replace(Path(path), data)
+            local.replace(Path(path), data)
         else:
-            files.pipe_file(path, data)  # one PUT: object stores show it when it is complete
+            # One PUT, or parts that are put together at the end: object stores show it when it is complete.
+            clients.retry(lambda: files.pipe_file(path, data, **_limit(files)))
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be written: {_reason(error)}") from error
+        kind = OutputError if _is_final(error, files) else StorageError
+        raise kind(f"{uri} cannot be written: {_reason(error)}") from error
 
 
 def remove(uri: str) -> None:
@@ -63,32 +96,71 @@ def remove(uri: str) -> None:
     """
     files, path = _locate(uri)
     try:
-        files.rm(path, recursive=True)
+        clients.retry(lambda: files.rm(path, recursive=True))
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
         raise StorageError(f"{uri} cannot be removed: {_reason(error)}") from error
 
 
+def sweep(folder: str) -> int:
+    """Remove what killed processes left below a local folder, half written, and nothing that a live one is writing.
+
+    Object stores show no half-written files. What they keep of a broken upload, a rule of the bucket removes.
+
+    Returns:
+        How many files were removed.
+
+    Raises:
+        StorageError: As for `open_binary`.
+    """
+    files, path = _locate(folder)
+    return local.sweep(path) if isinstance(files, LocalFileSystem) else 0
+
+
 def is_folder(uri: str) -> bool:
-    """Return whether there is a folder, or on an object store whether there are names that begin with it."""
+    """Return whether there is a folder, or on an object store whether there are names that begin with it.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
     files, path = _locate(uri)
-    return bool(files.isdir(path))
+    try:
+        return bool(clients.retry(lambda: files.isdir(path)))
+    except Exception as error:  # as in `read`
+        raise StorageError(f"{uri} cannot be listed: {_reason(error)}") from error
 
 
 def list_files(uri: str) -> list[str]:
     """Return the files below a folder, sorted, by their paths from it. The listing is held in memory.
 
     Raises:
-        OSError: There is no such folder, or it cannot be read.
-        StorageError: As for `open_binary`.
+        FileNotFoundError: There is no such folder.
+        StorageError: It cannot be read.
     """
-    files, path = _locate(uri)
-    root = path.rstrip("/") + "/"
-    found = files.find(path)
+    found = sorted(name for name, _ in _find(uri))
     if not found and not is_folder(uri):
         raise FileNotFoundError(f"no such folder: {uri}")
-    return sorted(name[len(root) :] for name in found if name.startswith(root))
+    return found
+
+
+def fingerprints(folders: Collection[str]) -> dict[str, str]:
+    """Return, by URI, what changes when a file's content does: its etag, or size and time of change.
+
+    Each folder is listed once, with all that it holds, some of them at a time; no file is asked after by itself. The
+    listings are held in memory, some 300 bytes a file.
+
+    Args:
+        folders: As in `parent`; one that is not there holds no files.
+
+    Raises:
+        StorageError: A folder cannot be listed.
+    """
+    roots = [folder if not folder or folder.endswith("/") else f"{folder}/" for folder in folders]
+    outermost = [root for root in set(roots) if not any(root != other and root.startswith(other) for other in roots)]
+    with concurrent.futures.ThreadPoolExecutor(LISTINGS) as threads:
+        listings = zip(outermost, threads.map(lambda root: list(_find(root)), outermost), strict=True)
+        return {root + name: _fingerprint(info) for root, found in listings for name, info in found}
 
 
 def join(base: str, uri: str) -> str:
@@ -115,28 +187,68 @@ def parent(uri: str) -> str:
     return f"{scheme}{mark}{posixpath.dirname(path)}"
 
 
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, OSError) and str(error) else repr(error)
-
-
 def _locate(uri: str) -> tuple[Any, str]:
     """Return the file system and the path in it."""
     try:
-        files, path = url_to_fs(uri)
+        files, path = url_to_fs(uri, **clients.options(uri))
     except (ImportError, ValueError) as error:
         raise StorageError(f"cannot open {uri}: {error}") from error
+    if files.async_impl:
+        _KEPT.add(files)
     return files, path
+
+
+def _limit(files: Any) -> dict[str, float]:
+    """Return how long a client may work at one call: one that gets a byte now and then is never idle."""
+    return {"timeout": clients.PATIENCE} if files.async_impl else {}
+
+
+def _find(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the path from a folder, and what the listing says, of each file below it."""
+    files, path = _locate(uri)
+    root = path.rstrip("/") + "/"
+    try:
+        found = clients.retry(lambda: files.find(path, detail=True))
+    except FileNotFoundError:
+        return
+    except Exception as error:  # as in `read`
+        raise StorageError(f"{uri} cannot be listed: {_reason(error)}") from error
+    yield from ((name[len(root) :], info) for name, info in found.items() if name.startswith(root))
+
+
+def _fingerprint(info: dict[str, Any]) -> str:
+    if info.get("islink"):  # of a local link, the listing gives the link's own time
+        with contextlib.suppress(OSError):
+            info = {**info, "mtime": os.stat(info["name"]).st_mtime}
+    etag = info.get("etag") or info.get("ETag")
+    return str(etag or f"{info['size']} {info.get('mtime') or info.get('created')}")
+
+
+def _is_final(error: Exception, files: Any) -> bool:
+    """Say whether a failure to write means that no other file can be written either."""
+    if isinstance(files, LocalFileSystem):
+        return isinstance(error, OSError) and error.errno in (*_FULL, _READ_ONLY)
+    # A store makes its folders: what was not found is the bucket.
+    return isinstance(error, PermissionError | FileNotFoundError) or clients.status(error) in (401, 403)
+
+
+def _reason(error: Exception) -> str:
+    """Say in a user's words why a file cannot be read or written, and what can be done."""
+    number, code = getattr(error, "errno", None), clients.status(error)
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file, or no such bucket: correct the name"
+    if code == 401:
+        return "the store does not know who asks (401): sign in again"
+    if isinstance(error, PermissionError) or code == 403:
+        return "access is denied: give the account that runs this the right to it"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder: name a file"
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        return "a file stands where a folder must be: remove it, or choose another name"
+    if number in _FULL:
+        return "the disk is full: make room and run again"
+    if number == _READ_ONLY:
+        return "the disk is read-only: choose another one"
+    if clients.is_transient(error):
+        return f"the store did not answer as it should, again and again ({error!r}): run again later"
+    return str(error) or repr(error)

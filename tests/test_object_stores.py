@@ -1,0 +1,139 @@
+"""Storage against real servers on loopback, sound and failing."""
+
+import concurrent.futures
+import multiprocessing
+import time
+import uuid
+
+import numpy as np
+import pytest
+
+from tests import emulators
+from transforms import clients, storage
+from transforms.errors import OutputError, StorageError
+
+
+@pytest.fixture
+def folder(store, proxy) -> str:
+    """A folder of an emulated store that is the test's own."""
+    return f"{store[0]}://{emulators.BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Wait for seconds where users wait for minutes."""
+    monkeypatch.setattr(clients, "IDLE", 1.0)
+    monkeypatch.setattr(clients, "_FIRST_PAUSE", 0.05)
+
+
+NAMES = ("a.png", "x/b c.png", "x/y/ü#%?&+.png", "empty")
+
+
+def test_files_are_written_listed_read_and_removed(folder):
+    for name in NAMES:
+        storage.write(f"{folder}/{name}", name.encode() if name != "empty" else b"")
+    assert storage.list_files(folder) == sorted(NAMES)
+    assert storage.is_folder(f"{folder}/x") and not storage.is_folder(f"{folder}/none")
+    for name in NAMES[:3]:
+        assert storage.read(f"{folder}/{name}") == name.encode()
+    assert storage.read(f"{folder}/empty") == b""
+    with storage.open_binary(f"{folder}/a.png") as file:
+        assert (file.read(1), file.read()) == (b"a", b".png")
+    storage.remove(f"{folder}/x")
+    storage.remove(f"{folder}/none")
+    assert storage.list_files(folder) == ["a.png", "empty"]
+
+
+def test_a_file_costs_one_request_each_way(folder, proxy):
+    storage.write(f"{folder}/a", b"x" * 1_000_000)
+    assert len(proxy.requests) == 1
+    storage.read(f"{folder}/a")
+    assert len(proxy.requests) == 2
+
+
+def test_fingerprints_take_one_listing_a_folder_and_change_with_the_content(folder, proxy):
+    for name in ("a/1", "a/x/2", "b/1", "c/1"):
+        storage.write(f"{folder}/{name}", name.encode())
+    proxy.requests.clear()
+    before = storage.fingerprints([f"{folder}/a", f"{folder}/a/x", f"{folder}/b/"])
+    assert sorted(before) == [f"{folder}/{name}" for name in ("a/1", "a/x/2", "b/1")]
+    assert len(proxy.requests) == 2
+    assert storage.fingerprints([f"{folder}/none"]) == {}
+    storage.write(f"{folder}/a/1", b"A/1")
+    after = storage.fingerprints([folder])
+    assert {uri for uri in before if after[uri] != before[uri]} == {f"{folder}/a/1"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_leaves_its_parent_s_client_alone(folder, hasty):
+    storage.write(f"{folder}/a", b"parent")
+    child = multiprocessing.get_context("fork").Process(target=storage.write, args=(f"{folder}/b", b"child"))
+    child.start()
+    child.join(30)
+    began = time.monotonic()
+    assert storage.read(f"{folder}/b") == b"child"
+    assert time.monotonic() - began < clients.IDLE
+
+
+def test_three_hundred_files_through_a_failing_store(folder, proxy, hasty):
+    proxy.plan = emulators.at_random()
+    contents = {f"{folder}/{i}": np.random.default_rng(i).bytes(1 + 150 * i) for i in range(300)}
+    with concurrent.futures.ThreadPoolExecutor(32) as threads:
+        list(threads.map(storage.write, contents, contents.values()))
+        found = dict(zip(contents, threads.map(storage.read, contents), strict=True))
+    assert found == contents
+    assert set(storage.fingerprints([folder])) == set(contents)
+    assert proxy.faults > 0.2 * len(proxy.requests)
+
+
+@pytest.mark.parametrize("fault", [429, 502, 503, "cut", "break", "stall"])
+def test_what_passes_is_tried_again(folder, proxy, hasty, fault):
+    storage.write(f"{folder}/a", b"old")
+    for call in (lambda: storage.write(f"{folder}/a", b"new"), lambda: storage.read(f"{folder}/a")):
+        proxy.requests.clear()
+        proxy.plan = lambda number: fault if number == 0 else None
+        call()
+        assert len(proxy.requests) == 2
+    assert storage.read(f"{folder}/a") == b"new"
+
+
+def test_what_does_not_pass_is_not_tried_again(folder, proxy):
+    proxy.plan = lambda number: 403
+    with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: access is denied: give") as caught:
+        storage.read(f"{folder}/a")
+    assert not isinstance(caught.value, OutputError) and len(proxy.requests) == 1
+    with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: access is denied: give"):
+        storage.write(f"{folder}/a", b"x")
+    assert len(proxy.requests) == 2
+
+
+def test_who_is_not_known_is_told_to_sign_in(folder, proxy):
+    proxy.plan = lambda number: 401
+    with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: .*sign in again$"):
+        storage.write(f"{folder}/a", b"x")
+    with pytest.raises(StorageError, match="sign in again"), storage.open_binary(f"{folder}/a"):
+        pass
+
+
+def test_what_is_not_there_is_not_asked_for_again(folder, proxy):
+    with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: there is no such file"):
+        storage.read(f"{folder}/a")
+    assert len(proxy.requests) == 1
+    nowhere = folder.replace(emulators.BUCKET, "nowhere")
+    with pytest.raises(OutputError, match=f"^{nowhere}/a cannot be written: there is no such file, or no such bucket"):
+        storage.write(f"{nowhere}/a", b"x")
+
+
+def test_a_store_that_never_answers_ends_in_an_error(folder, proxy, monkeypatch):
+    monkeypatch.setattr(clients, "PATIENCE", 2.0)
+    proxy.plan = lambda number: "stall"
+    with pytest.raises(StorageError, match="did not answer as it should.*run again later"):
+        storage.read(f"{folder}/a")
+
+
+def test_an_open_file_of_a_store_that_breaks_down_is_an_expected_error(folder, proxy):
+    storage.write(f"{folder}/a", b"x")
+    refused = pytest.raises(StorageError, match=f"^{folder}/a cannot be read: access is denied")
+    with refused, storage.open_binary(f"{folder}/a") as file:
+        proxy.plan = lambda number: 403
+        file.read()
