@@ -28,8 +28,8 @@ class Admission:
         self.lock = Path(scratch) / "giants.lock" if scratch else None
 
     @contextlib.contextmanager
-    def hold(self, size: int, name: str) -> Iterator[None]:
-        """Wait until `size` bytes fit, and hold them for as long as the block lasts.
+    def hold(self, size: int, name: str, *, alone: bool = False) -> Iterator[None]:
+        """Wait until `size` bytes fit, or until nobody else is at work, and hold on for as long as the block lasts.
 
         Raises:
             SizeError: They could never fit; the message names the pair, the bytes and the remedy.
@@ -39,10 +39,10 @@ class Admission:
                 f"{name} needs about {size / 1e9:.1f} GB, more than the {self.memory / 1e9:.1f} GB that workers may"
                 " use: run it on a larger machine, or give --memory"
             )
-        if not self.memory or self.lock is None or self.workers == 1:
+        giant = alone or size * self.workers > self.memory > 0
+        if self.lock is None or self.workers == 1 or not (self.memory or alone):
             yield
             return
-        giant = size * self.workers > self.memory
         # Behind the door a waiting giant lets nobody past: small pairs would keep it waiting for ever.
         door = _lock(self.lock.with_name("door.lock"), fcntl.LOCK_EX)
         handle = _lock(self.lock, fcntl.LOCK_EX if giant else fcntl.LOCK_SH)

@@ -12,6 +12,8 @@ from transforms import storage
 MOST_IMAGES = 20
 """In a run whose images are all named in `psnr_table`."""
 
+LEFT_OUT = {"skipped": "up to date", "removed": "not in the manifest, left as they are"}
+
 
 def table(content: Mapping[str, Any]) -> str:
     """Return the totals of runs/<run>.json as aligned lines."""
@@ -20,9 +22,11 @@ def table(content: Mapping[str, Any]) -> str:
     rows = [
         ("images", f"{done:,}", f"{_number(rates['images_per_second'], '.2f')} a second"),
         ("megapixels", f"{totals['pixels'] / 1e6:,.1f}", f"{_number(rates['megapixels_per_second'], '.2f')} a second"),
+        *((name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]),
         ("failures", f"{failed:,}", _share(failed, done + failed)),
         *((f"  {text.visible(e)}", f"{n:,}", _share(n, done + failed)) for e, n in content["failures"].items()),
         *((f"{stage} seconds", f"{s:,.1f}", _each(s, done)) for stage, s in totals["seconds"].items()),
+        *((f"flagged {text.visible(f)}", f"{n:,}", _share(n, done)) for f, n in content["flags"].items()),
         *_against_references(content["means"], totals),
     ]
     title = f"Run {text.visible(content['run_id'])}, {text.duration(content['seconds'])}"

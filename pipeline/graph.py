@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList
 
 from pipeline import panels, report, run_info
+from pipeline.flags import FlagRows
 from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
 from pipeline.read import ReadPairs
+from pipeline.resume import KeepFailed, SkipDone
 from pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, with_extra
 from pipeline.run_info import RunInfo
 from pipeline.settings import Settings
@@ -29,6 +31,9 @@ class Job:
         rows: In the manifest, for the number of files.
         extra: Names of the manifest's columns that pass through to the metrics.
         limit: Harmonize this many pairs only; None for all.
+        resume: Leave out what other runs have done; what this run itself has done before it was cut short always is.
+        retry: Do only what failed in the run of this name; None for all.
+        verify: Tell files apart by content.
         report: Write the HTML report.
     """
 
@@ -38,25 +43,31 @@ class Job:
     rows: int
     extra: tuple[str, ...] = ()
     limit: int | None = None
+    resume: bool = True
+    retry: str | None = None
+    verify: bool = False
     report: bool = True
 
 
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
-    output, run_id = job.settings.output, job.settings.run_id
-    files = file_count(job.rows)
+    settings, files = job.settings, file_count(job.rows)
     pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, limit=job.limit)
-    harmonized = pairs | "HarmonizePairs" >> HarmonizePairs(job.settings)
+    if job.retry:
+        pairs = pairs | "KeepFailed" >> KeepFailed(f"{settings.output}/failures/run_id={job.retry}")
+    tasks, kept, left = pairs | "SkipDone" >> SkipDone(
+        settings, job.run.weights_sha256, job.resume, job.verify, partial=bool(job.limit or job.retry)
+    )
+    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
+    rows = (harmonized[ROWS], kept) | "AllImages" >> beam.Flatten() | "FlagRows" >> FlagRows()
     failures = (harmonized[FAILURES], unreadable) | "AllFailures" >> beam.Flatten()
-    metrics_files = harmonized[ROWS] | "WriteMetrics" >> WriteRows(
-        f"{output}/metrics/run_id={run_id}", with_extra(METRICS_SCHEMA, job.extra), files
+    metrics_files = rows | "WriteMetrics" >> WriteRows(
+        settings.table("metrics"), with_extra(METRICS_SCHEMA, job.extra), files
     )
-    failures_files = failures | "WriteFailures" >> WriteRows(
-        f"{output}/failures/run_id={run_id}", FAILURES_SCHEMA, files
-    )
+    failures_files = failures | "WriteFailures" >> WriteRows(settings.table("failures"), FAILURES_SCHEMA, files)
     written = (metrics_files, failures_files) | "AllFiles" >> beam.Flatten()
     (
-        (harmonized[ROWS], failures)
+        (rows, failures, left)
         | "AllRows" >> beam.Flatten()
         | "Summarise" >> beam.CombineGlobally(Summarise())  # type: ignore[no-untyped-call]
         # The files as side input: the summary is written when they are, and marks the run complete.
@@ -65,11 +76,23 @@ def build(root: beam.Pipeline, job: Job) -> None:
 
 
 def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
-    """Write runs/<run>.html and, last, runs/<run>.json."""
+    """Remove what the run's files replace, write runs/<run>.html and, last, runs/<run>.json."""
+    written = set(files)
+    _remove_others(job.settings, written)
     run = dataclasses.replace(job.run, finished=run_info.now())
     base = f"{job.settings.output}/runs/{job.settings.run_id}"
     if job.report:
         pictures = panels.load(summary, storage.read, job.settings.max_pixels)
         storage.write(f"{base}.html", report.render(run, summary, pictures).encode())
-    content = {**run_info.to_json(run, summary), "files": sorted(files)}
+    content = {**run_info.to_json(run, summary), "files": sorted(written)}
     storage.write(f"{base}.json", json.dumps(content, indent=1).encode())
+
+
+def _remove_others(settings: Settings, written: Collection[str]) -> None:
+    """Remove the journal and the files of an earlier attempt from the run's tables."""
+    for table in ("metrics", "failures"):
+        folder = settings.table(table)
+        if storage.is_folder(folder):
+            found = [storage.join(folder, name) for name in storage.list_files(folder)]
+            for uri in set(found) - set(written):
+                storage.remove(uri)

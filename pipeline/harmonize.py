@@ -12,26 +12,31 @@ from apache_beam.utils.shared import Shared
 
 from pipeline import pair as pair_work
 from pipeline import progress
-from pipeline.rows import STAGES, Record, failure
+from pipeline.journal import Journal
+from pipeline.progress import Counts
+from pipeline.resume import Task
+from pipeline.rows import METRICS_SCHEMA, STAGES, Record, failure, with_extra
 from pipeline.settings import Settings
 from transforms.errors import HarmonizeError
-from transforms.manifest import Pair
 
 ROWS, FAILURES = "rows", "failures"
 
 
 @dataclasses.dataclass
-class HarmonizePairs(beam.PTransform[PCollection[Pair], Any]):
+class HarmonizePairs(beam.PTransform[PCollection[Task], Any]):
     """Harmonize pairs: `rows` holds one metrics row per image written, `failures` one row per pair that was not.
 
     Attributes:
         settings: Of the run.
+        extra: Names of the manifest's columns that pass through to the metrics.
     """
 
     settings: Settings
+    extra: tuple[str, ...] = ()
 
-    def expand(self, pairs: PCollection[Pair]) -> Any:
-        return pairs | "HarmonizePair" >> beam.ParDo(HarmonizePair(self.settings)).with_outputs(FAILURES, main=ROWS)
+    def expand(self, tasks: PCollection[Task]) -> Any:
+        work = beam.ParDo(HarmonizePair(self.settings, self.extra))
+        return tasks | "HarmonizePair" >> work.with_outputs(FAILURES, main=ROWS)
 
 
 class HarmonizePair(beam.DoFn):
@@ -40,35 +45,41 @@ class HarmonizePair(beam.DoFn):
     An expected error becomes a failure row; any other exception is a bug and stops the run.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, extra: tuple[str, ...] = ()) -> None:
         self.settings = settings
+        self.schema = with_extra(METRICS_SCHEMA, extra)
         # One holder for everything a process shares: a second one would evict the first.
         self.shared = Shared()
 
     def setup(self) -> None:
         self.worker = self.shared.acquire(lambda: pair_work.Worker.load(self.settings), tag=self.settings)
         self.progress = progress.Writer(self.settings.scratch)
+        self.journal = Journal(self.settings.table("metrics"), self.schema)
 
     def teardown(self) -> None:
         self.progress.close()
 
-    def process(self, pair: Pair) -> Iterator[Any]:
+    def finish_bundle(self) -> None:
+        self.journal.flush()
+
+    def process(self, task: Task) -> Iterator[Any]:
         # A thread that has run torch before keeps its number of threads: each one is told.
         torch.set_num_threads(self.settings.threads)
         stages = pair_work.Stages()
         try:
-            row = pair_work.harmonize(pair, self.worker, stages)
+            row = pair_work.harmonize(task, self.worker, stages, self.progress.begin)
         except HarmonizeError as error:
             Metrics.counter("failures", type(error).__name__).inc()
-            self.progress.failed()
-            yield TaggedOutput(FAILURES, failure(pair, stages.current, error))
+            self.progress.add(Counts(failures=1))
+            yield TaggedOutput(FAILURES, failure(task.pair, stages.current, error))
         else:
             self._count(row, stages)
+            self.journal.add(row)
             yield row
 
     def _count(self, row: Record, stages: pair_work.Stages) -> None:
         pixels = row["width"] * row["height"]
-        self.progress.done(pixels)
+        self.progress.add(Counts(images=1, pixels=pixels))
         Metrics.counter("harmonize", "images").inc()
         Metrics.counter("harmonize", "pixels").inc(pixels)
         for stage in STAGES:

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import shutil
 import tempfile
 import threading
 import time
@@ -23,7 +22,7 @@ from pyarrow import parquet
 from model import weights
 from model.config import HDNetConfig
 from model.progress import ProgressLine
-from pipeline import closing, cost, graph, machine, progress, run_info
+from pipeline import closing, cost, graph, machine, progress, run_info, supervise
 from pipeline.rows import Record
 from pipeline.settings import Format, Settings
 from transforms import manifest_check, storage
@@ -55,6 +54,9 @@ class Request:
     resize_mask: bool
     run_id: str
     limit: int | None
+    resume: bool
+    verify: bool
+    retry_failed: str | None
     dry_run: bool
     report: bool
     beam_args: Sequence[str] = ()
@@ -91,7 +93,7 @@ def run(request: Request) -> Outcome | None:
         click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
         return None
     job = _job(request, info, header)
-    _clear(job.settings)
+    _prepare(job)
     if any(argument.startswith("--runner") for argument in request.beam_args):
         return _run_elsewhere(job, request.beam_args)
     return _run_here(job, request.beam_args, plan)
@@ -131,27 +133,37 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
     rows = min(info.rows, request.limit or info.rows)
     run = run_info.start(request.manifest, settings, header, info.rows, _told(request))
     return graph.Job(manifest=request.manifest, settings=settings, run=run, rows=rows, extra=info.extra,
-                     limit=request.limit, report=request.report)  # fmt: skip
+                     limit=request.limit, resume=request.resume, retry=request.retry_failed, verify=request.verify,
+                     report=request.report)  # fmt: skip
 
 
 def _told(request: Request) -> dict[str, run_info.Option]:
     """Return the options a run's record names; it has the others anyway."""
-    told = ("workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "report")
+    told = ("workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "resume", "verify", "retry_failed",
+            "report")  # fmt: skip
     values = {name: getattr(request, name) for name in told}
     return {**values, "format": request.image_format, "beam": " ".join(request.beam_args)}
 
 
-def _clear(settings: Settings) -> None:
-    """Remove an earlier run of the same name, its mark of being complete first; shows that the output can be written.
+def _prepare(job: graph.Job) -> None:
+    """Take back an earlier run of the same name, its mark of being complete first; its tables if it is not resumed.
 
     Raises:
-        StorageError: It cannot.
+        StorageError: The output cannot be written, or there is no run to retry.
     """
-    mark = f"{settings.output}/runs/{settings.run_id}.json"
+    output, run_id = job.settings.output, job.settings.run_id
+    if job.retry is not None:
+        storage.read(f"{output}/runs/{job.retry}.json")
+    mark = f"{output}/runs/{run_id}.json"
     storage.write(mark, b"{}")
-    tables = [f"{settings.output}/{table}/run_id={settings.run_id}" for table in ("metrics", "failures")]
-    for uri in (mark, f"{settings.output}/runs/{settings.run_id}.html", *tables):
+    tables = (
+        []
+        if job.resume or supervise.remembered_run() == run_id
+        else [job.settings.table(name) for name in ("metrics", "failures")]
+    )
+    for uri in (mark, f"{output}/runs/{run_id}.html", *tables):
         storage.remove(uri)
+    storage.sweep(output)
 
 
 def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
@@ -163,26 +175,26 @@ def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
 
 
 def _run_here(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> Outcome:
-    scratch = tempfile.mkdtemp(prefix="hdnet-")
-    settings = dataclasses.replace(
-        job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=scratch
-    )
+    with contextlib.ExitStack() as stack:
+        scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
+        supervise.remember_run(scratch, job.settings.run_id)
+        settings = dataclasses.replace(
+            job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
+        )
+        _run_locally(dataclasses.replace(job, settings=settings), beam_args, plan)
+    return _tell(job)
+
+
+def _run_locally(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> None:
     mode = "in_memory" if plan.workers == 1 else "multi_processing"
     options = PipelineOptions(
         list(beam_args), runner=LOCAL_RUNNER, direct_num_workers=plan.workers, direct_running_mode=mode,
         save_main_session=False,
     )  # fmt: skip
     log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
-    try:
-        with (
-            _environment(Path(scratch), plan.threads),
-            Watch(Path(scratch), job.rows),
-            beam.Pipeline(options=options) as root,
-        ):
-            graph.build(root, dataclasses.replace(job, settings=settings))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return _tell(job)
+    scratch = Path(job.settings.scratch)
+    with _environment(scratch, plan.threads), Watch(scratch, job.rows), beam.Pipeline(options=options) as root:
+        graph.build(root, job)
 
 
 @contextlib.contextmanager
@@ -250,11 +262,11 @@ class Watch(threading.Thread):
 
     def show(self) -> None:
         """Read the workers' counts and show them."""
-        images, pixels, failures = progress.read(self.scratch)
-        if images + failures > self.seen:
-            self.seen = images + failures
-            rate = pixels / 1e6 / (time.monotonic() - self.began)
-            self.line.update(images + failures, lambda: f"{rate:.2f} MP/s  {failures} failed")
+        found = progress.read(self.scratch)
+        if (seen := found.images + found.failures + found.skipped) > self.seen:
+            self.seen = seen
+            rate = found.pixels / 1e6 / (time.monotonic() - self.began)
+            self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")
 
 
 def _bytes(gigabytes: float | None) -> int | None:

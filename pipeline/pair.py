@@ -5,15 +5,18 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from model import weights
 from model.harmonizer import Harmonizer
+from pipeline import supervise
 from pipeline.admission import Admission
-from pipeline.rows import SCHEMA_VERSION, STAGES, Record
+from pipeline.resume import Task
+from pipeline.rows import SCHEMA_VERSION, STAGES, VERSIONS, Record
 from pipeline.settings import Settings
 from transforms import appearance, decode, encode, header, mask, metrics, storage
-from transforms.errors import ShapeError, StorageError
+from transforms.errors import CrashError, ShapeError, StorageError
 from transforms.manifest import Pair
 from transforms.picture import Foreground, Header, Mask, Picture, Pixels
 
@@ -47,6 +50,7 @@ class Worker:
         admission: Of this machine.
         arch: Name of the architecture.
         weights_sha256: Of the tensors.
+        suspects: Processes that died over a pair, by id.
     """
 
     settings: Settings
@@ -54,6 +58,7 @@ class Worker:
     admission: Admission
     arch: str
     weights_sha256: str
+    suspects: Mapping[str, int]
 
     @classmethod
     def load(cls, settings: Settings) -> "Worker":
@@ -67,32 +72,38 @@ class Worker:
             admission=Admission(settings.memory, settings.workers, settings.scratch),
             arch=header["architecture"],
             weights_sha256=header["sha256"],
+            suspects=supervise.suspects(settings.scratch),
         )
 
 
-def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
+def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[str], None]) -> Record:
     """Read, harmonize, write and score one pair.
 
     Args:
-        pair: What to do.
+        task: What to do.
         worker: What this process holds.
         stages: Counts the time, and tells afterwards in which stage an error was raised.
+        under_way: Called with the id when the work that may bring a process down begins.
 
     Returns:
         The metrics row.
 
     Raises:
         HarmonizeError: A file cannot be read, is no image, is too large or does not fit, or the result cannot be
-            written.
+            written; or processes died over the pair.
     """
-    settings = worker.settings
+    settings, pair = worker.settings, task.pair
     _check_apart(pair, settings)
     with stages("read"):
         composite, mask_file = _fetch(pair.composite, settings), _fetch(pair.mask, settings)
         reference_file = None if pair.reference is None else _fetch(pair.reference, settings)
         files = [file for file in (composite, mask_file, reference_file) if file]
         stages.bytes["read"] = sum(len(file.data) for file in files)
-    with worker.admission.hold(_memory(files, worker.harmonizer), pair.composite):
+    died = worker.suspects.get(pair.id, 0)
+    if died >= supervise.TRIES:
+        raise CrashError(f"{pair.composite}: {died} processes died over it, by lack of memory or a decoder's fault")
+    with worker.admission.hold(_memory(files, worker.harmonizer), pair.composite, alone=died > 0):
+        under_way(pair.id)
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
             share = _decode_mask(mask_file, picture, settings)
@@ -122,7 +133,12 @@ def harmonize(pair: Pair, worker: Worker, stages: Stages) -> Record:
         "weights_sha256": worker.weights_sha256,
         "input_sha256": _sha256(composite.data),
         "mask_sha256": _sha256(mask_file.data),
+        "reference_sha256": _sha256(reference_file.data) if reference_file else None,
         "output_sha256": _sha256(encoded),
+        **dict(zip(VERSIONS, task.versions, strict=True)),
+        "options": settings.options(),
+        "harmonized_at": datetime.now(UTC),
+        "flags": None,
         **dict(pair.extra),
     }
 

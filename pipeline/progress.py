@@ -1,24 +1,45 @@
-"""How far a local run is: each worker thread counts in a file of its own, the launcher adds them up."""
+"""How far a local run is: each worker thread keeps a file of its own, the launcher adds them up.
 
+A file holds counts and the id of the pair under way, and its writer holds a lock on it for as long as it lives: a
+file that has an id and no lock was left by a process that died over that pair.
+"""
+
+import fcntl
 import os
 import struct
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
-COUNTS = struct.Struct("<QQQ")  # images, pixels, failures
+_COUNTS = struct.Struct("<QQQQ")
+
+
+class Counts(NamedTuple):
+    """What became of the pairs so far; `skipped` are those that were up to date."""
+
+    images: int = 0
+    pixels: int = 0
+    failures: int = 0
+    skipped: int = 0
+
+    def plus(self, other: "Counts") -> "Counts":
+        """Add another's counts."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Writer:
-    """Counts one thread's images; without a scratch folder it counts for nobody.
+    """Counts one thread's pairs; without a scratch folder it counts for nobody.
 
     Args:
         scratch: Folder on a local disk that the launcher reads, or "".
     """
 
     def __init__(self, scratch: str) -> None:
-        name = f"progress-{uuid.uuid4()}"
-        self.file = os.open(Path(scratch) / name, os.O_WRONLY | os.O_CREAT, 0o600) if scratch else None
-        self.counts = [0, 0, 0]
+        self.counts = Counts()
+        self.file = None
+        if scratch:
+            self.file = os.open(Path(scratch) / f"progress-{uuid.uuid4()}", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def close(self) -> None:
         """Count no more; what was counted stays."""
@@ -26,23 +47,42 @@ class Writer:
             os.close(self.file)
             self.file = None
 
-    def done(self, pixels: int) -> None:
-        """Count an image."""
-        self._add(1, pixels, 0)
+    def begin(self, identity: str) -> None:
+        """Say which pair is under way."""
+        self._write(identity)
 
-    def failed(self) -> None:
-        """Count a failure."""
-        self._add(0, 0, 1)
+    def add(self, counts: Counts) -> None:
+        """Count, and say that no pair is under way."""
+        self.counts = self.counts.plus(counts)
+        self._write("")
 
-    def _add(self, *counts: int) -> None:
-        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+    def _write(self, identity: str) -> None:
         if self.file is not None:
-            os.pwrite(self.file, COUNTS.pack(*self.counts), 0)
+            data = _COUNTS.pack(*self.counts) + identity.encode()
+            os.pwrite(self.file, data, 0)
+            os.ftruncate(self.file, len(data))
 
 
-def read(scratch: Path) -> tuple[int, int, int]:
-    """Return images, pixels and failures of all threads so far."""
-    counts = [path.read_bytes() for path in scratch.glob("progress-*")]
-    whole = [COUNTS.unpack(data) for data in counts if len(data) == COUNTS.size]
-    images, pixels, failures = (sum(column) for column in zip(*whole, strict=True)) if whole else (0, 0, 0)
-    return images, pixels, failures
+def read(scratch: Path) -> Counts:
+    """Add up what all threads have counted so far."""
+    total = Counts()
+    for path in scratch.glob("progress-*"):
+        data = path.read_bytes()
+        if len(data) >= _COUNTS.size:
+            total = total.plus(Counts(*_COUNTS.unpack_from(data)))
+    return total
+
+
+def take_victims(scratch: Path) -> list[str]:
+    """Return the ids of the pairs that processes died over, and forget them."""
+    found = []
+    for path in scratch.glob("progress-*"):
+        with path.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # its writer lives
+            if identity := file.read()[_COUNTS.size :].decode(errors="replace"):
+                found.append(identity)
+                file.truncate(_COUNTS.size)
+    return found

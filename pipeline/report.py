@@ -82,6 +82,7 @@ def figures(info: RunInfo, summary: Summary) -> list[Figure]:
     rows = "" if info.rows is None else f"of {text.plural(info.rows, 'row')} in the manifest"
     return [
         Figure("Images", f"{summary.done:,}", rows),
+        *([Figure("Skipped", f"{summary.skipped:,}", "up to date")] if summary.skipped else []),
         Figure("Failed", f"{summary.failed:,}", f"{number(rates.failure_share, '.1%')} of all", summary.failed > 0),
         Figure("Images a second", number(rates.images_per_second, ".2f"), f"in {text.duration(info.seconds)}"),
         Figure(
@@ -95,10 +96,12 @@ def figures(info: RunInfo, summary: Summary) -> list[Figure]:
 
 def sections(info: RunInfo, summary: Summary, panels: Mapping[str, Sequence[Panel]]) -> list[Section]:
     """Arrange the contact sheet; a small run would show every image as changed most and as changed least."""
-    worst, most, least = ([row for _, _, row in summary.shown.get(kind, [])] for kind in ("worst", "most", "least"))
+    kinds = ("flagged", "worst", "most", "least")
+    odd, worst, most, least = ([row for _, _, row in summary.shown.get(kind, [])] for kind in kinds)
     seen = {row["id"] for row in most}
     least = [row for row in least if row["id"] not in seen]
     headings = {
+        "Flagged: look at these": odd,
         "Made worse than the composite, the worst first": worst,
         "Changed most" if least else "From the most changed to the least": most,
         "Changed least": least,

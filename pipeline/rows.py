@@ -5,7 +5,7 @@ is the folder's name (`metrics/run_id=<run>/`), which every Parquet reader turns
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -14,6 +14,11 @@ from transforms.metrics import Scores
 
 SCHEMA_VERSION = 1
 
+FILES = ("composite", "mask", "reference")
+VERSIONS = tuple(f"{name}_version" for name in FILES)
+"""Columns of what a listing said of each file before it was read: its etag, or its size and time of change."""
+HASHES = ("input_sha256", "mask_sha256", "reference_sha256")
+"""Columns of the sha256 of each file."""
 STAGES = ("read", "network", "write", "score")
 
 _TEXT, _REAL = pa.string(), pa.float64()
@@ -37,7 +42,11 @@ METRICS_SCHEMA = pa.schema(
         ),
         *(pa.field(f"seconds_{stage}", _REAL, nullable=False) for stage in STAGES),
         *(pa.field(name, _TEXT, nullable=False) for name in ("arch", "precision", "weights_sha256")),
-        *(pa.field(f"{name}_sha256", _TEXT, nullable=False) for name in ("input", "mask", "output")),
+        *(pa.field(name, _TEXT, nullable=name == "reference_sha256") for name in (*HASHES, "output_sha256")),
+        *(pa.field(name, _TEXT) for name in VERSIONS),
+        pa.field("options", _TEXT, nullable=False),
+        pa.field("harmonized_at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("flags", _TEXT),
     ]
 )
 """Without the manifest's extra columns, which follow as strings."""
@@ -57,6 +66,18 @@ FAILURES_SCHEMA = pa.schema(
 
 Record = dict[str, Any]
 """A row as plain values, keyed by column."""
+
+
+class Left(NamedTuple):
+    """A pair or an image that a run leaves alone.
+
+    Attributes:
+        why: "skipped": an earlier run has done it; "removed": it is no longer in the manifest.
+        id: Of the pair.
+    """
+
+    why: Literal["skipped", "removed"]
+    id: str
 
 
 def with_extra(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import click
 
+from pipeline import supervise
 from pipeline.settings import Format
 from transforms.errors import HarmonizeError
 
@@ -33,6 +34,9 @@ EXIT_TOO_MANY_FAILURES = 3
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
+@click.option("--resume/--no-resume", default=True, help="Leave out what earlier runs have done and is unchanged.")
+@click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
+@click.option("--retry-failed", metavar="RUN", help="Do only the pairs of the manifest that failed in that run.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost, do nothing.")
 @click.option("--report/--no-report", default=True, help="Write the HTML report.")
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
@@ -66,7 +70,13 @@ def main(**options: Any) -> None:
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.ERROR)):
         logging.getLogger(package).setLevel(level)
-    options["run_id"] = _run_id(options["run_id"])
+    options["run_id"] = _run_id(
+        options["run_id"]
+        or supervise.remembered_run()
+        or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    )
+    if options["retry_failed"]:
+        _run_id(options["retry_failed"], "--retry-failed")
     options["output"] = options["output"].rstrip("/")
     if not options["output"]:
         raise click.BadParameter("a folder or URI is wanted", param_hint="'--output'")
@@ -82,27 +92,27 @@ def main(**options: Any) -> None:
         sys.exit(EXIT_TOO_MANY_FAILURES)
 
 
-def _run_id(name: str | None) -> str:
-    if name is None:
-        return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+def _run_id(name: str, option: str = "--run-id") -> str:
     # It is a folder's name, a part of URIs and the value of a partition in every reader of Parquet.
     if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}", name):
         raise click.BadParameter(
             f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter or digit first",
-            param_hint="'--run-id'",
+            param_hint=f"'{option}'",
         )
     return name
 
 
 def entry() -> None:
-    """Run the command and leave at once with its exit code.
+    """Run the command in a process that is watched over, and leave that one at once with its exit code.
 
     Threads of Beam's C++ libraries outlive a local run; when the interpreter takes them down in order, it aborts now
     and then, long after everything is written, and the exit code is lost.
     """
+    if supervise.scratch() is None:
+        sys.exit(supervise.run([sys.executable, "-m", "pipeline.run", *sys.argv[1:]]))
     code = 1
     try:
-        main()
+        main(prog_name="hdnet-harmonize")
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:

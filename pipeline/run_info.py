@@ -102,10 +102,13 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - run_id, started, finished, output, manifest, rows, precision, options, versions: as in `RunInfo`.
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
-        - totals: done, failed, pixels, compared (images with a reference), worse (of those, farther from it than
+        - totals: done, failed, skipped (done by an earlier run), removed (recorded, but no longer in the manifest),
+          pixels, compared (images with a reference), worse (of those, farther from it than
           the composite), seconds (by stage, over all workers).
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: count by class, most first.
+        - flags: count by flag, most first.
+        - removed: the first ids of the images that are no longer in the manifest.
         - means: by column of the metrics, over the images that have it; absent where none has.
         - histograms: by column, the range and the counts of its even bins; the first and the last bin also hold
           what lies outside the range.
@@ -119,11 +122,12 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "options": dict(info.options),
         "versions": dict(info.versions),
         "totals": {
-            **{name: whole[name] for name in ("done", "failed", "pixels", "worse", "seconds")},
+            **{name: whole[name] for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")},
             "compared": compared(summary),
         },
         "rates": dataclasses.asdict(rates(info, summary)),
-        **{name: whole[name] for name in ("failures", "means", "histograms")},
+        **{name: whole[name] for name in ("failures", "flags", "means", "histograms")},
+        "removed": summary.removed_examples,
     }
 
 

@@ -1,6 +1,7 @@
 """What every worker must know to harmonize a pair: one small value that travels with the graph."""
 
 import dataclasses
+import json
 from typing import Literal
 
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
@@ -37,3 +38,12 @@ class Settings:
     memory: int = 0
     workers: int = 1
     scratch: str = ""
+
+    def table(self, name: str) -> str:
+        """Return the folder of this run's "metrics" or "failures"."""
+        return f"{self.output}/{name}/run_id={self.run_id}"
+
+    def options(self) -> str:
+        """Return what decides an image beside its files and the weights, as JSON: others make other images."""
+        names = ("format", "precision", "quality", "resize_mask")
+        return json.dumps({name: getattr(self, name) for name in names})

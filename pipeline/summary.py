@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from pipeline.rows import STAGES, Record
+from pipeline.rows import STAGES, Left, Record
 
 EXAMPLES = 5
 """Failures of each class that are named."""
@@ -41,29 +41,39 @@ class Summary:
         done: Images written.
         failed: Rows in the failures table.
         pixels: Of the images written.
+        skipped: Pairs that an earlier run had done.
+        removed: Images recorded whose pair is no longer in the manifest.
+        removed_examples: At most `EXAMPLES` of their ids, the first ones.
         worse: Images farther from their reference than their composite; counted where there is one.
         seconds: Of each stage, over all workers.
         sums: Sum and count of each of `MEANS` that is not null.
         bins: Counts of each of `HISTOGRAMS`.
+        flags: Flag to its count.
         failures: Failure class to its count.
         examples: Failure class to at most `EXAMPLES` rows, the first by id.
-        shown: "most" and "least" changed and "worst": at most `SHOWN` (key, id, row).
+        shown: "flagged", "most" and "least" changed and "worst": at most `SHOWN` (key, id, row).
     """
 
     done: int = 0
     failed: int = 0
     pixels: int = 0
+    skipped: int = 0
+    removed: int = 0
+    removed_examples: list[str] = dataclasses.field(default_factory=list)
     worse: int = 0
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     sums: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
     bins: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    flags: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, list[Record]] = dataclasses.field(default_factory=dict)
     shown: dict[str, list[tuple[float, str, Record]]] = dataclasses.field(default_factory=dict)
 
-    def add(self, row: Record) -> None:
-        """Count a row of either table."""
-        if "output" not in row:  # a reserved name, which no column of a manifest can have
+    def add(self, row: Record | Left) -> None:
+        """Count a row of either table, or what was left out."""
+        if isinstance(row, Left):
+            self._add_left(row)
+        elif "output" not in row:  # a reserved name, which no column of a manifest can have
             self._add_failure(row)
         else:
             self._add_image(row)
@@ -73,6 +83,9 @@ class Summary:
         self.done += other.done
         self.failed += other.failed
         self.pixels += other.pixels
+        self.skipped += other.skipped
+        self._add_removed(other.removed, other.removed_examples)
+        self.flags.update(other.flags)
         self.worse += other.worse
         self.failures.update(other.failures)
         for stage, seconds in other.seconds.items():
@@ -93,12 +106,20 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return what runs/<run>.json holds of it."""
-        fields = {name: getattr(self, name) for name in ("done", "failed", "pixels", "worse", "seconds")}
+        fields = {
+            name: getattr(self, name) for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")
+        }
         means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
         histograms = {
             name: {"range": list(HISTOGRAMS[name]), "counts": counts} for name, counts in sorted(self.bins.items())
         }
-        return {**fields, "means": means, "histograms": histograms, "failures": dict(self.failures.most_common())}
+        return {
+            **fields,
+            "means": means,
+            "histograms": histograms,
+            "failures": dict(self.failures.most_common()),
+            "flags": dict(self.flags.most_common()),
+        }
 
     def _add_failure(self, row: Record) -> None:
         self.failed += 1
@@ -119,7 +140,21 @@ class Summary:
                 counts[int(np.clip((row[name] - low) / (high - low) * BINS, 0, BINS - 1))] += 1
         self._choose(row)
 
+    def _add_left(self, left: Left) -> None:
+        if left.why == "skipped":
+            self.skipped += 1
+        else:
+            self._add_removed(1, [left.id])
+
+    def _add_removed(self, count: int, examples: list[str]) -> None:
+        self.removed += count
+        self.removed_examples = sorted([*self.removed_examples, *examples])[:EXAMPLES]
+
     def _choose(self, row: Record) -> None:
+        if row["flags"]:
+            names = row["flags"].split(",")
+            self.flags.update(names)
+            self._keep_shown("flagged", [(len(names), row["id"], row)])
         if row["delta_e"] is not None:
             self._keep_shown("most", [(row["delta_e"], row["id"], row)])
             self._keep_shown("least", [(-row["delta_e"], row["id"], row)])
@@ -146,7 +181,7 @@ class Summarise(beam.CombineFn):
     def create_accumulator(self) -> Summary:
         return Summary()
 
-    def add_input(self, summary: Summary, row: Record) -> Summary:
+    def add_input(self, summary: Summary, row: Record | Left) -> Summary:
         summary.add(row)
         return summary
 

@@ -5,9 +5,11 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import harmonize, pair
+from pipeline.resume import Task
 from pipeline.settings import Settings
 from tests.catalogs import write_catalog, write_weights
 from transforms import manifest_parts
+from transforms.manifest import Pair
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def counted(tmp_path, monkeypatch):
     settings = Settings(output=str(tmp_path), run_id="a", weights=str(write_weights(tmp_path / "w.safetensors")))
     pairs = list(manifest_parts.rows(str(write_catalog(tmp_path / "in", good=5, broken=2))))
     root = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([]))
-    root | beam.Create(pairs) | harmonize.HarmonizePairs(settings)
+    root | beam.Create([Task(pair) for pair in pairs if isinstance(pair, Pair)]) | harmonize.HarmonizePairs(settings)
     found = root.run().metrics().query()
     counters = {(c.key.metric.namespace, c.key.metric.name): c.committed for c in found["counters"]}
     spread = {(d.key.metric.namespace, d.key.metric.name): d.committed for d in found["distributions"]}

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -83,11 +84,13 @@ def test_the_schema_of_version_1():
     scores = ["mse", "fmse", "psnr", "fpsnr", "ssim", "fssim"]
     assert SCHEMA_VERSION == 1 and types == {
         "string": ["id", "composite", "mask", "reference", "output", "arch", "precision", "weights_sha256",
-                   "input_sha256", "mask_sha256", "output_sha256"],
+                   "input_sha256", "mask_sha256", "reference_sha256", "output_sha256", "composite_version",
+                   "mask_version", "reference_version", "options", "flags"],
         "int32": ["schema_version", "width", "height"],
         "double": ["foreground_ratio", *scores, *(f"input_{name}" for name in scores), "delta_e", "gap_before",
                    "gap_after", "clipped_ratio", "newly_clipped_ratio",
                    *(f"seconds_{stage}" for stage in ("read", "network", "write", "score"))],
+        "timestamp[us, tz=UTC]": ["harmonized_at"],
     }  # fmt: skip
 
 
@@ -195,7 +198,7 @@ def rows_of(folder):
 
 def test_every_kind_of_manifest_gives_the_same_images(tmp_path, tiny):
     catalog = write_catalog(tmp_path / "in", good=4, broken=0)
-    rows = list(csv.DictReader(catalog.open()))
+    rows = list(csv.DictReader(catalog.read_text().splitlines()))
     (tmp_path / "in/pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "in/pairs.parquet")
     found = []
@@ -209,6 +212,7 @@ def test_every_kind_of_manifest_gives_the_same_images(tmp_path, tiny):
 
 def test_a_folder_is_a_catalog(tmp_path, tiny):
     write_catalog(tmp_path / "in", good=3, broken=0)
+    shutil.rmtree(tmp_path / "in/references")  # only every other pair has one
     result = harmonize("--input", tmp_path / "in", "--output", tmp_path / "out", "--weights", tiny, "--workers", 1)
     assert result.exit_code == 0, result.output
     assert rows_of(tmp_path / "out").keys() == {"0", "1", "2"}

@@ -6,6 +6,7 @@
     |- ShapeError       arrays do not fit each other, or have a shape or dtype that the function does not take
     |- SizeError        an image is too large or too small
     |- WeightsError     a weights file is missing, broken or made for another network
+    |- CrashError       processes died over a pair
     |- StorageError     a file cannot be read or written
     |  `- OutputError   nothing can be written any more, so that the run cannot go on
     `- DatasetError     a training or evaluation data set is incomplete
@@ -37,6 +38,10 @@ class SizeError(HarmonizeError):
 
 class WeightsError(HarmonizeError):
     """A weights file is missing, broken or made for another network."""
+
+
+class CrashError(HarmonizeError):
+    """Processes died over a pair."""
 
 
 class StorageError(HarmonizeError):

@@ -15,9 +15,19 @@ COLUMNS = (*REQUIRED, "reference")
 
 METRICS = frozenset(
     {"output", "run_id", "schema_version", "width", "height", "foreground_ratio"}
-    | {"delta_e", "gap_before", "gap_after", "clipped_ratio", "newly_clipped_ratio", "flags"}
+    | {
+        "delta_e",
+        "gap_before",
+        "gap_after",
+        "clipped_ratio",
+        "newly_clipped_ratio",
+        "flags",
+        "options",
+        "harmonized_at",
+    }
     | {"seconds_read", "seconds_network", "seconds_write", "seconds_score", "arch", "precision"}
-    | {"weights_sha256", "input_sha256", "mask_sha256", "output_sha256"}
+    | {"weights_sha256", "input_sha256", "mask_sha256", "reference_sha256", "output_sha256"}
+    | {"composite_version", "mask_version", "reference_version"}
     | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
 )
 """The metrics row's own columns, which a manifest's extra columns would overwrite."""

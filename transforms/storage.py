@@ -147,8 +147,8 @@ def list_files(uri: str) -> list[str]:
 def fingerprints(folders: Collection[str]) -> dict[str, str]:
     """Return, by URI, what changes when a file's content does: its etag, or size and time of change.
 
-    Each folder is listed once, with all that it holds, some of them at a time; no file is asked after by itself. The
-    listings are held in memory, some 300 bytes a file.
+    Each folder is listed once, some of them at a time, and without the folders it holds; no file is asked after by
+    itself. The listings are held in memory, some 300 bytes a file.
 
     Args:
         folders: As in `parent`; one that is not there holds no files.
@@ -156,10 +156,9 @@ def fingerprints(folders: Collection[str]) -> dict[str, str]:
     Raises:
         StorageError: A folder cannot be listed.
     """
-    roots = [folder if not folder or folder.endswith("/") else f"{folder}/" for folder in folders]
-    outermost = [root for root in set(roots) if not any(root != other and root.startswith(other) for other in roots)]
+    roots = {folder if not folder or folder.endswith("/") else f"{folder}/" for folder in folders}
     with concurrent.futures.ThreadPoolExecutor(LISTINGS) as threads:
-        listings = zip(outermost, threads.map(lambda root: list(_find(root)), outermost), strict=True)
+        listings = zip(roots, threads.map(lambda root: list(_find(root, depth=1)), roots), strict=True)
         return {root + name: _fingerprint(info) for root, found in listings for name, info in found}
 
 
@@ -203,12 +202,12 @@ def _limit(files: Any) -> dict[str, float]:
     return {"timeout": clients.PATIENCE} if files.async_impl else {}
 
 
-def _find(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the path from a folder, and what the listing says, of each file below it."""
     files, path = _locate(uri)
     root = path.rstrip("/") + "/"
     try:
-        found = clients.retry(lambda: files.find(path, detail=True))
+        found = clients.retry(lambda: files.find(path, maxdepth=depth, detail=True))
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`

@@ -1,0 +1,53 @@
+"""Metrics rows on disk while a run goes on, so that whoever comes after a crash finds what was done.
+
+They lie beside the run's other tables, as files of their own, until the run's own files replace them.
+"""
+
+import time
+import uuid
+
+import pyarrow as pa
+
+from pipeline.rows import Record
+from pipeline.write import to_parquet
+from transforms import storage
+
+PREFIX = "journal-"
+SHORTEST, LONGEST, SHARE = 1.0, 300.0, 0.02
+"""Seconds between two files, at least and at most; and their share of the time so far, which bounds the files."""
+
+
+class Journal:
+    """One thread's rows.
+
+    Args:
+        folder: URI of the run's metrics.
+        schema: Of the rows.
+    """
+
+    def __init__(self, folder: str, schema: pa.Schema) -> None:
+        self.folder, self.schema = folder, schema
+        self.rows: list[Record] = []
+        self.began = self.written = time.monotonic()
+
+    def add(self, row: Record) -> None:
+        """Keep a row; writes those kept so far if the last file is old enough.
+
+        Raises:
+            StorageError: They cannot be written.
+        """
+        self.rows.append(row)
+        now = time.monotonic()
+        if now - self.written > min(LONGEST, max(SHORTEST, SHARE * (now - self.began))):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows kept so far to a new file.
+
+        Raises:
+            StorageError: They cannot be written.
+        """
+        if self.rows:
+            name = f"{PREFIX}{uuid.uuid4().hex}.parquet"
+            storage.write(storage.join(self.folder, name), to_parquet(self.rows, self.schema))
+        self.rows, self.written = [], time.monotonic()

@@ -1,0 +1,92 @@
+"""Keep a local run going when a process of it dies: a decoder that crashes, or a system short of memory.
+
+The command runs in a process of its own. When it or one of its workers dies, it is started again and goes on where
+it was. The pairs that were under way are suspects: from then on each runs alone, and one that a process died over
+twice is set aside as a failure.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import progress
+
+SCRATCH = "HDNET_SCRATCH"
+"""Environment variable that names the folder which outlives the attempts; it makes a process the supervised one."""
+DIED = 75
+"""Exit code of a command one of whose workers died: worth another attempt."""
+TRIES = 2
+"""Processes that may die over a pair."""
+MOST_DEATHS = 50
+"""After so many the trouble is not single images."""
+
+_WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def scratch() -> Path | None:
+    """Return the folder that outlives this attempt; None where nobody watches over this process."""
+    return Path(os.environ[SCRATCH]) if SCRATCH in os.environ else None
+
+
+def remember_run(folder: Path, run_id: str) -> None:
+    """Write down the name of a local run, under which another attempt goes on."""
+    (folder / "run_id").write_text(run_id)
+
+
+def remembered_run() -> str | None:
+    """Return the name of the run that an earlier attempt began."""
+    folder = scratch()
+    return (folder / "run_id").read_text() if folder and (folder / "run_id").exists() else None
+
+
+def suspects(folder: str) -> dict[str, int]:
+    """Return how many processes died over each pair, by id."""
+    path = Path(folder) / "suspects.json"
+    found: dict[str, int] = json.loads(path.read_text()) if folder and path.exists() else {}
+    return found
+
+
+def run(command: Sequence[str]) -> int:
+    """Run a command of ours, again where it or a worker dies, and return its exit code."""
+    folder = tempfile.mkdtemp(prefix="hdnet-")
+    try:
+        for _ in range(MOST_DEATHS):
+            code = _attempt(command, folder)
+            if code >= 0 and code != DIED:
+                return code
+            if -code in _WISHES or not (Path(folder) / "run_id").exists():
+                return 128 - code
+            _accuse(Path(folder), code)
+        print(f"Error: processes died {MOST_DEATHS} times; give fewer --workers, or less --memory", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attempt(command: Sequence[str], folder: str) -> int:
+    child = subprocess.Popen(command, env={**os.environ, SCRATCH: folder})
+    # A terminal sends its signals to all; what is sent to this process alone is passed on.
+    before = {wish: signal.signal(wish, lambda number, _: child.send_signal(number)) for wish in _WISHES}
+    try:
+        return child.wait()
+    finally:
+        for wish, handler in before.items():
+            signal.signal(wish, handler)
+
+
+def _accuse(folder: Path, code: int) -> None:
+    """Write down over which pairs a process died."""
+    victims = progress.take_victims(folder)
+    counts = Counter(suspects(str(folder)))
+    counts.update(victims)
+    (folder / "suspects.json").write_text(json.dumps(counts))
+    how = "a worker" if code == DIED else f"the process ({signal.Signals(-code).name})"
+    over = f" over {', '.join(victims[:3])}" if victims else ""
+    print(f"{how} died{over}: going on", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""Marks on results that look wrong."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipeline import flags
+from tests.run_samples import row
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ({}, ""),
+        ({"newly_clipped_ratio": 0.021}, "clipped"),
+        ({"gap_after": 31.0, "newly_clipped_ratio": 0.5}, "clipped,gap"),
+        ({"delta_e": 8.1}, "shift"),
+        ({"delta_e": None, "gap_before": None, "gap_after": None, "newly_clipped_ratio": None}, ""),
+    ],
+)
+def test_what_looks_wrong_is_marked(values, marks):
+    assert flags.flagged(row(**values), largest=8.0)["flags"] == marks
+
+
+@pytest.mark.parametrize(("count", "fewest", "most"), [(3000, 1, 5), (999, 0, 0)])
+def test_one_image_in_a_thousand_is_an_outlier_of_a_large_run(count, fewest, most):
+    def few_and_largest(changes):
+        assert fewest <= len(changes) <= most and min(changes, default=count) >= count - most
+
+    rows = [row(str(i), delta_e=float(i * 7919 % count)) for i in range(count)]
+    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([])) as root:
+        odd = root | beam.Create(rows) | flags.FlagRows() | beam.Filter(lambda row: row["flags"] == "shift")
+        assert_that(odd | beam.Map(lambda row: row["delta_e"]), few_and_largest)
+
+
+def test_a_run_without_a_row_has_no_flags():
+    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([])) as root:
+        assert_that(root | beam.Create([]) | flags.FlagRows(), equal_to([]))

@@ -1,0 +1,133 @@
+"""What is done again on the next night, and what is not."""
+
+import csv
+import json
+import time
+
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from tests.catalogs import write_catalog, write_weights
+from tests.test_pipeline import harmonize, table
+
+
+class Shop:
+    """A catalog of four pairs and a broken one, and its output."""
+
+    def __init__(self, root):
+        self.root = root
+        self.weights = write_weights(root / "tiny.safetensors")
+        self.manifest = write_catalog(root / "in", good=4, broken=1)
+        self.number = 0
+        self.first: tuple[set[str], dict[str, int]] = (set(), {})
+
+    def run(self, *options, name=None):
+        """Run once more: the ids done, and the totals."""
+        self.number += 1
+        name = name or f"night-{self.number}"
+        base = ["--input", self.manifest, "--output", self.root / "out", "--weights", self.weights, "--workers", 1]
+        result = harmonize(*base, "--run-id", name, "--no-report", *options)
+        assert result.exit_code == 0, (result.output, result.exception)
+        totals = json.loads((self.root / f"out/runs/{name}.json").read_text())["totals"]
+        rows = [row for row in table(self.root / "out/metrics") if row["run_id"] == name]
+        return {row["id"].removeprefix("good/") for row in rows}, totals
+
+    def composite(self, number):
+        return next((self.root / "in/composites").glob(f"{number}.*"))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    shop.first = shop.run()
+    return shop
+
+
+ALL = {"0000", "0001", "0002", "0003"}
+
+
+def test_the_second_night_does_nothing_but_what_failed(shop):
+    assert shop.first[0] == ALL and shop.first[1]["failed"] == 1
+    done, totals = shop.run()
+    assert done == set()
+    assert (totals["done"], totals["skipped"], totals["failed"], totals["removed"]) == (0, 4, 1, 0)
+
+
+def test_what_changed_is_done_again(shop):
+    images = {path.name: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
+    with Image.open(shop.composite(0)) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(shop.composite(0))
+    (shop.root / "in/masks/1.png").write_bytes((shop.root / "in/masks/1.png").read_bytes())  # touched
+    next((shop.root / "out/images/good").glob("0002.*")).unlink()
+    done, totals = shop.run()
+    assert done == {"0000", "0001", "0002"} and totals["skipped"] == 1
+    after = {path.name: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
+    assert [name for name in images if images[name] == after[name]] == [next(n for n in images if n[:4] == "0003")]
+    assert shop.run()[1]["skipped"] == 4
+
+
+def test_contents_decide_where_they_are_asked_for(shop):
+    (shop.root / "in/masks/1.png").write_bytes((shop.root / "in/masks/1.png").read_bytes())
+    Image.new("L", (16, 16)).save(shop.root / "in/masks/0.png")
+    assert shop.run("--verify")[0] == {"0000"}
+
+
+def test_other_options_or_weights_make_other_images(shop):
+    assert shop.run("--quality", 90)[0] == ALL
+    assert shop.run("--quality", 90)[0] == set()
+    shop.weights = write_weights(shop.root / "other.safetensors")
+    assert shop.run("--quality", 90)[0] == ALL
+
+
+def test_without_resuming_all_is_done_again(shop):
+    assert shop.run("--no-resume")[0] == ALL
+
+
+def test_a_pair_that_left_the_manifest_is_reported_and_its_image_stays(shop):
+    rows = [row for row in csv.reader(shop.manifest.read_text().splitlines()) if row[0] != "good/0002"]
+    shop.manifest.write_text("\n".join(",".join(row) for row in rows))
+    assert shop.run("--limit", 1)[1]["removed"] == 0
+    totals = shop.run()[1]
+    assert totals["removed"] == 1 and totals["skipped"] == 3
+    assert list((shop.root / "out/images/good").glob("0002.*"))
+
+
+def test_only_what_failed_is_tried_again(shop):
+    broken = next(path for path in (shop.root / "in/composites").iterdir() if path.stem.startswith("1000"))
+    with Image.open(shop.root / f"in/masks/{broken.stem}.png") as mask:
+        Image.new("RGB", mask.size, "red").save(broken)
+    shop.composite(0).touch()
+    done, totals = shop.run("--retry-failed", "night-1")
+    assert done == {"bad/truncated-0"} and totals["failed"] == totals["skipped"] == totals["removed"] == 0
+    base = ["--input", shop.manifest, "--output", shop.root / "out", "--weights", shop.weights]
+    result = harmonize(*base, "--retry-failed", "never")
+    assert result.exit_code == 1 and "never.json" in result.output
+
+
+def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
+    """As if it had died after two images: its journal is there, its own files and its mark are not."""
+    folder = shop.root / "out/metrics/run_id=night-1"
+    (part,) = folder.iterdir()
+    rows = parquet.read_table(part)
+    keep = [i for i, identity in enumerate(rows["id"].to_pylist()) if identity in ("good/0001", "good/0003")]
+    parquet.write_table(rows.take(keep), folder / "journal-0.parquet")
+    part.unlink()
+    (shop.root / "out/runs/night-1.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
+    time.sleep(0.01)
+    done, totals = shop.run(name="night-1")
+    assert done == ALL and (totals["done"], totals["skipped"]) == (4, 0)
+    assert len(table(shop.root / "out/metrics")) == 4 and len(list(folder.iterdir())) == 1
+    again = {path.name[:4] for path, at in before.items() if path.stat().st_mtime_ns != at}
+    assert again == {"0000", "0002"}
+
+
+def test_the_journal_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.journal.SHORTEST", 0.0)
+    monkeypatch.setattr("pipeline.journal.SHARE", 0.0)
+    monkeypatch.setattr("pipeline.graph._remove_others", lambda *_: None)
+    shop = Shop(tmp_path)
+    shop.run()
+    files = sorted(path.name.split("-")[0] for path in (tmp_path / "out/metrics/run_id=night-1").iterdir())
+    assert files == ["journal"] * 4 + ["part"]
