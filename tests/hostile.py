@@ -1,5 +1,6 @@
 """Hostile images: sound files of every kind, what is done to them, and what must come of it."""
 
+import contextlib
 import dataclasses
 import io
 import struct
@@ -122,7 +123,7 @@ def mutated(number: int) -> bytes:
     rng = np.random.default_rng(number)
     pool = [*FILES.values(), *ANIMATIONS.values(), *SPECIAL.values()]
     data = bytearray(pool[rng.integers(len(pool))])
-    for _ in range(rng.integers(1, 5)):
+    for _ in range(min(4, rng.geometric(0.6))):
         CHANGES[rng.integers(len(CHANGES))](data, rng)
     return bytes(resealed(data) if rng.random() < 0.7 else data)
 
@@ -176,6 +177,17 @@ def _splice(data: bytearray, rng: Generator) -> None:
     other = list(FILES.values())[rng.integers(len(FILES))]
     start, place, size = rng.integers(0, len(other)), rng.integers(0, len(data) + 1), rng.integers(1, 400)
     data[place : place + size] = other[start : start + size]
+
+
+def _pixels(data: bytearray, rng: Generator) -> None:
+    """Change what a PNG's pixels are before they are compressed."""
+    at = data.find(b"IDAT") + 4
+    size = int.from_bytes(data[at - 8 : at - 4], "big")
+    with contextlib.suppress(zlib.error):
+        content = bytearray(zlib.decompress(data[at : at + size]))
+        CHANGES[rng.integers(len(CHANGES) - 1)](content, rng)
+        packed = zlib.compress(content)
+        data[at - 8 : at + size] = len(packed).to_bytes(4, "big") + b"IDAT" + packed
 
 
 Change = Callable[[bytearray, Generator], None]

@@ -126,6 +126,14 @@ def test_a_jpeg_of_endless_scans_is_an_error():
         decode.decode(FILES["jpeg-progressive"][:-2] + b"\xff\xda\0\x02" * 300, "a.jpg")
 
 
+def test_a_jpeg_of_fewer_bytes_than_its_pixels_take_is_an_error():
+    with pytest.raises(errors.DecodeError, match=r"bytes do not hold 64000000 pixels"):
+        decode.decode(hostile.bomb("jpeg", 8000, 8000), "a.jpg")
+    for mode in ("L", "RGB"):
+        flat = pictures.pillow(Image.new(mode, (2000, 2000)), "JPEG", progressive=True, optimize=True, quality=10)
+        assert decode.decode(flat, "a.jpg").pixels.shape == (2000, 2000, 3)
+
+
 def test_a_jpeg_of_endless_segments_is_an_error():
     with pytest.raises(errors.DecodeError, match="more than 200000 segments"):
         decode.decode(b"\xff\xd8" + b"\xff\xe0\0\x02" * 200_001, "a.jpg")
