@@ -7,30 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import pictures
+from tests import hostile, pictures
+from tests.hostile import FILES, RGB
 from transforms import decode, encode, errors, mask
 
-EXIF = b"Exif\0\0" + pictures.exif(6)
-RGB, RGBA, DEEP = pictures.samples(3, 8), pictures.samples(4, 8), pictures.samples(4, 16)
-FILES = {
-    "jpeg": pictures.pillow(RGB, "JPEG", exif=EXIF),
-    "jpeg-progressive": pictures.pillow(RGB, "JPEG", progressive=True),
-    "jpeg-cmyk": pictures.pillow(Image.new("CMYK", (16, 12), (9, 99, 0, 50)), "JPEG"),
-    "png": pictures.png(RGB, pictures.chunk(b"eXIf", EXIF[6:])),
-    "png-16": pictures.png(DEEP),
-    "png-palette": pictures.pillow(Image.fromarray(RGB).quantize(16), "PNG"),
-    "webp": pictures.pillow(RGB, "WEBP", exif=EXIF),
-    "webp-lossless": pictures.pillow(RGBA, "WEBP", lossless=True),
-    "tiff": pictures.pillow(RGB, "TIFF", exif=EXIF[6:]),
-    "tiff-deflate": pictures.tiff(RGB, deflate=True),
-    "tiff-lzw": pictures.pillow(RGBA, "TIFF", compression="tiff_lzw"),
-    "tiff-jpeg": pictures.pillow(RGB, "TIFF", compression="jpeg"),
-    "tiff-g4": pictures.pillow(Image.fromarray(RGB[..., 0] > 99), "TIFF", compression="group4"),
-    "tiff-16": pictures.tiff(DEEP, ">"),
-    "tiff-16-deflate": pictures.tiff(DEEP, deflate=True),
-    "tiff-16-separate": pictures.tiff(DEEP, separate=True),
-    "tiff-16-grey-alpha": pictures.tiff(pictures.samples(2, 16), deflate=True),
-}  # fmt: skip
+
+@pytest.fixture(scope="module")
+def network():
+    return hostile.tiny_network()
 
 
 def try_all(data: bytes) -> bool:
@@ -81,6 +65,45 @@ def test_overwritten_stretches_are_an_error_or_an_image(kind):
         try_all(bytes(data))
 
 
+@pytest.mark.parametrize("name", hostile.SPECIAL)
+@pytest.mark.parametrize("as_mask", [False, True])
+def test_what_asks_for_much_is_an_error_or_an_image_at_bounded_cost(network, name, as_mask):
+    outcome = hostile.attempt(hostile.SPECIAL[name], network, 1_000_000, as_mask=as_mask)
+    assert outcome.seconds < 10 and outcome.excess < 1e9
+
+
+def test_two_hundred_mutated_files_are_errors_or_images_at_bounded_cost(network):
+    outcomes = [hostile.attempt(hostile.mutated(number), network, 1_000_000) for number in range(200)]
+    assert max(outcome.seconds for outcome in outcomes) < 10
+    assert max(outcome.excess for outcome in outcomes) < 1e9
+    assert {"image", "DecodeError", "SizeError"} <= {outcome.kind for outcome in outcomes}
+
+
+@pytest.mark.parametrize("name", ["empty", "one byte", "HTML", "JSON", "SVG", "GIF"])
+def test_what_is_no_image_is_an_error_whatever_it_is_called(name):
+    with pytest.raises(errors.DecodeError, match="^7.jpg is (empty|not a JPEG)"):
+        decode.decode(hostile.SPECIAL[name], "7.jpg")
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_wrong_extension_means_nothing(kind):
+    assert decode.decode(FILES[kind], "a.gif").format == kind.partition("-")[0]
+
+
+@pytest.mark.parametrize("kind", ["webp", "png", "tiff", "mpo"])
+def test_the_first_frame_of_an_animation_is_the_image(kind):
+    found = decode.decode_image(hostile.ANIMATIONS[kind], "a")
+    assert found.shape == (12, 16, 3)
+    assert np.abs(found.astype(int) - [255, 0, 0]).max() < 3
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("size", [(16000, 16000), (16383, 1), (1, 16383), (3000, 300)])
+def test_a_size_that_is_not_the_pixels_is_an_error_or_an_image(network, kind, size):
+    outcome = hostile.attempt(hostile.bomb(kind, *size), network, 1_000_000)
+    assert outcome.seconds < 10 and outcome.excess < 1e9
+
+
 def test_a_tag_outside_its_block_costs_that_tag_alone():
     block = bytearray(pictures.exif(6))
     block[10 + 2 * 12 : 10 + 2 * 12] = b"\x1a\x01\x05\x00\x01\x00\x00\x00\xff\xff\xff\x00"  # XResolution, far away
@@ -101,6 +124,14 @@ def test_a_png_whose_pixels_were_damaged_is_an_error():
 def test_a_jpeg_of_endless_scans_is_an_error():
     with pytest.raises(errors.DecodeError, match="more than 100 scans"):
         decode.decode(FILES["jpeg-progressive"][:-2] + b"\xff\xda\0\x02" * 300, "a.jpg")
+
+
+def test_a_jpeg_of_fewer_bytes_than_its_pixels_take_is_an_error():
+    with pytest.raises(errors.DecodeError, match=r"bytes do not hold 64000000 pixels"):
+        decode.decode(hostile.bomb("jpeg", 8000, 8000), "a.jpg")
+    for mode in ("L", "RGB"):
+        flat = pictures.pillow(Image.new(mode, (2000, 2000)), "JPEG", progressive=True, optimize=True, quality=10)
+        assert decode.decode(flat, "a.jpg").pixels.shape == (2000, 2000, 3)
 
 
 def test_a_jpeg_of_endless_segments_is_an_error():

@@ -10,7 +10,7 @@ import pytest
 
 from tests import emulators
 from transforms import clients, storage
-from transforms.errors import OutputError, StorageError
+from transforms.errors import OutputError, SizeError, StorageError
 
 
 @pytest.fixture
@@ -49,6 +49,24 @@ def test_a_file_costs_one_request_each_way(folder, proxy):
     assert len(proxy.requests) == 1
     storage.read(f"{folder}/a")
     assert len(proxy.requests) == 2
+
+
+def test_no_more_than_the_limit_is_fetched(folder):
+    for content in (b"", b"1", b"12", b"123"):
+        storage.write(f"{folder}/a", content)
+        assert storage.read(f"{folder}/a", 3) == content
+    with pytest.raises(SizeError, match=f"^{folder}/a has more than 2 bytes"):
+        storage.read(f"{folder}/a", 2)
+
+
+def test_many_small_reads_of_an_open_file_are_one_request(folder, proxy):
+    storage.write(f"{folder}/a", b"x" * 10_000)
+    with storage.open_binary(f"{folder}/a") as file:
+        opened = len(proxy.requests)
+        for place in range(0, 10_000, 100):
+            file.seek(place)
+            file.read(50)
+    assert len(proxy.requests) == opened + 1
 
 
 def test_fingerprints_take_one_listing_a_folder_and_change_with_the_content(folder, proxy):

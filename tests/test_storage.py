@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from transforms import local, storage
-from transforms.errors import OutputError, StorageError
+from transforms.errors import OutputError, SizeError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,15 @@ def test_what_is_no_file_is_not_read(tmp_path):
             storage.read(f"{tmp_path}/{name}")
     with pytest.raises(StorageError, match="no regular file"):
         storage.read("/dev/zero")
+
+
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+def test_a_file_larger_than_the_limit_is_not_read(tmp_path, scheme):
+    uri = f"{scheme}{tmp_path}/a"
+    storage.write(uri, b"123")
+    assert storage.read(uri, 3) == b"123"
+    with pytest.raises(SizeError, match=f"^{uri} has more than 2 bytes"):
+        storage.read(uri, 2)
 
 
 def test_a_folder_where_a_file_should_be_costs_that_file_alone(tmp_path):

@@ -13,6 +13,7 @@ from transforms.planes import Planes
 
 _PNG_COLOUR = (b"cICP", b"cHRM", b"gAMA", b"sRGB", b"mDCV", b"cLLI")
 _MAX_SCANS = 100  # a camera's progressive JPEG has about ten; thousands in a small file would take hours
+_PIXELS_PER_BYTE = 512  # of a JPEG at most, a bit for a block of 64: where they are missing, its decoder puts grey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,8 @@ def read(data: bytes, name: str, max_pixels: int) -> Decoded:
 def _jpeg(data: bytes, header: Header) -> Decoded:
     if data.count(b"\xff\xda") > _MAX_SCANS:
         raise ValueError(f"more than {_MAX_SCANS} scans")
+    if len(data) * _PIXELS_PER_BYTE < header.pixels:
+        raise ValueError(f"{len(data)} bytes do not hold {header.pixels} pixels")
     encoded = JpegImagePlugin.JpegImageFile(io.BytesIO(_without_exif(data)))
     decoded, icc = planes.from_pillow(planes.loaded(encoded, header.stored_size))
     dpi = exif.sensible(encoded.info.get("dpi")) if encoded.info.get("jfif_unit") in (1, 2) else None

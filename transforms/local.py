@@ -13,8 +13,8 @@ TEMPORARY = ".hdnet-tmp"
 """Suffix of a file that is being written, under a name of its own beside the final one."""
 
 
-def read(path: str) -> bytes:
-    """Return a file's bytes.
+def read(path: str, limit: int | None = None) -> bytes:
+    """Return a file's bytes; of one with more than `limit` the first, and one more.
 
     Raises:
         OSError: There is none, it cannot be read, or it is a folder or a device: a pipe would be waited on for ever.
@@ -22,7 +22,7 @@ def read(path: str) -> bytes:
     with open(path, "rb", opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no regular file")
-        return file.read()
+        return file.read(-1 if limit is None else limit + 1)
 
 
 def replace(path: Path, data: bytes) -> None:

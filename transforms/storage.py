@@ -7,7 +7,6 @@ nothing can be written any more.
 
 import concurrent.futures
 import contextlib
-import errno
 import os
 import posixpath
 from collections.abc import Collection, Iterator
@@ -17,8 +16,8 @@ from typing import IO, Any, cast
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from transforms import clients, local
-from transforms.errors import OutputError, StorageError
+from transforms import clients, faults, local
+from transforms.errors import OutputError, SizeError, StorageError
 
 SCHEMES = frozenset({"file", "gs", "memory", "s3"})
 """What a manifest may name; a plain path needs none."""
@@ -29,7 +28,8 @@ LISTINGS = 32
 # A forked process forgets its parent's clients; were they then closed, the parent would wait for its answers in vain.
 _KEPT: set[Any] = set()
 
-_FULL, _READ_ONLY = (errno.ENOSPC, errno.EDQUOT), errno.EROFS
+# A header costs one request and a manifest few: gcsfs's own choice makes one for each of a header's dozen small reads.
+_AHEAD = {"cache_type": "readahead", "block_size": 1 << 20}
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
     """
     files, path = _locate(uri)
     try:
-        with clients.retry(lambda: files.open(path, "rb")) as file:
+        with clients.retry(lambda: files.open(path, "rb", **(_AHEAD if files.async_impl else {}))) as file:
             yield cast(IO[bytes], file)
     except FileNotFoundError:
         raise
@@ -51,22 +51,34 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
         # A local disk's are OSErrors as they are, and the block's own errors pass through here too.
         if clients.status(error) is None and not clients.is_transient(error):
             raise
-        raise StorageError(f"{uri} cannot be read: {_reason(error)}") from error
+        raise StorageError(f"{uri} cannot be read: {faults.reason(error)}") from error
 
 
-def read(uri: str) -> bytes:
+def read(uri: str, limit: int | None = None) -> bytes:
     """Return a file's bytes.
 
+    Args:
+        uri: The file's.
+        limit: Refuse a file of more bytes, before they are all in memory.
+
     Raises:
+        SizeError: It has more bytes than `limit`.
         StorageError: There is none, or it cannot be read.
     """
     files, path = _locate(uri)
     try:
         if isinstance(files, LocalFileSystem):
-            return local.read(path)
-        return cast(bytes, clients.retry(lambda: files.cat_file(path, **_limit(files))))
+            data = local.read(path, limit)
+        else:
+            part = {} if limit is None else {"start": 0, "end": limit + 1}
+            data = clients.retry(lambda: files.cat_file(path, **part, **_patience(files)))
     except Exception as error:  # every backend has errors of its own, without a common root
-        raise StorageError(f"{uri} cannot be read: {_reason(error)}") from error
+        if clients.status(error) == 416:  # no byte of an empty file can be had
+            return b""
+        raise StorageError(f"{uri} cannot be read: {faults.reason(error)}") from error
+    if limit is not None and len(data) > limit:
+        raise SizeError(f"{uri} has more than {limit} bytes: make it smaller")
+    return data
 
 
 def write(uri: str | Path, data: bytes) -> None:
@@ -82,10 +94,10 @@ def write(uri: str | Path, data: bytes) -> None:
             local.replace(Path(path), data)
         else:
             # One PUT, or parts that are put together at the end: object stores show it when it is complete.
-            clients.retry(lambda: files.pipe_file(path, data, **_limit(files)))
+            clients.retry(lambda: files.pipe_file(path, data, **_patience(files)))
     except Exception as error:  # as in `read`
-        kind = OutputError if _is_final(error, files) else StorageError
-        raise kind(f"{uri} cannot be written: {_reason(error)}") from error
+        kind = OutputError if faults.is_final(error, isinstance(files, LocalFileSystem)) else StorageError
+        raise kind(f"{uri} cannot be written: {faults.reason(error)}") from error
 
 
 def remove(uri: str) -> None:
@@ -100,7 +112,7 @@ def remove(uri: str) -> None:
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be removed: {_reason(error)}") from error
+        raise StorageError(f"{uri} cannot be removed: {faults.reason(error)}") from error
 
 
 def sweep(folder: str) -> int:
@@ -128,7 +140,7 @@ def is_folder(uri: str) -> bool:
     try:
         return bool(clients.retry(lambda: files.isdir(path)))
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be listed: {_reason(error)}") from error
+        raise StorageError(f"{uri} cannot be listed: {faults.reason(error)}") from error
 
 
 def list_files(uri: str) -> list[str]:
@@ -197,7 +209,7 @@ def _locate(uri: str) -> tuple[Any, str]:
     return files, path
 
 
-def _limit(files: Any) -> dict[str, float]:
+def _patience(files: Any) -> dict[str, float]:
     """Return how long a client may work at one call: one that gets a byte now and then is never idle."""
     return {"timeout": clients.PATIENCE} if files.async_impl else {}
 
@@ -211,7 +223,7 @@ def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, A
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be listed: {_reason(error)}") from error
+        raise StorageError(f"{uri} cannot be listed: {faults.reason(error)}") from error
     yield from ((name[len(root) :], info) for name, info in found.items() if name.startswith(root))
 
 
@@ -221,33 +233,3 @@ def _fingerprint(info: dict[str, Any]) -> str:
             info = {**info, "mtime": os.stat(info["name"]).st_mtime}
     etag = info.get("etag") or info.get("ETag")
     return str(etag or f"{info['size']} {info.get('mtime') or info.get('created')}")
-
-
-def _is_final(error: Exception, files: Any) -> bool:
-    """Say whether a failure to write means that no other file can be written either."""
-    if isinstance(files, LocalFileSystem):
-        return isinstance(error, OSError) and error.errno in (*_FULL, _READ_ONLY)
-    # A store makes its folders: what was not found is the bucket.
-    return isinstance(error, PermissionError | FileNotFoundError) or clients.status(error) in (401, 403)
-
-
-def _reason(error: Exception) -> str:
-    """Say in a user's words why a file cannot be read or written, and what can be done."""
-    number, code = getattr(error, "errno", None), clients.status(error)
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file, or no such bucket: correct the name"
-    if code == 401:
-        return "the store does not know who asks (401): sign in again"
-    if isinstance(error, PermissionError) or code == 403:
-        return "access is denied: give the account that runs this the right to it"
-    if isinstance(error, IsADirectoryError):
-        return "it is a folder: name a file"
-    if isinstance(error, NotADirectoryError | FileExistsError):
-        return "a file stands where a folder must be: remove it, or choose another name"
-    if number in _FULL:
-        return "the disk is full: make room and run again"
-    if number == _READ_ONLY:
-        return "the disk is read-only: choose another one"
-    if clients.is_transient(error):
-        return f"the store did not answer as it should, again and again ({error!r}): run again later"
-    return str(error) or repr(error)
