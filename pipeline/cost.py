@@ -1,6 +1,7 @@
 """What a run will cost, from the headers of a few files: for --dry-run and for dividing the machine."""
 
 import dataclasses
+import functools
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from model import harmonizer
 from model.config import HDNetConfig
 from pipeline import text
 from pipeline.machine import Plan
-from transforms import header, manifest_parts, storage
+from transforms import header, manifest_parts, schemes, storage
 from transforms.errors import HarmonizeError
 from transforms.manifest import Pair
 from transforms.manifest_check import ManifestInfo
@@ -49,13 +50,18 @@ class Estimate:
 
 
 def estimate(
-    manifest: str, network: HDNetConfig, precision: Literal["float32", "bfloat16"], max_pixels: int
+    manifest: str,
+    network: HDNetConfig,
+    precision: Literal["float32", "bfloat16"],
+    max_pixels: int,
+    allowed: frozenset[str] | None = None,
 ) -> Estimate:
-    """Read the headers of the manifest's first pairs; no pixel is decoded."""
+    """Read the headers of the manifest's first pairs, of files with an allowed scheme; no pixel is decoded."""
+    read = functools.partial(_header, allowed=allowed)
     pairs = [row for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE) if isinstance(row, Pair)]
     with ThreadPoolExecutor(READERS) as pool:
-        composites = list(pool.map(_header, [pair.composite for pair in pairs]))
-        others = list(pool.map(_header, [uri for pair in pairs for uri in (pair.mask, pair.reference) if uri]))
+        composites = list(pool.map(read, [pair.composite for pair in pairs]))
+        others = list(pool.map(read, [uri for pair in pairs for uri in (pair.mask, pair.reference) if uri]))
     found = [each for each in composites if isinstance(each, Header) and each.pixels <= max_pixels]
     pixels = [each.pixels for each in found]
     side = int(np.sqrt(np.quantile(pixels, TYPICAL))) if pixels else 1024
@@ -113,9 +119,11 @@ def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"
     return (time.perf_counter() - began) / (TRIAL * TRIAL / 1e6)
 
 
-def _header(uri: str) -> Header | str:
+def _header(uri: str, allowed: frozenset[str] | None) -> Header | str:
     """Return a file's header, or what is wrong with it."""
     try:
+        if allowed is not None:
+            schemes.check(uri, allowed)
         with storage.open_binary(uri) as file:
             return header.read(cast(BinaryIO, file), uri)
     except (HarmonizeError, OSError) as error:

@@ -30,6 +30,7 @@ class Job:
         run: What the summary says of the run.
         rows: In the manifest, for the number of files.
         extra: Names of the manifest's columns that pass through to the metrics.
+        schemes: That the pairs' URIs may have.
         limit: Harmonize this many pairs only; None for all.
         resume: Leave out what other runs have done; what this run itself has done before it was cut short always is.
         retry: Do only what failed in the run of this name; None for all.
@@ -42,6 +43,7 @@ class Job:
     run: RunInfo
     rows: int
     extra: tuple[str, ...] = ()
+    schemes: frozenset[str] | None = None
     limit: int | None = None
     resume: bool = True
     retry: str | None = None
@@ -52,7 +54,7 @@ class Job:
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
     settings, files = job.settings, file_count(job.rows)
-    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, limit=job.limit)
+    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit, job.schemes)
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(f"{settings.output}/failures/run_id={job.retry}")
     tasks, kept, left = pairs | "SkipDone" >> SkipDone(

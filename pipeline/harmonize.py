@@ -17,7 +17,7 @@ from pipeline.progress import Counts
 from pipeline.resume import Task
 from pipeline.rows import METRICS_SCHEMA, STAGES, Record, failure, with_extra
 from pipeline.settings import Settings
-from transforms.errors import HarmonizeError
+from transforms.errors import HarmonizeError, OutputError
 
 ROWS, FAILURES = "rows", "failures"
 
@@ -68,6 +68,9 @@ class HarmonizePair(beam.DoFn):
         stages = pair_work.Stages()
         try:
             row = pair_work.harmonize(task, self.worker, stages, self.progress.begin)
+        except OutputError as error:  # nor could any other image be written
+            progress.stop(self.settings.scratch, str(error))
+            raise
         except HarmonizeError as error:
             Metrics.counter("failures", type(error).__name__).inc()
             self.progress.add(Counts(failures=1))

@@ -1,16 +1,10 @@
 """From a command's options to a finished run: checks, the machine divided, the pipeline run, the outcome told."""
 
-import contextlib
 import dataclasses
 import io
 import json
 import logging
-import os
-import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -21,17 +15,11 @@ from pyarrow import parquet
 
 from model import weights
 from model.config import HDNetConfig
-from model.progress import ProgressLine
-from pipeline import closing, cost, graph, machine, progress, run_info, supervise
+from pipeline import closing, cost, graph, local_run, machine, run_info, supervise
 from pipeline.rows import Record
 from pipeline.settings import Format, Settings
-from transforms import manifest_check, storage
+from transforms import manifest_check, schemes, storage
 from transforms.manifest_check import ManifestInfo
-
-log = logging.getLogger(__name__)
-
-LOCAL_RUNNER = "FnApiRunner"
-"""Named outright: the default runner first tries to download a binary."""
 
 
 class UnknownOptions(Exception):
@@ -59,6 +47,7 @@ class Request:
     retry_failed: str | None
     dry_run: bool
     report: bool
+    allow_scheme: Sequence[str] = ()
     beam_args: Sequence[str] = ()
 
 
@@ -86,7 +75,7 @@ def run(request: Request) -> Outcome | None:
     header = weights.read_header(request.weights)
     info = manifest_check.check(request.manifest)
     network = HDNetConfig.from_json(header["config"])
-    estimate = cost.estimate(request.manifest, network, request.precision, request.max_pixels)
+    estimate = cost.estimate(request.manifest, network, request.precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
         pace = cost.seconds_per_megapixel(request.weights, request.precision, plan.threads)
@@ -96,7 +85,8 @@ def run(request: Request) -> Outcome | None:
     _prepare(job)
     if any(argument.startswith("--runner") for argument in request.beam_args):
         return _run_elsewhere(job, request.beam_args)
-    return _run_here(job, request.beam_args, plan)
+    local_run.run(job, request.beam_args, plan)
+    return _tell(job)
 
 
 def check_beam_args(arguments: Sequence[str]) -> None:
@@ -132,9 +122,23 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
     )
     rows = min(info.rows, request.limit or info.rows)
     run = run_info.start(request.manifest, settings, header, info.rows, _told(request))
-    return graph.Job(manifest=request.manifest, settings=settings, run=run, rows=rows, extra=info.extra,
-                     limit=request.limit, resume=request.resume, retry=request.retry_failed, verify=request.verify,
-                     report=request.report)  # fmt: skip
+    return graph.Job(
+        manifest=request.manifest,
+        settings=settings,
+        run=run,
+        rows=rows,
+        extra=info.extra,
+        schemes=_schemes(request),
+        limit=request.limit,
+        resume=request.resume,
+        retry=request.retry_failed,
+        verify=request.verify,
+        report=request.report,
+    )
+
+
+def _schemes(request: Request) -> frozenset[str]:
+    return schemes.allowed(request.manifest, request.output, request.allow_scheme)
 
 
 def _told(request: Request) -> dict[str, run_info.Option]:
@@ -174,51 +178,6 @@ def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
     return None if any(argument.startswith(left_alone) for argument in beam_args) else _tell(job)
 
 
-def _run_here(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> Outcome:
-    with contextlib.ExitStack() as stack:
-        scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
-        supervise.remember_run(scratch, job.settings.run_id)
-        settings = dataclasses.replace(
-            job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
-        )
-        _run_locally(dataclasses.replace(job, settings=settings), beam_args, plan)
-    return _tell(job)
-
-
-def _run_locally(job: graph.Job, beam_args: Sequence[str], plan: machine.Plan) -> None:
-    mode = "in_memory" if plan.workers == 1 else "multi_processing"
-    options = PipelineOptions(
-        list(beam_args), runner=LOCAL_RUNNER, direct_num_workers=plan.workers, direct_running_mode=mode,
-        save_main_session=False,
-    )  # fmt: skip
-    log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
-    scratch = Path(job.settings.scratch)
-    with _environment(scratch, plan.threads), Watch(scratch, job.rows), beam.Pipeline(options=options) as root:
-        graph.build(root, job)
-
-
-@contextlib.contextmanager
-def _environment(scratch: Path, threads: int) -> Iterator[None]:
-    """Set what worker processes read from the environment as they start, for as long as the block lasts."""
-    told = scratch / "options.json"
-    told.write_text(json.dumps({"default_sdk_harness_log_level": "WARNING"}))
-    # OpenMP starts before our code runs: only the environment reaches it in time.
-    wanted = {
-        "OMP_NUM_THREADS": str(threads),
-        "PIPELINE_OPTIONS_FILE": str(told),
-    }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _tell(job: graph.Job) -> Outcome:
     content = json.loads(storage.read(f"{job.settings.output}/runs/{job.settings.run_id}.json"))
     click.echo(closing.table(content))
@@ -236,37 +195,6 @@ def _read_metrics(output: str, files: Sequence[str]) -> list[Record]:
     ours = [uri for uri in files if uri.startswith(f"{output}/metrics/")]
     tables = [parquet.read_table(io.BytesIO(storage.read(uri))) for uri in ours]
     return [row for table in tables for row in table.to_pylist()]
-
-
-class Watch(threading.Thread):
-    """Shows a local run's progress line for as long as the block lasts."""
-
-    def __init__(self, scratch: Path, total: int) -> None:
-        super().__init__(daemon=True)
-        self.scratch, self.line, self.stop = scratch, ProgressLine(total), threading.Event()
-        self.began, self.seen = time.monotonic(), 0
-
-    def __enter__(self) -> "Watch":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.join()
-
-    def run(self) -> None:
-        """Look every half second."""
-        while not self.stop.wait(0.5):
-            self.show()
-        self.show()
-
-    def show(self) -> None:
-        """Read the workers' counts and show them."""
-        found = progress.read(self.scratch)
-        if (seen := found.images + found.failures + found.skipped) > self.seen:
-            self.seen = seen
-            rate = found.pixels / 1e6 / (time.monotonic() - self.began)
-            self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")
 
 
 def _bytes(gigabytes: float | None) -> int | None:

@@ -37,6 +37,9 @@ EXIT_TOO_MANY_FAILURES = 3
 @click.option("--resume/--no-resume", default=True, help="Leave out what earlier runs have done and is unchanged.")
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
 @click.option("--retry-failed", metavar="RUN", help="Do only the pairs of the manifest that failed in that run.")
+@click.option("--allow-scheme", multiple=True, metavar="SCHEME",
+              type=click.Choice(["file", "gs", "memory", "s3"]),
+              help="What the manifest may name beside its own scheme and the output's; may repeat.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost, do nothing.")
 @click.option("--report/--no-report", default=True, help="Write the HTML report.")
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
@@ -65,10 +68,10 @@ def main(**options: Any) -> None:
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
-    from pipeline import launch
+    from pipeline import launch, local_run
 
     logging.getLogger().setLevel(logging.WARNING)
-    for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.ERROR)):
+    for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.CRITICAL)):
         logging.getLogger(package).setLevel(level)
     options["run_id"] = _run_id(
         options["run_id"]
@@ -86,6 +89,10 @@ def main(**options: Any) -> None:
     except launch.UnknownOptions as error:
         raise click.UsageError(str(error)) from error
     except HarmonizeError as error:
+        raise click.ClickException(str(error)) from error
+    except local_run.WorkerDied as error:
+        if supervise.scratch():
+            sys.exit(supervise.DIED)
         raise click.ClickException(str(error)) from error
     if outcome is not None and outcome.failure_rate > limit_rate:
         click.echo(f"{outcome.failure_rate:.1%} of the pairs failed, more than {limit_rate:.1%}", err=True)

@@ -1,6 +1,7 @@
 """The Beam reading of manifests, on the local runner."""
 
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -37,9 +38,20 @@ def test_a_limit_reads_the_first_rows(table: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"part_bytes": 0}])
-def test_values_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
+def test_values_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be at least 1: 0"):
         ReadPairs("pairs.csv", **wrong)
+
+
+def test_a_pair_with_a_scheme_that_is_not_allowed_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("id,composite,mask\na,a.png,m.png\nb,b.png,s3://other/m.png\n")
+    with pipeline() as root:
+        pairs, failures = root | ReadPairs(str(tmp_path / "pairs.csv"), schemes=frozenset({"file"}))
+        assert_that(pairs | "Ids" >> beam.Map(lambda pair: pair.id), equal_to(["a"]), "Pairs")
+        found = failures | "Found" >> beam.Map(
+            lambda row: (row["id"], row["error"], "--allow-scheme" in row["message"])
+        )
+        assert_that(found, equal_to([("b", "StorageError", True)]), "Failures")
 
 
 def test_a_manifest_that_cannot_be_read_stops_the_run(tmp_path: Path) -> None:

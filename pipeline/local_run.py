@@ -1,0 +1,132 @@
+"""A run on this machine: worker processes, their environment, the progress line, and what ends a run early."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from model.progress import ProgressLine
+from pipeline import graph, progress, supervise
+from pipeline.machine import Plan
+from transforms.errors import OutputError
+
+log = logging.getLogger(__name__)
+
+RUNNER = "FnApiRunner"
+"""Named outright: the default runner first tries to download a binary."""
+
+
+class WorkerDied(Exception):
+    """A worker process was killed, or crashed."""
+
+
+def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
+    """Run a job on worker processes of this machine, to its end.
+
+    Raises:
+        WorkerDied: A worker process died; what was done until then is not lost.
+        OutputError: Nothing can be written any more.
+    """
+    with contextlib.ExitStack() as stack:
+        scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
+        supervise.remember_run(scratch, job.settings.run_id)
+        settings = dataclasses.replace(
+            job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
+        )
+        stack.enter_context(_early_end(scratch))
+        stack.enter_context(_environment(scratch, plan.threads))
+        stack.enter_context(Watch(scratch, job.rows))
+        log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
+        with beam.Pipeline(options=_options(beam_args, plan.workers)) as root:
+            graph.build(root, dataclasses.replace(job, settings=settings))
+
+
+def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
+    mode = "in_memory" if workers == 1 else "multi_processing"
+    return PipelineOptions(
+        list(beam_args), runner=RUNNER, direct_num_workers=workers, direct_running_mode=mode, save_main_session=False
+    )
+
+
+@contextlib.contextmanager
+def _early_end(scratch: Path) -> Iterator[None]:
+    """Say what ended the run: Beam knows only that a worker is gone, or a worker's traceback."""
+    deaths: list[str] = []
+    before = threading.excepthook
+
+    def notice(failure: threading.ExceptHookArgs) -> None:
+        if "Worker subprocess exited" in str(failure.exc_value):
+            deaths.append(str(failure.exc_value))
+        else:
+            before(failure)
+
+    threading.excepthook = notice
+    try:
+        yield
+    except Exception as error:
+        if (told := progress.stop_reason(scratch)) is not None:
+            raise OutputError(told) from error
+        if deaths:
+            raise WorkerDied(f"{deaths[0]}: killed for want of memory, perhaps; try fewer --workers") from error
+        raise
+    finally:
+        threading.excepthook = before
+
+
+@contextlib.contextmanager
+def _environment(scratch: Path, threads: int) -> Iterator[None]:
+    """Set what worker processes read from the environment as they start, for as long as the block lasts."""
+    told = scratch / "options.json"
+    told.write_text(json.dumps({"default_sdk_harness_log_level": "WARNING"}))
+    # OpenMP starts before our code runs: only the environment reaches it in time.
+    wanted: Mapping[str, str] = {"OMP_NUM_THREADS": str(threads), "PIPELINE_OPTIONS_FILE": str(told)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class Watch(threading.Thread):
+    """Shows a local run's progress line for as long as the block lasts."""
+
+    def __init__(self, scratch: Path, total: int) -> None:
+        super().__init__(daemon=True)
+        self.scratch, self.line, self.stop = scratch, ProgressLine(total), threading.Event()
+        self.began, self.seen = time.monotonic(), 0
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.join()
+
+    def run(self) -> None:
+        """Look every half second."""
+        while not self.stop.wait(0.5):
+            self.show()
+        self.show()
+
+    def show(self) -> None:
+        """Read the workers' counts and show them."""
+        found = progress.read(self.scratch)
+        if (seen := found.images + found.failures + found.skipped) > self.seen:
+            self.seen = seen
+            rate = found.pixels / 1e6 / (time.monotonic() - self.began)
+            self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")

@@ -1,0 +1,191 @@
+"""What a night may bring, on this machine: kills, a second night, a million rows.
+
+python -m tests.benchmarks.nights kills     # 30 kills at random moments, each followed by the run again
+python -m tests.benchmarks.nights second    # a night on which one pair in a hundred has changed
+python -m tests.benchmarks.nights rows      # a million rows through everything but the pixels
+"""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+from pyarrow import dataset
+
+from tests.benchmarks.pipeline import command, write_catalog
+
+NULL = """
+import hashlib, sys
+if any("sdk_worker_main" in word for word in sys.orig_argv):
+    from datetime import UTC, datetime
+    from pipeline import pair
+    from pipeline.rows import METRICS_SCHEMA, SCHEMA_VERSION, VERSIONS
+
+    def harmonize(task, worker, stages, under_way):
+        row = {field.name: None if field.nullable else {"string": "0" * 64}.get(str(field.type), 0)
+               for field in METRICS_SCHEMA}
+        known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask}
+        scores = {"delta_e": hash(task.pair.id) % 997 / 50, "gap_before": 20.0, "gap_after": 10.0}
+        row |= known | scores | dict(zip(VERSIONS, task.versions)) | {"output": "images/" + task.pair.id + ".png"}
+        return row | {"options": worker.settings.options(), "harmonized_at": datetime.now(UTC), "width": 1, "height": 1}
+
+    pair.harmonize = harmonize
+"""
+"""`sitecustomize` of worker processes: a pair is not opened, and its row is made up."""
+
+
+@click.group()
+def main() -> None:
+    """Measure what nights bring."""
+
+
+@main.command()
+@click.option("--pairs", default=300, show_default=True)
+@click.option("--count", default=30, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def kills(pairs: int, count: int, seed: int) -> None:
+    """Kill the job, or one worker, at random moments; run it again each time; compare with an undisturbed run."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        manifest = write_catalog(root, pairs, [64, 128, 96], "jpg")
+        began = time.perf_counter()
+        subprocess.run(command(manifest, root / "calm", "--workers", "2"), check=True, capture_output=True)
+        seconds, dice = time.perf_counter() - began, random.Random(seed)
+        killed = Counter(
+            _killed(command(manifest, root / "out", "--workers", "2"), dice, seconds) for _ in range(count)
+        )
+        subprocess.run(command(manifest, root / "out", "--workers", "2"), check=True, capture_output=True)
+        faults = list(_differences(root / "calm", root / "out", pairs))
+    click.echo(
+        f"{pairs} pairs, {dict(killed)}: {'; '.join(faults) or 'the same images, each id once, nothing left over'}"
+    )
+    sys.exit(bool(faults))
+
+
+def _killed(arguments: list[str], dice: random.Random, seconds: float) -> str:
+    """Run the job, kill a process of it at a random moment of `seconds`, and wait for its end."""
+    with subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as job:
+        time.sleep(dice.uniform(0, seconds))
+        workers = [pid for pid in _family(job.pid) if pid != job.pid]
+        if workers and dice.random() < 0.5:
+            os.kill(dice.choice(workers), signal.SIGKILL)
+            job.wait()
+            return "a worker killed"
+        os.killpg(job.pid, signal.SIGKILL)
+        return "all killed"
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and all below it."""
+    yield pid
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in path.read_text().split():
+            yield from _family(int(child))
+
+
+def _differences(calm: Path, out: Path, pairs: int) -> Iterator[str]:
+    first, second = ({path.relative_to(root): path.read_bytes() for path in (root / "images").rglob("*") if path.is_file()}
+                     for root in (calm, out))  # fmt: skip
+    if first != second:
+        yield f"{len(first.items() ^ second.items())} images differ"
+    ids = Counter(dataset.dataset(out / "metrics").to_table(columns=["id"])["id"].to_pylist())
+    if len(ids) != pairs or set(ids.values()) != {1}:
+        yield f"{len(ids)} ids in {ids.total()} rows"
+    if left := [path for path in out.rglob("*") if "tmp" in path.name or "journal" in path.name]:
+        yield f"{len(left)} files left over"
+
+
+@main.command()
+@click.option("--pairs", default=2000, show_default=True)
+@click.option("--size", default=512, show_default=True)
+def second(pairs: int, size: int) -> None:
+    """Compare a first night with a second one, on which one pair in a hundred has changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        manifest = _own_files(root, write_catalog(root, pairs, [size], "jpg"))
+        nights = []
+        for night in ("first", "second"):
+            began = time.perf_counter()
+            subprocess.run([*command(manifest, root / "out"), "--run-id", night], check=True, capture_output=True)
+            nights.append(time.perf_counter() - began)
+            for path in sorted((root / "own").glob("*.jpg"))[::100]:
+                path.touch()
+        totals = json.loads((root / "out/runs/second.json").read_text())["totals"]
+    done = f"{totals['done']} done, {totals['skipped']} skipped"
+    click.echo(
+        f"{pairs} pairs: first night {nights[0]:.0f} s, second {nights[1]:.1f} s ({done}): {nights[1] / nights[0]:.1%}"
+    )
+
+
+def _own_files(root: Path, manifest: Path) -> Path:
+    """Give each pair a composite of its own, so that each can change by itself."""
+    (root / "own").mkdir()
+    rows = list(csv.DictReader(manifest.read_text().splitlines()))
+    for i, row in enumerate(rows):
+        os.link(root / row["composite"], root / "own" / f"{i}-{row['composite']}")
+        (root / "own" / f"{i}-{row['composite']}").write_bytes((root / row["composite"]).read_bytes())
+        row["composite"] = f"own/{i}-{row['composite']}"
+    path = root / "own.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@main.command()
+@click.option("--rows", "count", default=1_000_000, show_default=True)
+def rows(count: int) -> None:
+    """Send a manifest's rows through reading, resume, shuffles, flags and Parquet; no pair is opened."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        manifest = write_catalog(root, count, [32], "png")
+        (root / "path").mkdir()
+        (root / "path/sitecustomize.py").write_text(NULL)
+        search = os.pathsep.join([str(root / "path"), os.getcwd()])
+        began = time.perf_counter()
+        with subprocess.Popen(command(manifest, root / "out", "--workers", "2"), env={**os.environ, "PYTHONPATH": search},
+                              stderr=subprocess.PIPE) as job:  # fmt: skip
+            peak = _peak(job)
+        seconds = time.perf_counter() - began
+        files = [path for path in (root / "out").rglob("*.parquet")]
+        totals = json.loads((root / "out/runs/run.json").read_text())["totals"]
+    click.echo(f"{count} rows, {totals['done']} done in {seconds:.0f} s: {count / seconds:.0f} rows a second;"
+               f" all processes {peak / 1e9:.2f} GB at most; {len(files)} Parquet files")  # fmt: skip
+
+
+def _peak(job: "subprocess.Popen[bytes]") -> int:
+    """Return the most bytes that a job's processes held together, shared pages counted once."""
+    most = 0
+    drain: Callable[[], bytes] = lambda: job.stderr.read() if job.stderr else b""  # noqa: E731
+    reader = threading.Thread(target=drain)
+    reader.start()
+    while job.poll() is None:
+        most = max(most, sum(_proportional_set(pid) for pid in _family(job.pid)))
+        time.sleep(0.5)
+    reader.join()
+    return most
+
+
+def _proportional_set(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+if __name__ == "__main__":
+    main()

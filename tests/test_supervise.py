@@ -1,0 +1,92 @@
+"""Processes that die, and what becomes of the run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import progress, supervise
+from pipeline.progress import Counts
+from tests.catalogs import write_catalog, write_weights
+from tests.test_pipeline import table
+
+POISONED = """
+import os, sys
+from model.harmonizer import Harmonizer
+from pipeline import run
+whole = Harmonizer.__call__
+def call(self, composite, mask):
+    if composite.shape[0] == 30:
+        os.kill(os.getpid(), 9)
+    return whole(self, composite, mask)
+Harmonizer.__call__ = call
+run.main(prog_name="hdnet-harmonize")
+"""
+
+DYING = """
+import os, sys
+from pipeline import progress
+writer = progress.Writer(sys.argv[1])
+writer.begin('s\u00fc\u00df/1')
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_counts_add_up_over_threads(tmp_path):
+    writers = [progress.Writer(str(tmp_path)) for _ in range(2)]
+    writers[0].begin("a")
+    writers[0].add(Counts(images=1, pixels=50))
+    writers[1].add(Counts(failures=1))
+    writers[1].close()
+    assert progress.read(tmp_path) == Counts(1, 50, 1, 0)
+    progress.Writer("").add(Counts(images=1))
+
+
+def test_only_the_dead_leave_victims_and_only_once(tmp_path):
+    living = progress.Writer(str(tmp_path))
+    living.begin("mine")
+    subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=False)
+    assert progress.take_victims(tmp_path) == ["süß/1"]
+    assert progress.take_victims(tmp_path) == []
+    living.close()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_an_exit_code_is_passed_on(code):
+    assert supervise.run([sys.executable, "-c", f"raise SystemExit({code})"]) == code
+
+
+def test_what_dies_before_a_local_run_begins_is_not_started_again(capfd):
+    assert supervise.run([sys.executable, "-c", "import os; print('once'); os.kill(os.getpid(), 9)"]) == 128 + 9
+    assert capfd.readouterr().out.count("once") <= 1
+
+
+def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path):
+    script = (
+        "import os, signal, sys; from pipeline import supervise as s; s.remember_run(s.scratch(), 'a'); signal.pause()"
+    )
+    keeper = f"import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {script!r}]))"
+    with subprocess.Popen([sys.executable, "-c", keeper], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        while not list(tmp_path.glob("hdnet-*/run_id")):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
+    manifest, weights = write_catalog(tmp_path / "in", good=6, broken=0), write_weights(tmp_path / "tiny.safetensors")
+    arguments = ["--input", manifest, "--output", tmp_path / "out", "--weights", weights, "--workers", 1, "--no-report"]
+    code = supervise.run([sys.executable, "-c", POISONED, *map(str, arguments)])
+    said = capfd.readouterr()
+    assert code == 0, said.err
+    rows, failures = table(tmp_path / "out/metrics"), table(tmp_path / "out/failures")
+    killers = {row["id"] for row in failures}
+    assert {row["error"] for row in failures} == {"CrashError"} and "2 processes died over it" in failures[0]["message"]
+    assert len(killers) == 2 and len({row["id"] for row in rows} | killers) == 6
+    (summary,) = (tmp_path / "out/runs").glob("*.json")
+    assert json.loads(summary.read_text())["totals"]["done"] == 4
+    assert said.err.count("SIGKILL) died over good/") == 4
