@@ -96,8 +96,9 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _differences(calm: Path, out: Path, pairs: int) -> Iterator[str]:
-    first, second = ({path.relative_to(root): path.read_bytes() for path in (root / "images").rglob("*") if path.is_file()}
-                     for root in (calm, out))  # fmt: skip
+    first, second = (
+        {path.relative_to(root): path.read_bytes() for path in (root / "images").rglob("*.jpg")} for root in (calm, out)
+    )
     if first != second:
         yield f"{len(first.items() ^ second.items())} images differ"
     ids = Counter(dataset.dataset(out / "metrics").to_table(columns=["id"])["id"].to_pylist())
@@ -156,8 +157,9 @@ def rows(count: int) -> None:
         (root / "path/sitecustomize.py").write_text(NULL)
         search = os.pathsep.join([str(root / "path"), os.getcwd()])
         began = time.perf_counter()
-        with subprocess.Popen(command(manifest, root / "out", "--workers", "2"), env={**os.environ, "PYTHONPATH": search},
-                              stderr=subprocess.PIPE) as job:  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": search}
+        whole = command(manifest, root / "out", "--workers", "2")
+        with subprocess.Popen(whole, env=environment, stderr=subprocess.PIPE) as job:
             peak = _peak(job)
         seconds = time.perf_counter() - began
         files = [path for path in (root / "out").rglob("*.parquet")]
