@@ -20,10 +20,13 @@ from transforms import decode, encode, errors, header, mask, picture
 
 EXIF = b"Exif\0\0" + pictures.exif(6)
 RGB, RGBA, DEEP = pictures.samples(3, 8), pictures.samples(4, 8), pictures.samples(4, 16)
+INKS = Image.new("CMYK", (16, 12), (9, 99, 0, 50))
 FILES = {
     "jpeg": pictures.pillow(RGB, "JPEG", exif=EXIF),
     "jpeg-progressive": pictures.pillow(RGB, "JPEG", progressive=True),
-    "jpeg-cmyk": pictures.pillow(Image.new("CMYK", (16, 12), (9, 99, 0, 50)), "JPEG"),
+    "jpeg-cmyk": pictures.pillow(INKS, "JPEG"),
+    "jpeg-cmyk-profile": pictures.pillow(INKS, "JPEG", icc_profile=pictures.cmyk_profile()),
+    "tiff-cmyk-profile": pictures.pillow(INKS, "TIFF", icc_profile=pictures.cmyk_profile()),
     "png": pictures.png(RGB, pictures.chunk(b"eXIf", EXIF[6:])),
     "png-16": pictures.png(DEEP),
     "png-palette": pictures.pillow(Image.fromarray(RGB).quantize(16), "PNG"),
