@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import multiprocessing
-import time
 import uuid
 
 import numpy as np
@@ -83,14 +82,14 @@ def test_fingerprints_take_one_listing_a_folder_and_change_with_the_content(fold
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_leaves_its_parent_s_client_alone(folder, hasty):
+def test_a_forked_process_leaves_its_parent_s_client_alone(folder, proxy):
     storage.write(f"{folder}/a", b"parent")
     child = multiprocessing.get_context("fork").Process(target=storage.write, args=(f"{folder}/b", b"child"))
     child.start()
     child.join(30)
-    began = time.monotonic()
+    proxy.requests.clear()
     assert storage.read(f"{folder}/b") == b"child"
-    assert time.monotonic() - began < clients.IDLE
+    assert len(proxy.requests) == 1  # one whose answer it did not hear it would make again
 
 
 def test_three_hundred_files_through_a_failing_store(folder, proxy, hasty):
@@ -111,7 +110,7 @@ def test_what_passes_is_tried_again(folder, proxy, hasty, fault):
         proxy.requests.clear()
         proxy.plan = lambda number: fault if number == 0 else None
         call()
-        assert len(proxy.requests) == 2
+        assert len(proxy.requests) >= 2
     assert storage.read(f"{folder}/a") == b"new"
 
 
