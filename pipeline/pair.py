@@ -20,6 +20,10 @@ from transforms.errors import CrashError, ShapeError, StorageError
 from transforms.manifest import Pair
 from transforms.picture import Foreground, Header, Mask, Picture, Pixels
 
+FILE_BYTES = 16
+"""Bytes of a file for each pixel that an image may have: twice what the largest format needs."""
+METADATA_BYTES = 1 << 24
+"""Bytes that a file may have beside them: profiles, EXIF, previews."""
 DECODE_BYTES = 20
 """Peak memory a pixel while a file is decoded; measured: 10 to 19."""
 
@@ -160,7 +164,7 @@ def _check_apart(pair: Pair, settings: Settings) -> None:
 
 
 def _fetch(uri: str, settings: Settings) -> _File:
-    data = storage.read(uri)
+    data = storage.read(uri, limit=FILE_BYTES * settings.max_pixels + METADATA_BYTES)
     found = header.read(data, uri)
     header.check_size(found, uri, settings.max_pixels)
     return _File(uri, data, found)
