@@ -12,6 +12,8 @@ from model.regions import Regions, join
 
 LEVELS = (0, 1, 1, 2, 2, 3, 3)
 """The scale of stem, e1 ... e6, as halvings of the input."""
+SLOPE = 0.2
+"""Of the leaky activation for negative values."""
 
 
 class HDNet(nn.Module):
@@ -127,7 +129,7 @@ def _stride(i: int) -> int:
 
 
 def _activate(x: Tensor) -> Tensor:
-    return F.leaky_relu_(x, 0.2)
+    return F.leaky_relu_(x, SLOPE)
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
