@@ -39,9 +39,6 @@ class MaskAwareGlobalDynamics(nn.Module):
         return partial(self.region_map, foreground=foreground, background=background)
 
 
-Dynamics = MaskAwareGlobalDynamics  # FIXME
-
-
 class GivenMap(nn.Module):
     """The given mask decides which matrix holds."""
 
@@ -100,3 +97,6 @@ class Unchanged(nn.Module):
     def bind(self, pooled: Tensor) -> Mix:  # (B,C)
         """Return itself: the map as a whole plays no part."""
         return self
+
+
+Dynamics = MaskAwareGlobalDynamics | SpatialAttention | Unchanged

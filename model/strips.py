@@ -196,7 +196,8 @@ def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype)
         end = start + source.shape[2]
         strip[first - top : last - top, :, start:end] = source.read(first, last)
         start = end
-    return strip.permute(2, 0, 1)[None]
+    # Added first, the batch's stride is one that oneDNN takes for channels_last; added last, it would copy.
+    return strip[None].permute(0, 3, 1, 2)
 
 
 def _normalise(rows: Tensor, affine: tuple[Tensor, Tensor], inside: Tensor | None) -> Tensor:  # (P,C) float32
