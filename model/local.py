@@ -26,10 +26,9 @@ class LocalDynamics(nn.Module):
 
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
         rows = positions(x)
-        inside = regions.columns[..., 0] > 0.5
         with torch.autocast(x.device.type, enabled=False):
             foreground = regions.foreground(rows)
-            background = [image[~where] for image, where in zip(wide(rows), inside, strict=True)]
+            background = [image[~where] for image, where in zip(wide(rows), regions.inside, strict=True)]
             pairs = zip(foreground, background, strict=True)
             reference = torch.cat([self.reference(fore, back) for fore, back in pairs])
         fused = self.linear(torch.cat([reference, torch.cat(foreground)], dim=1))

@@ -44,7 +44,7 @@ class Map:
         raw: (H,W,C), as the convolution left it.
         affine: Scale and shift that normalise it, each (R,C) float32: for foreground and background, or for all.
         inside: (H,W) bool, the foreground; None where there is one region.
-        slope: Of the activation for negative values; 1 for no activation.
+        slope: Of the activation after normalisation, for negative values; 1 for none.
         mean: (C,) float32, over the whole map as read.
     """
 
@@ -66,7 +66,7 @@ class Map:
         if self.affine is not None:
             inside = None if self.inside is None else self.inside[top:bottom].flatten()
             rows = _normalise(rows.float(), self.affine, inside)
-        rows = rows if self.slope == 1 else F.leaky_relu(rows, self.slope)
+            rows = rows if self.slope == 1 else F.leaky_relu_(rows, self.slope)
         return rows.view(bottom - top, *self.shape[1:])
 
 
@@ -108,8 +108,6 @@ class Moments:
 
     def add(self, rows: Tensor) -> None:  # (P,C)
         """Count values in."""
-        if not len(rows):
-            return
         rows = rows.float()
         mean = rows.mean(0)
         share = len(rows) / (self.count + len(rows))
@@ -166,9 +164,12 @@ class Writer:
         return Map(self.raw, (scale, shift), inside, slope, whole.float())
 
     def _add_regions(self, values: Tensor, inside: Tensor) -> None:
-        parts = [where.nonzero()[:, 0] for where in (inside, ~inside)]
-        for index, moments in zip(parts, self.moments, strict=True):
-            moments.add(values if len(index) == len(values) else values.index_select(0, index))
+        count = int(inside.sum())
+        if 0 < count < len(values):
+            for moments, where in zip(self.moments, (inside, ~inside), strict=True):
+                moments.add(values.index_select(0, where.nonzero()[:, 0]))
+        else:
+            self.moments[0 if count else 1].add(values)
 
 
 def strips(sources: Sequence[Source], dtype: torch.dtype) -> Iterator[Tensor]:
