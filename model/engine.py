@@ -5,13 +5,14 @@ reasons and figures.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from model.hdnet import LEVELS, SLOPE, HDNet
+from model.hdnet import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
 from model.regional import Dynamics
 from model.regions import Regions
 from model.strips import Conv, Map, Source, Window, Writer, gather, strips
@@ -47,7 +48,7 @@ class Stem:
 
 
 class Engine:
-    """Runs a network on one image.
+    """Runs a network on one image; any number of threads may call it at once.
 
     Args:
         network: On a CPU, in float32. Its convolutions are copied: later changes of them are not seen.
@@ -56,9 +57,11 @@ class Engine:
 
     def __init__(self, network: HDNet, dtype: torch.dtype) -> None:
         self.network, self.dtype = network, dtype
-        self.stem, self.neck, self.out = (_conv(module, dtype) for module in (network.stem, network.neck, network.out))
-        self.encoder = [(_conv(stage.conv, dtype), stage.norm) for stage in network.encoder]
-        self.decoder = [(_conv(stage.conv, dtype), stage) for stage in (network.widen, *network.decoder)]
+        self.stem, self.neck, self.out = (Conv.of(m, dtype) for m in (network.stem, network.neck, network.out))
+        encoder = cast(Iterable[EncoderStage], network.encoder)
+        decoder = cast(Iterable[DecoderStage], (network.widen, *network.decoder))
+        self.encoder = [(Conv.of(stage.conv, dtype), stage.norm) for stage in encoder]
+        self.decoder = [(Conv.of(stage.conv, dtype), stage.dynamics, stage.norm) for stage in decoder]
 
     def __call__(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Harmonize.
@@ -71,26 +74,27 @@ class Engine:
             (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
         """
         inside = [(mask[0, 0, :: 2**level, :: 2**level] > 0.5).contiguous() for level in range(4)]
+        if not inside[0].any():
+            return composite.clone()
+        window = _window(inside[0])
+        colours = self._colours(composite[0].permute(1, 2, 0), inside, window)
         result = composite.clone(memory_format=torch.channels_last)
-        if inside[0].any():
-            window = _window(inside[0])
-            pixels = result[0].permute(1, 2, 0)[window]
-            colours = self._colours(composite[0].permute(1, 2, 0), inside, window)
-            pixels.copy_(torch.where(inside[0][window][:, :, None], colours, pixels))
+        pixels = result[0].permute(1, 2, 0)[window]
+        pixels.copy_(torch.where(inside[0][window][:, :, None], colours, pixels))
         return result
 
     def _colours(self, pixels: Tensor, inside: list[Tensor], window: Window) -> Tensor:  # (H,W,3) -> (h,w,3)
         """Return the network's colours in a window that holds the foreground and all it sees of the stem."""
-        stem_mean, skips = self._encode(pixels)
+        mean, skips = self._encode(pixels)
         x = self._localise(skips[-1], inside[3])
-        for i in range(7):
-            joined = [skips.pop(), x] if i else [x]
-            levels = LEVELS[min(7 - i, 6)], LEVELS[6 - i]
-            x = self._decode(i, joined, *(inside[level] for level in levels), window if i == 6 else None)
-        stem = Stem(Map(pixels[window]), self.stem, stem_mean)
-        strips = self._mixed([stem, x], self.network.last, inside[0][window])
-        colours = torch.cat([self.out(strip) for strip in strips], dim=2)
-        return colours[0].permute(1, 2, 0).float().add_(self.network.out.bias).tanh_()
+        x = self._decode(0, [x], inside[3], inside[3])
+        for i in range(1, 6):
+            x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
+        x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
+        stem = Stem(Map(pixels[window]), self.stem, mean)
+        mixed = self._mixed([stem, x], self.network.last, inside[0][window], self.out)
+        colours = torch.cat([self.out(strip) for strip in mixed], dim=2)[0].permute(1, 2, 0)
+        return colours.float().add_(cast(Tensor, self.network.out.bias)).tanh_()
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
         """Return the mean of the stem, and the other skips: e1 ... e6."""
@@ -98,7 +102,7 @@ class Engine:
         maps: list[Stem | Map] = []
         for conv, norm in self.encoder:
             out, total = self._writer(x, conv), torch.zeros(x.shape[2])
-            for strip in strips([x], self.dtype):
+            for strip in strips([x], conv):
                 total += strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
                 out.write(conv(strip))
             maps.append(dataclasses.replace(x, mean=total / (x.shape[0] * x.shape[1])))
@@ -107,24 +111,25 @@ class Engine:
 
     def _localise(self, x: Source, inside: Tensor) -> Map:
         """Run the neck and local dynamics, whole: at 1/8 they are small."""
-        out = torch.cat([self.neck(strip) for strip in strips([x], self.dtype)], dim=2)
+        out = torch.cat([self.neck(strip) for strip in strips([x], self.neck)], dim=2)
         matched = self.network.local(out.float(), Regions.of(inside[None, None]))
         return Map(matched[0].permute(1, 2, 0))
 
     def _decode(
-        self, i: int, sources: Sequence[Source], before: Tensor, after: Tensor, window: Window | None
+        self, i: int, sources: Sequence[Source], before: Tensor, after: Tensor, window: Window | None = None
     ) -> Map:
-        conv, stage = self.decoder[i]
+        """Run a stage of the decoder, whose input and result have these foregrounds."""
+        conv, dynamics, norm = self.decoder[i]
         out = self._writer(sources[0], conv, after, window)
-        for strip in self._mixed(sources, stage.dynamics, before):
+        for strip in self._mixed(sources, dynamics, before, conv):
             out.write(conv(strip))
-        return out.map(stage.norm)
+        return out.map(norm)
 
-    def _mixed(self, sources: Sequence[Source], dynamics: Dynamics, inside: Tensor) -> Iterator[Tensor]:
+    def _mixed(self, sources: Sequence[Source], dynamics: Dynamics, inside: Tensor, conv: Conv) -> Iterator[Tensor]:
         """Yield strips of the joined maps, mixed globally and activated."""
         mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
         framed, top = F.pad(inside[None, None].float(), (0, 0, 1, 1)), 0
-        for strip in strips(sources, self.dtype):
+        for strip in strips(sources, conv):
             regions = Regions.of(framed[:, :, top : top + strip.shape[2]])
             top += strip.shape[2] - 2
             with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
@@ -133,28 +138,14 @@ class Engine:
 
     def _writer(self, x: Source, conv: Conv, inside: Tensor | None = None, window: Window | None = None) -> Writer:
         height, width, _ = x.shape
-        shape = int(height * conv.scale), int(width * conv.scale), conv.channels
-        return Writer(shape, self.dtype, inside, window)
+        return Writer((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
 
 
 def _window(inside: Tensor) -> Window:  # (H,W) bool
     """Return the foreground's box and what it sees of the stem."""
-    rows, columns = (_span(inside.any(1 - axis), REACH) for axis in range(2))
-    return rows, columns
+    return _span(inside.any(1)), _span(inside.any(0))
 
 
-def _span(occupied: Tensor, margin: int) -> slice:  # (N,) bool
-    found = occupied.nonzero()
-    return slice(max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, len(occupied)))
-
-
-def _conv(module: nn.Module, dtype: torch.dtype) -> Conv:
-    """Turn a network's convolution, plain or transposed, of 3 x 3 or of 4 x 4 with stride 2, into one for strips."""
-    weight, stride = module.weight.detach(), module.stride[0]
-    if not isinstance(module, nn.ConvTranspose2d):
-        return Conv(F.conv2d, weight.to(dtype), stride, 0, weight.shape[0], 1 / stride)
-    if stride == 2:
-        return Conv(F.conv_transpose2d, weight.to(dtype), 2, 3, weight.shape[1], 2)
-    # With stride 1 the transposed convolution is the plain one with the kernel turned round.
-    turned = weight.flip(2, 3).transpose(0, 1).contiguous()
-    return Conv(F.conv2d, turned.to(dtype), 1, 0, weight.shape[1], 1)
+def _span(occupied: Tensor) -> slice:  # (N,) bool
+    first, last = occupied.nonzero()[[0, -1], 0].tolist()
+    return slice(max(first - REACH, 0), min(last + 1 + REACH, len(occupied)))

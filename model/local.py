@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from model.regions import Regions, positions, wide
 from model.search import nearest
 
+
 class LocalDynamics(nn.Module):
     """Fuse each foreground position with its K most similar background positions.
 

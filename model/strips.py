@@ -6,16 +6,16 @@ store it normalised, or joined with another, would cost a pass over memory each,
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.norm import InstanceNorm, RegionNorm
 
 STRIP = 1 << 20
-"""Values of a convolution's input in a strip: 4 MiB in float32, which caches hold."""
+"""Values in a strip of a convolution's input, and of its result: 4 MiB in float32, which caches hold."""
 
 Window = tuple[slice, slice]
 """Rows and columns of a map."""
@@ -74,6 +74,8 @@ class Map:
 class Conv:
     """A convolution whose kernel reaches one row and one column past a block of input on each side.
 
+    It has no bias.
+
     Attributes:
         function: `F.conv2d` or `F.conv_transpose2d`.
         weight: In the type to compute in.
@@ -89,6 +91,17 @@ class Conv:
     margin: int
     channels: int
     scale: float
+
+    @classmethod
+    def of(cls, module: nn.Conv2d | nn.ConvTranspose2d, dtype: torch.dtype) -> Self:
+        """Copy a convolution of 3 x 3, or of 4 x 4 with stride 2, whose padding is 1."""
+        weight, stride = module.weight.detach(), module.stride[0]
+        if isinstance(module, nn.Conv2d):
+            return cls(F.conv2d, weight.to(dtype, copy=True), stride, 0, len(weight), 1 / stride)
+        if stride == 2:
+            return cls(F.conv_transpose2d, weight.to(dtype, copy=True), stride, 3, weight.shape[1], stride)
+        # With stride 1 a transposed convolution is a plain one with its kernel turned round.
+        return cls(F.conv2d, weight.flip(2, 3).transpose(0, 1).to(dtype).contiguous(), 1, 0, weight.shape[1], 1)
 
     def __call__(self, strip: Tensor) -> Tensor:  # (1,C,h+2,W) -> (1,D,h*scale,W*scale)
         return self.function(strip, self.weight, None, self.stride, (self.margin, 1))
@@ -128,7 +141,11 @@ class Writer:
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], dtype: torch.dtype, inside: Tensor | None = None, window: Window | None = None
+        self,
+        shape: tuple[int, int, int],
+        dtype: torch.dtype,
+        inside: Tensor | None = None,
+        window: Window | None = None,
     ) -> None:
         self.inside = inside
         self.window = window or (slice(0, shape[0]), slice(0, shape[1]))
@@ -172,17 +189,17 @@ class Writer:
             self.moments[0 if count else 1].add(values)
 
 
-def strips(sources: Sequence[Source], dtype: torch.dtype) -> Iterator[Tensor]:
-    """Yield maps of one size, joined, in blocks of rows from top to bottom.
+def strips(sources: Sequence[Source], conv: Conv) -> Iterator[Tensor]:
+    """Yield maps of one size, joined, in blocks of rows from top to bottom, as a convolution takes them.
 
     Yields:
         (1,C,h+2,W): h rows, an even number, between one more above and one below; 0 outside the maps.
     """
     height, width, _ = sources[0].shape
-    channels = sum(source.shape[2] for source in sources)
+    channels = max(sum(source.shape[2] for source in sources), int(conv.channels * conv.scale**2))
     step = max(2, STRIP // (width * channels) // 2 * 2)
     for top in range(0, height, step):
-        yield gather(sources, top - 1, min(top + step, height) + 1, dtype)
+        yield gather(sources, top - 1, min(top + step, height) + 1, conv.weight.dtype)
 
 
 def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype) -> Tensor:  # (1,C,bottom-top,W)
