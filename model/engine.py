@@ -51,7 +51,7 @@ class Engine:
     """Runs a network on one image; any number of threads may call it at once.
 
     Args:
-        network: On a CPU, in float32. Its convolutions are copied: later changes of them are not seen.
+        network: On a CPU, in float32. Later changes of its weights may go unseen.
         dtype: Of the convolutions and of the maps they leave, float32 or bfloat16.
     """
 

@@ -94,12 +94,12 @@ class Conv:
 
     @classmethod
     def of(cls, module: nn.Conv2d | nn.ConvTranspose2d, dtype: torch.dtype) -> Self:
-        """Copy a convolution of 3 x 3, or of 4 x 4 with stride 2, whose padding is 1."""
+        """Take a convolution of 3 x 3, or of 4 x 4 with stride 2, whose padding is 1."""
         weight, stride = module.weight.detach(), module.stride[0]
         if isinstance(module, nn.Conv2d):
-            return cls(F.conv2d, weight.to(dtype, copy=True), stride, 0, len(weight), 1 / stride)
+            return cls(F.conv2d, weight.to(dtype), stride, 0, len(weight), 1 / stride)
         if stride == 2:
-            return cls(F.conv_transpose2d, weight.to(dtype, copy=True), stride, 3, weight.shape[1], stride)
+            return cls(F.conv_transpose2d, weight.to(dtype), stride, 3, weight.shape[1], stride)
         # With stride 1 a transposed convolution is a plain one with its kernel turned round.
         return cls(F.conv2d, weight.flip(2, 3).transpose(0, 1).to(dtype).contiguous(), 1, 0, weight.shape[1], 1)
 
