@@ -40,8 +40,8 @@ def nearest(queries: Tensor, keys: Tensor, k: int) -> Tensor:  # (F,C), (G,C) ->
     for rows in _divide(places).remainder_(len(queries)):
         gaps = blocks.gaps(places[rows])
         products = blocks.best(queries[rows], gaps.topk(SEEDS + k // BLOCK, largest=False).indices, k)[0]
-        bound = (lengths[rows] + reach - 2 * products[:, -1]).amax() + SLACK * reach
-        index[rows] = blocks.best(queries[rows], (gaps <= bound).nonzero()[:, 0], k)[1]
+        bounds = lengths[rows] + reach - 2 * products[:, -1] + SLACK * reach
+        index[rows] = blocks.best(queries[rows], blocks.within(places[rows], bounds, gaps), k)[1]
     return index
 
 
@@ -75,6 +75,14 @@ class _Blocks:
         """Return the squared distance of each block's box from the box around these places."""
         apart = torch.maximum(self.low - places.amax(0), places.amin(0) - self.high)
         return apart.clamp_(min=0).square_().sum(1)
+
+    def within(self, places: Tensor, bounds: Tensor, gaps: Tensor) -> Tensor:  # (P,D), (P,), (N,) -> (M,) int64
+        """Return the blocks whose box comes within its bound of any place; `gaps` rule most out at once."""
+        near = (gaps <= bounds.amax()).nonzero()[:, 0]
+        apart = torch.zeros(len(places), len(near))
+        for low, high, place in zip(self.low[near].T, self.high[near].T, places.T[:, :, None], strict=True):
+            apart += torch.maximum(low - place, place - high).clamp_(min=0).square_()
+        return near[(apart <= bounds[:, None]).any(0)]
 
     def best(self, queries: Tensor, chosen: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return the k largest products with the keys of chosen blocks, and these keys, each (F,K)."""
