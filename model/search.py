@@ -39,7 +39,8 @@ def nearest(queries: Tensor, keys: Tensor, k: int) -> Tensor:  # (F,C), (G,C) ->
     blocks = _Blocks.of(keys, _places(keys @ basis, reach))
     for rows in _divide(places).remainder_(len(queries)):
         gaps = blocks.gaps(places[rows])
-        products = blocks.best(queries[rows], gaps.topk(SEEDS + k // BLOCK, largest=False).indices, k)[0]
+        seeds = gaps.topk(min(SEEDS + k // BLOCK, len(gaps)), largest=False).indices
+        products = blocks.best(queries[rows], seeds, k)[0]
         bounds = lengths[rows] + reach - 2 * products[:, -1] + SLACK * reach
         index[rows] = blocks.best(queries[rows], blocks.within(places[rows], bounds, gaps), k)[1]
     return index

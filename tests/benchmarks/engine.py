@@ -13,7 +13,6 @@ through `Harmonizer`.
 import contextlib
 import dataclasses
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -112,7 +111,9 @@ def peak(case: Case) -> int:
     """Return the most memory, in bytes, that this process has held after harmonizing one image."""
     device = torch.device("cpu")
     Harmonizer(network(case.arch), device, case.precision)(*picture(case.size))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss: a process inherits that from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def measure(case: Case, runs: int) -> tuple[list[float], list[float]]:
@@ -128,7 +129,7 @@ def measure(case: Case, runs: int) -> tuple[list[float], list[float]]:
 
 def row(case: Case, runs: int) -> str:
     """Measure one case and return its line of the table."""
-    # Spawned, for a forked process starts with its parent's peak.
+    # Spawned, for a forked process starts with its parent's memory.
     with multiprocessing.get_context("spawn").Pool(1) as child:
         memory = child.apply(peak, (case,))
     times, floors = measure(case, runs)
