@@ -7,11 +7,13 @@ from torch import Tensor, nn
 from model.config import HDNetConfig
 from model.local import LocalDynamics, ReleasedLocalDynamics
 from model.norm import InstanceNorm, RegionNorm
-from model.regional import GivenMap, LearnedMap, MaskAwareGlobalDynamics, SpatialAttention, Unchanged
+from model.regional import Dynamics, GivenMap, LearnedMap, MaskAwareGlobalDynamics, SpatialAttention, Unchanged
 from model.regions import Regions, join
 
 LEVELS = (0, 1, 1, 2, 2, 3, 3)
 """The scale of stem, e1 ... e6, as halvings of the input."""
+SLOPE = 0.2
+"""Of the leaky activation for negative values."""
 
 
 class HDNet(nn.Module):
@@ -84,7 +86,7 @@ class HDNet(nn.Module):
 class EncoderStage(nn.Module):
     """Convolve, then normalise each channel of each image."""
 
-    def __init__(self, conv: nn.Module) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = conv
         self.norm = InstanceNorm()
@@ -103,7 +105,7 @@ class DecoderStage(nn.Module):
         norm: Called with (x, regions at the result's scale).
     """
 
-    def __init__(self, dynamics: nn.Module, conv: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, dynamics: Dynamics, conv: nn.ConvTranspose2d, norm: RegionNorm) -> None:
         super().__init__()
         self.dynamics = dynamics
         self.conv = conv
@@ -127,14 +129,14 @@ def _stride(i: int) -> int:
 
 
 def _activate(x: Tensor) -> Tensor:
-    return F.leaky_relu_(x, 0.2)
+    return F.leaky_relu_(x, SLOPE)
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 2 + stride, stride, 1, bias=False)
 
 
-def _transposed(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+def _transposed(inputs: int, outputs: int, stride: int = 1) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, 2 + stride, stride, 1, bias=False)
 
 
@@ -144,7 +146,7 @@ def _local(config: HDNetConfig) -> nn.Module:
     return kind(8 * config.width, config.k) if kind else Unchanged()
 
 
-def _global(config: HDNetConfig, channels: int) -> nn.Module:
+def _global(config: HDNetConfig, channels: int) -> Dynamics:
     if config.global_dynamics == "mask-aware":
         region_map = GivenMap() if config.region_map == "given" else LearnedMap(channels)
         return MaskAwareGlobalDynamics(channels, region_map)

@@ -5,9 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.regions import Regions, positions, wide
-
-SEARCH_FLOATS = 1 << 24
-"""Similarities held at once, so that the search needs 64 MiB however large the map is."""
+from model.search import nearest
 
 
 class LocalDynamics(nn.Module):
@@ -29,10 +27,9 @@ class LocalDynamics(nn.Module):
 
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
         rows = positions(x)
-        inside = regions.columns[..., 0] > 0.5
         with torch.autocast(x.device.type, enabled=False):
             foreground = regions.foreground(rows)
-            background = [image[~where] for image, where in zip(wide(rows), inside, strict=True)]
+            background = [image[~where] for image, where in zip(wide(rows), regions.inside, strict=True)]
             pairs = zip(foreground, background, strict=True)
             reference = torch.cat([self.reference(fore, back) for fore, back in pairs])
         fused = self.linear(torch.cat([reference, torch.cat(foreground)], dim=1))
@@ -44,7 +41,7 @@ class LocalDynamics(nn.Module):
         if not len(background):
             return foreground
         fore, back = F.normalize(foreground, dim=1), F.normalize(background, dim=1)
-        best = _search(fore, back, min(self.k, len(back)))  # F,K
+        best = nearest(fore, back, min(self.k, len(back)))  # F,K
         weights = (fore[:, None] * back[best]).sum(2).softmax(1)
         return (weights[:, :, None] * background[best]).sum(1)
 
@@ -62,15 +59,7 @@ class ReleasedLocalDynamics(LocalDynamics):
         if not len(foreground):
             return foreground
         candidates = torch.cat([background, torch.zeros_like(foreground[:1])])
-        best = _search(foreground, candidates, 1)[:, 0]
+        best = nearest(foreground, candidates, 1)[:, 0]
         similarity = (foreground * candidates[best]).sum(1)
         weights = torch.cat([similarity, similarity.new_zeros(len(background))]).softmax(0)
         return weights[: len(foreground), None] * candidates[best]
-
-
-@torch.no_grad()
-def _search(foreground: Tensor, background: Tensor, k: int) -> Tensor:  # (F,C), (G,C) -> (F,K)
-    # Only the indices leave the search: gradients flow through the few pairs it found.
-    block = max(1, SEARCH_FLOATS // len(background))
-    best = [(rows @ background.T).topk(k, dim=1).indices for rows in foreground.split(block)]
-    return torch.cat(best)

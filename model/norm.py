@@ -11,10 +11,16 @@ EPS = 1e-5
 class InstanceNorm(nn.Module):
     """Bring each channel of each image to mean 0 and variance 1; no parameters, eps 1e-5."""
 
+    slack = 0.0
+
     def forward(self, x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
         size = x.shape[2] * x.shape[3]
         everywhere = torch.ones((len(x), size, 1), device=x.device)
         return normalise(x, everywhere, everywhere.new_full((len(x), 1, 1), size), _whiten)
+
+    def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:  # (B,1,C) each -> (B,1,C)
+        """Return the scale and shift that whiten a map of this mean and variance."""
+        return _whiten(mean, var)
 
 
 class RegionNorm(nn.Module):
@@ -26,6 +32,8 @@ class RegionNorm(nn.Module):
         channels: Channels of the map.
     """
 
+    slack = EPS
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.foreground_gamma = nn.Parameter(torch.zeros(channels))
@@ -34,9 +42,15 @@ class RegionNorm(nn.Module):
         self.background_beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
+        return normalise(x, regions.columns, regions.sizes.double() + EPS, _adopt_background, *self._gains())
+
+    def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:  # (B,2,C) each -> (B,2,C)
+        """Return each region's scale and shift, from the means and variances of foreground and background."""
+        return _adopt_background(mean, var, *self._gains())
+
+    def _gains(self) -> tuple[Tensor, Tensor]:  # (2,C) each
         gamma = torch.stack([self.foreground_gamma, self.background_gamma])
-        beta = torch.stack([self.foreground_beta, self.background_beta])
-        return normalise(x, regions.columns, regions.sizes.double() + EPS, _adopt_background, gamma, beta)
+        return gamma, torch.stack([self.foreground_beta, self.background_beta])
 
 
 def _whiten(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,15 @@
 """Mask-aware global dynamics (MGD), and what stands in its place in the paper's ablations."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from model.regions import Regions, multiply, positions
+
+Mix = Callable[[Tensor, Regions], Tensor]
+"""(B,C,H,W) and its regions to (B,C,H,W), position by position."""
 
 
 class MaskAwareGlobalDynamics(nn.Module):
@@ -22,12 +28,15 @@ class MaskAwareGlobalDynamics(nn.Module):
         self.region_map = apply
 
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
-        channels = x.shape[1]
         pooled = positions(x).sum(1, dtype=self.squeeze.weight.dtype) / x.shape[2:].numel()
+        return self.bind(pooled)(x, regions)
+
+    def bind(self, pooled: Tensor) -> Mix:  # (B,C), the mean over the map
+        """Return what mixes a map, or any rows of it, with this mean."""
+        channels = pooled.shape[1]
         kernels = self.kernels(self.squeeze(pooled[:, :, None, None]).sigmoid())
         foreground, background = kernels.view(-1, 2, channels, channels).unbind(1)
-        out: Tensor = self.region_map(x, regions, foreground, background)
-        return out
+        return partial(self.region_map, foreground=foreground, background=background)
 
 
 class GivenMap(nn.Module):
@@ -74,9 +83,20 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
         return torch.sigmoid(self.attention(x)) * x
 
+    def bind(self, pooled: Tensor) -> Mix:  # (B,C)
+        """Return itself: the map as a whole plays no part."""
+        return self
+
 
 class Unchanged(nn.Module):
     """Stand in for a component that the configuration leaves out."""
 
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
         return x
+
+    def bind(self, pooled: Tensor) -> Mix:  # (B,C)
+        """Return itself: the map as a whole plays no part."""
+        return self
+
+
+Dynamics = MaskAwareGlobalDynamics | SpatialAttention | Unchanged

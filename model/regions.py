@@ -8,6 +8,7 @@ alive and run elementwise kernels on slices of channels, up to ten times slower 
 
 import dataclasses
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -23,14 +24,12 @@ class Regions:
     """Foreground and background of a batch at one scale.
 
     Attributes:
-        columns: (B,H*W,2) float32 of 0 and 1: foreground, background.
-        sizes: (B,2,1) float32, positions in each.
+        inside: (B,H*W) bool, the foreground.
         index: (F,) int64, the foreground's positions in the batch flattened to B*H*W.
         counts: Foreground positions of each image; they sum to F.
     """
 
-    columns: Tensor
-    sizes: Tensor
+    inside: Tensor
     index: Tensor
     counts: list[int]
 
@@ -38,8 +37,17 @@ class Regions:
     def of(cls, mask: Tensor) -> Self:  # (B,1,H,W)
         """Split the positions of a mask of 0 and 1."""
         inside = mask.flatten(1) > 0.5
-        columns = torch.stack([inside, ~inside], dim=2).float()
-        return cls(columns, columns.sum(1)[:, :, None], inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
+        return cls(inside, inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
+
+    @cached_property
+    def columns(self) -> Tensor:  # (B,H*W,2)
+        """The regions as float32 columns of 0 and 1: foreground, background."""
+        return torch.stack([self.inside, ~self.inside], dim=2).float()
+
+    @cached_property
+    def sizes(self) -> Tensor:  # (B,2,1)
+        """Positions in each region, float32."""
+        return self.columns.sum(1)[:, :, None]
 
     def foreground(self, rows: Tensor) -> tuple[Tensor, ...]:  # (B,H*W,C) -> B x (F_b,C)
         """Gather each image's foreground positions, in float32 at least.
@@ -172,7 +180,7 @@ def _multiply(x: Tensor, regions: Regions, foreground: Tensor, background: Tenso
     with torch.autocast(x.device.type, enabled=False):
         out = _empty_map(x)
         rows = positions(out)
-        rows.copy_(positions(x) @ background.mT)
+        torch.bmm(positions(x), background.mT, out=rows)
         parts = zip(regions.foreground(positions(x)), wide(foreground), strict=True)
         inside = torch.cat([part @ matrix.T for part, matrix in parts])
         rows.flatten(0, 1).index_copy_(0, regions.index, inside.to(x.dtype))

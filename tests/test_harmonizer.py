@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from model import registry, weights
-from model.harmonizer import Harmonizer, choose_device
+from model.harmonizer import Harmonizer, choose_device, choose_precision
 from transforms import errors
 
 
@@ -109,6 +109,13 @@ def test_a_result_that_is_not_finite_is_an_error(harmonizer):
     torch.nn.init.constant_(harmonizer.network.out.bias, float("nan"))
     with pytest.raises(errors.HarmonizeError, match="not finite"):
         harmonizer(*pair(16, 16))
+
+
+@pytest.mark.parametrize("instruction, expected", [("avx512_bf16", "bfloat16"), ("avx2", "float32")])
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, instruction, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True})
+    assert choose_precision("auto", torch.device("cpu")) == expected
+    assert choose_precision("float32", torch.device("cpu")) == "float32"
 
 
 def test_unknown_devices_and_precisions_are_refused():

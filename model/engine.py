@@ -1,0 +1,151 @@
+"""HDNet's forward pass for one image of any size on a CPU: the network's own weights, strip by strip.
+
+The result is the network's to rounding; what differs is the order of the work. docs/engine.md has the
+reasons and figures.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.hdnet import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
+from model.regional import Dynamics
+from model.regions import Regions
+from model.strips import Conv, Map, Source, Window, Writer, gather, strips
+
+REACH = 2
+"""Pixels that a result's colours see of the stem and of what the stem sees: one for each convolution."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stem:
+    """The first skip, computed anew from the pixels wherever it is read: cheaper than to keep it.
+
+    Attributes:
+        pixels: The composite.
+        conv: From 3 channels to n.
+        mean: (n,) float32 over the whole map.
+    """
+
+    pixels: Map
+    conv: Conv
+    mean: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, _ = self.pixels.shape
+        return height, width, self.conv.channels
+
+    def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,n)
+        """Convolve and activate rows."""
+        out = self.conv(gather([self.pixels], top - 1, bottom + 1, self.conv.weight.dtype))
+        return F.leaky_relu_(out, SLOPE)[0].permute(1, 2, 0)
+
+
+class Engine:
+    """Runs a network on one image; any number of threads may call it at once.
+
+    Args:
+        network: On a CPU, in float32. Later changes of its weights may go unseen.
+        dtype: Of the convolutions and of the maps they leave, float32 or bfloat16.
+    """
+
+    def __init__(self, network: HDNet, dtype: torch.dtype) -> None:
+        self.network, self.dtype = network, dtype
+        self.stem, self.neck, self.out = (Conv.of(m, dtype) for m in (network.stem, network.neck, network.out))
+        encoder = cast(Iterable[EncoderStage], network.encoder)
+        decoder = cast(Iterable[DecoderStage], (network.widen, *network.decoder))
+        self.encoder = [(Conv.of(stage.conv, dtype), stage.norm) for stage in encoder]
+        self.decoder = [(Conv.of(stage.conv, dtype), stage.dynamics, stage.norm) for stage in decoder]
+
+    def __call__(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """Harmonize.
+
+        Args:
+            composite: (1,3,H,W) float32 in [-1, 1]; H and W are multiples of 8.
+            mask: (1,1,H,W) of 0 and 1, 1 in the foreground.
+
+        Returns:
+            (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
+        """
+        inside = [(mask[0, 0, :: 2**level, :: 2**level] > 0.5).contiguous() for level in range(4)]
+        if not inside[0].any():
+            return composite.clone()
+        window = _window(inside[0])
+        colours = self._colours(composite[0].permute(1, 2, 0), inside, window)
+        result = composite.clone(memory_format=torch.channels_last)
+        pixels = result[0].permute(1, 2, 0)[window]
+        pixels.copy_(torch.where(inside[0][window][:, :, None], colours, pixels))
+        return result
+
+    def _colours(self, pixels: Tensor, inside: list[Tensor], window: Window) -> Tensor:  # (H,W,3) -> (h,w,3)
+        """Return the network's colours in a window that holds the foreground and all it sees of the stem."""
+        mean, skips = self._encode(pixels)
+        x = self._localise(skips[-1], inside[3])
+        x = self._decode(0, [x], inside[3], inside[3])
+        for i in range(1, 6):
+            x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
+        x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
+        stem = Stem(Map(pixels[window]), self.stem, mean)
+        mixed = self._mixed([stem, x], self.network.last, inside[0][window], self.out)
+        colours = torch.cat([self.out(strip) for strip in mixed], dim=2)[0].permute(1, 2, 0)
+        return colours.float().add_(cast(Tensor, self.network.out.bias)).tanh_()
+
+    def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
+        """Return the mean of the stem, and the other skips: e1 ... e6."""
+        x: Stem | Map = Stem(Map(pixels), self.stem, torch.empty(0))
+        maps: list[Stem | Map] = []
+        for conv, norm in self.encoder:
+            out, total = self._writer(x, conv), torch.zeros(x.shape[2])
+            for strip in strips([x], conv):
+                total += strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
+                out.write(conv(strip))
+            maps.append(dataclasses.replace(x, mean=total / (x.shape[0] * x.shape[1])))
+            x = out.map(norm, SLOPE)
+        return maps[0].mean, [*maps[1:], x]
+
+    def _localise(self, x: Source, inside: Tensor) -> Map:
+        """Run the neck and local dynamics, whole: at 1/8 they are small."""
+        out = torch.cat([self.neck(strip) for strip in strips([x], self.neck)], dim=2)
+        matched = self.network.local(out.float(), Regions.of(inside[None, None]))
+        return Map(matched[0].permute(1, 2, 0))
+
+    def _decode(
+        self, i: int, sources: Sequence[Source], before: Tensor, after: Tensor, window: Window | None = None
+    ) -> Map:
+        """Run a stage of the decoder, whose input and result have these foregrounds."""
+        conv, dynamics, norm = self.decoder[i]
+        out = self._writer(sources[0], conv, after, window)
+        for strip in self._mixed(sources, dynamics, before, conv):
+            out.write(conv(strip))
+        return out.map(norm)
+
+    def _mixed(self, sources: Sequence[Source], dynamics: Dynamics, inside: Tensor, conv: Conv) -> Iterator[Tensor]:
+        """Yield strips of the joined maps, mixed globally and activated."""
+        mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
+        framed, top = F.pad(inside[None, None].float(), (0, 0, 1, 1)), 0
+        for strip in strips(sources, conv):
+            regions = Regions.of(framed[:, :, top : top + strip.shape[2]])
+            top += strip.shape[2] - 2
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                mixed = F.relu_(mix(strip, regions))
+            yield mixed
+
+    def _writer(self, x: Source, conv: Conv, inside: Tensor | None = None, window: Window | None = None) -> Writer:
+        height, width, _ = x.shape
+        return Writer((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
+
+
+def _window(inside: Tensor) -> Window:  # (H,W) bool
+    """Return the foreground's box and what it sees of the stem."""
+    return _span(inside.any(1)), _span(inside.any(0))
+
+
+def _span(occupied: Tensor) -> slice:  # (N,) bool
+    first, last = occupied.nonzero()[[0, -1], 0].tolist()
+    return slice(max(first - REACH, 0), min(last + 1 + REACH, len(occupied)))

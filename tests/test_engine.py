@@ -1,0 +1,125 @@
+"""The engine against the plain network, which training uses."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn import functional
+
+from model import strips, weights
+from model.config import HDNetConfig
+from model.engine import Engine
+from model.hdnet import HDNet
+
+MASKS = ["square", "corner", "blobs", "one pixel", "full", "empty"]
+VARIANTS = [
+    {},
+    {"k": 3},
+    {"local_dynamics": "released"},
+    {"local_dynamics": "none"},
+    {"global_dynamics": "none"},
+    {"global_dynamics": "spatial-attention"},
+    {"region_map": "learned"},
+]
+
+
+@pytest.fixture(autouse=True)
+def many_strips(monkeypatch):
+    monkeypatch.setattr(strips, "STRIP", 1 << 14)
+
+
+def example(height, width, kind="square"):
+    smooth = functional.interpolate(torch.rand(1, 3, 4, 5), (height, width), mode="bicubic") * 2 - 1
+    composite = (smooth + 0.05 * torch.randn(1, 3, height, width)).clamp(-1, 1)
+    mask = torch.zeros(1, 1, height, width)
+    if kind == "square":
+        mask[..., height // 4 : height * 3 // 4, width // 3 : -width // 4] = 1
+    elif kind == "corner":
+        mask[..., -height // 3 :, -width // 4 :] = 1
+    elif kind == "blobs":
+        mask = (functional.interpolate(torch.rand(1, 1, 7, 7), (height, width), mode="bicubic") > 0.5).float()
+    elif kind == "one pixel":
+        mask[..., height - 3, 2] = 1
+    return composite, mask + (kind == "full")
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return weights.load_network("hdnet-lite")
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("size", [(8, 8), (8, 120), (136, 8), (168, 200)], ids=str)
+def test_it_equals_the_trained_network(lite, size, kind):
+    torch.manual_seed(0)
+    composite, mask = example(size[0], size[1], kind)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            Engine(lite, torch.float32)(composite, mask), lite(composite, mask), rtol=0, atol=2e-4
+        )
+
+
+@pytest.mark.parametrize("kind", ["blobs", "full", "one pixel"])
+@pytest.mark.parametrize("fields", VARIANTS, ids=str)
+def test_it_equals_every_variant(fields, kind):
+    torch.manual_seed(1)
+    network = HDNet(HDNetConfig(width=4, **fields))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    composite, mask = example(104, 72, kind)
+    with torch.inference_mode():
+        found, expected = Engine(network, torch.float32)(composite, mask), network(composite, mask)
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
+        assert (Engine(network, torch.bfloat16)(composite, mask) - expected).abs().mean() < 0.02
+
+
+def test_strips_do_not_show(lite, monkeypatch):
+    composite, mask = example(96, 64)
+    with torch.inference_mode():
+        several = Engine(lite, torch.float32)(composite, mask)
+        monkeypatch.setattr(strips, "STRIP", 1 << 30)
+        torch.testing.assert_close(Engine(lite, torch.float32)(composite, mask), several, rtol=0, atol=2e-5)
+
+
+def test_bfloat16_keeps_float32_statistics(lite):
+    composite, mask = example(64, 64)
+    bright = (composite * 0.01 + 0.9).clamp(-1, 1)  # large means beside small spreads
+    with torch.inference_mode():
+        error = Engine(lite, torch.bfloat16)(bright, mask) - lite(bright, mask)
+    assert error.abs().mean() < 0.01
+
+
+def test_moments_survive_a_large_mean():
+    values = torch.randn(5000, 3, dtype=torch.float64) + 1000
+    moments = strips.Moments(3)
+    for rows in values.split(777):
+        moments.add(rows.float())
+    torch.testing.assert_close(moments.mean, values.mean(0), rtol=1e-6, atol=0)
+    torch.testing.assert_close(moments.spread / 5000, values.var(0, correction=0), rtol=1e-3, atol=0)
+
+
+CHILD = """
+import sys, numpy as np
+from model import registry, harmonizer
+from model.hdnet import HDNet
+import torch
+arch, precision, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+runner = harmonizer.Harmonizer(registry.build(arch).eval(), torch.device("cpu"), precision)
+composite = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+mask = np.zeros((size, size), np.uint8)
+mask[:, : size // 2] = 255
+runner(composite, mask)
+peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(runner.estimate(size, size), int(peak[0]) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.parametrize("arch, precision, size", [("hdnet-lite", "float32", 1024), ("hdnet", "bfloat16", 512)])
+def test_the_estimate_is_near_the_peak(arch, precision, size):
+    run = subprocess.run(
+        [sys.executable, "-c", CHILD, arch, precision, str(size)], capture_output=True, text=True, check=True
+    )
+    estimate, peak = map(int, run.stdout.split())
+    assert estimate == pytest.approx(peak, rel=0.15)
