@@ -5,19 +5,20 @@ import io
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import apache_beam as beam
 import click
+import torch
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
-from model import weights
+from model import harmonizer, weights
 from model.config import HDNetConfig
 from pipeline import closing, cost, graph, local_run, machine, run_info, supervise
 from pipeline.rows import Record
-from pipeline.settings import Format, Settings
+from pipeline.settings import Format, Precision, Settings
 from transforms import manifest_check, schemes, storage
 from transforms.manifest_check import ManifestInfo
 
@@ -33,7 +34,7 @@ class Request:
     manifest: str
     output: str
     weights: str
-    precision: Literal["float32", "bfloat16"]
+    precision: Precision
     workers: int
     memory: float | None
     max_pixels: int
@@ -74,11 +75,12 @@ def run(request: Request) -> Outcome | None:
     check_beam_args(request.beam_args)
     header = weights.read_header(request.weights)
     info = manifest_check.check(request.manifest)
+    precision = harmonizer.choose_precision(request.precision, torch.device("cpu"))
     network = HDNetConfig.from_json(header["config"])
-    estimate = cost.estimate(request.manifest, network, request.precision, request.max_pixels, _schemes(request))
+    estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
-        pace = cost.seconds_per_megapixel(request.weights, request.precision, plan.threads)
+        pace = cost.seconds_per_megapixel(request.weights, precision, plan.threads)
         click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
         return None
     job = _job(request, info, header)

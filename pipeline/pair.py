@@ -133,7 +133,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         **scores,
         **{f"seconds_{name}": seconds for name, seconds in stages.seconds.items()},
         "arch": worker.arch,
-        "precision": settings.precision,
+        "precision": worker.harmonizer.precision,
         "weights_sha256": worker.weights_sha256,
         "input_sha256": _sha256(composite.data),
         "mask_sha256": _sha256(mask_file.data),

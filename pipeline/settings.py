@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Literal
 
+Precision = Literal["auto", "float32", "bfloat16"]
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
 
 
@@ -15,7 +16,7 @@ class Settings:
         output: Root of the output, a path or URI.
         run_id: Name of the run, a folder's name.
         weights: A shipped name, a path or a URI.
-        precision: Of the network, "float32" or "bfloat16".
+        precision: Of the network, "float32", "bfloat16" or "auto".
         max_pixels: Larger images fail.
         format: Of the images written; "same" keeps the composite's.
         quality: Of JPEG, 1 to 100.
@@ -29,7 +30,7 @@ class Settings:
     output: str
     run_id: str
     weights: str = "hdnet-lite"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "auto"
     max_pixels: int = 64_000_000
     format: Format = "same"
     quality: int = 95
