@@ -13,8 +13,9 @@ import torch
 from numpy.random import Generator
 from PIL import Image
 
-from model import registry
+from model.config import HDNetConfig
 from model.harmonizer import Harmonizer
+from model.hdnet import HDNet
 from tests import pictures
 from transforms import decode, encode, errors, header, mask, picture
 
@@ -55,7 +56,7 @@ ANIMATIONS = {
 def tiny_network() -> Harmonizer:
     """Return the smallest network there is."""
     torch.manual_seed(0)
-    return Harmonizer(registry.build("hdnet-lite", {"width": 1}).eval(), torch.device("cpu"))
+    return Harmonizer(HDNet(HDNetConfig(width=1)).eval(), torch.device("cpu"))
 
 
 @dataclasses.dataclass(frozen=True)
