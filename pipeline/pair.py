@@ -79,6 +79,16 @@ class Worker:
             suspects=supervise.suspects(settings.scratch),
         )
 
+    def row(self) -> Record:
+        """Return what a metrics row says of how an image was made."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "arch": self.arch,
+            "precision": self.harmonizer.precision,
+            "weights_sha256": self.weights_sha256,
+            "options": self.settings.options(),
+        }
+
 
 def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[str], None]) -> Record:
     """Read, harmonize, write and score one pair.
@@ -98,14 +108,13 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
     """
     settings, pair = worker.settings, task.pair
     _check_apart(pair, settings)
+    if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
+        raise CrashError(f"{pair.composite}: {died} processes died over it, by lack of memory or a decoder's fault")
     with stages("read"):
         composite, mask_file = _fetch(pair.composite, settings), _fetch(pair.mask, settings)
         reference_file = None if pair.reference is None else _fetch(pair.reference, settings)
         files = [file for file in (composite, mask_file, reference_file) if file]
         stages.bytes["read"] = sum(len(file.data) for file in files)
-    died = worker.suspects.get(pair.id, 0)
-    if died >= supervise.TRIES:
-        raise CrashError(f"{pair.composite}: {died} processes died over it, by lack of memory or a decoder's fault")
     with worker.admission.hold(_memory(files, worker.harmonizer), pair.composite, alone=died > 0):
         under_way(pair.id)
         with stages("read"):
@@ -122,28 +131,14 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         with stages("score"):
             scores = _score(picture.pixels, result, reference, mask.threshold(share))
     return {
-        "id": pair.id,
-        "composite": pair.composite,
-        "mask": pair.mask,
-        "reference": pair.reference,
+        **_inputs(task, composite, mask_file, reference_file),
         "output": output,
-        "schema_version": SCHEMA_VERSION,
-        "width": composite.header.width,
-        "height": composite.header.height,
+        "output_sha256": _sha256(encoded),
         **scores,
         **{f"seconds_{name}": seconds for name, seconds in stages.seconds.items()},
-        "arch": worker.arch,
-        "precision": worker.harmonizer.precision,
-        "weights_sha256": worker.weights_sha256,
-        "input_sha256": _sha256(composite.data),
-        "mask_sha256": _sha256(mask_file.data),
-        "reference_sha256": _sha256(reference_file.data) if reference_file else None,
-        "output_sha256": _sha256(encoded),
-        **dict(zip(VERSIONS, task.versions, strict=True)),
-        "options": settings.options(),
+        **worker.row(),
         "harmonized_at": datetime.now(UTC),
         "flags": None,
-        **dict(pair.extra),
     }
 
 
@@ -154,6 +149,24 @@ class _File:
     uri: str
     data: bytes
     header: Header
+
+
+def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | None) -> Record:
+    """Return what a metrics row says of the pair and its files."""
+    pair = task.pair
+    return {
+        "id": pair.id,
+        "composite": pair.composite,
+        "mask": pair.mask,
+        "reference": pair.reference,
+        "width": composite.header.width,
+        "height": composite.header.height,
+        "input_sha256": _sha256(composite.data),
+        "mask_sha256": _sha256(mask_file.data),
+        "reference_sha256": _sha256(reference.data) if reference else None,
+        **dict(zip(VERSIONS, task.versions, strict=True)),
+        **dict(pair.extra),
+    }
 
 
 def _check_apart(pair: Pair, settings: Settings) -> None:
