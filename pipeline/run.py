@@ -118,6 +118,7 @@ def entry() -> None:
     """
     if supervise.scratch() is None:
         sys.exit(supervise.run([sys.executable, "-m", "pipeline.run", *sys.argv[1:]]))
+    supervise.follow_keeper()
     code = 1
     try:
         main(prog_name="hdnet-harmonize")

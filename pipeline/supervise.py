@@ -5,6 +5,7 @@ it was. The pairs that were under way are suspects: from then on each runs alone
 twice is set aside as a failure.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ from pipeline import progress
 
 SCRATCH = "HDNET_SCRATCH"
 """Environment variable that names the folder which outlives the attempts; it makes a process the supervised one."""
+LIFELINE = "HDNET_LIFELINE"
+"""Environment variable with the number of an open file that ends when the watching process does."""
 DIED = 75
 """Exit code of a command one of whose workers died: worth another attempt."""
 TRIES = 2
@@ -70,15 +74,33 @@ def run(command: Sequence[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def follow_keeper() -> None:
+    """End this process and its workers when the process that watches over it is gone."""
+    if LIFELINE in os.environ:
+        threading.Thread(target=_wait_for_end, args=(int(os.environ[LIFELINE]),), daemon=True).start()
+
+
+def _wait_for_end(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nobody writes: it returns when the other end is closed
+    os.killpg(0, signal.SIGKILL)
+
+
 def _attempt(command: Sequence[str], folder: str) -> int:
-    child = subprocess.Popen(command, env={**os.environ, SCRATCH: folder})
-    # A terminal sends its signals to all; what is sent to this process alone is passed on.
+    """Run the command once, in a group of processes of its own, none of which outlives it or us."""
+    lifeline, held = os.pipe()
+    environment = {**os.environ, SCRATCH: folder, LIFELINE: str(lifeline)}
+    child = subprocess.Popen(command, env=environment, pass_fds=[lifeline], start_new_session=True)
+    # A terminal's signals reach us alone: the workers would die of them with a traceback each.
     before = {wish: signal.signal(wish, lambda number, _: child.send_signal(number)) for wish in _WISHES}
     try:
         return child.wait()
     finally:
         for wish, handler in before.items():
             signal.signal(wish, handler)
+        os.close(lifeline)
+        os.close(held)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _accuse(folder: Path, code: int) -> None:

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,15 @@ writer = progress.Writer(sys.argv[1])
 writer.begin('s\u00fc\u00df/1')
 os.kill(os.getpid(), 9)
 """
+
+WAITING = """
+import signal
+from pipeline import supervise
+supervise.follow_keeper()
+supervise.remember_run(supervise.scratch(), "a")
+signal.pause()
+"""
+KEEPER = f"import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {WAITING!r}]))"
 
 
 def test_counts_add_up_over_threads(tmp_path):
@@ -90,3 +101,16 @@ def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
     (summary,) = (tmp_path / "out/runs").glob("*.json")
     assert json.loads(summary.read_text())["totals"]["done"] == 4
     assert said.err.count("SIGKILL) died over good/") == 4
+
+
+def test_nothing_outlives_the_watching_process(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        while not list(tmp_path.glob("hdnet-*/run_id")):
+            assert process.poll() is None
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    for _ in range(200):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{child} lives")

@@ -83,8 +83,15 @@ def _killed(arguments: list[str], dice: random.Random, seconds: float) -> str:
             os.kill(dice.choice(workers), signal.SIGKILL)
             job.wait()
             return "a worker killed"
-        os.killpg(job.pid, signal.SIGKILL)
+        os.kill(job.pid, signal.SIGKILL)  # what it has started must not outlive it
+        for pid in workers:
+            _wait_for(pid)
         return "all killed"
+
+
+def _wait_for(pid: int) -> None:
+    while Path(f"/proc/{pid}").exists():
+        time.sleep(0.05)
 
 
 def _family(pid: int) -> Iterator[int]:
