@@ -65,7 +65,7 @@ class Map:
         rows = self.raw[top:bottom].flatten(0, 1)
         if self.affine is not None:
             inside = None if self.inside is None else self.inside[top:bottom].flatten()
-            rows = _normalise(rows.float(), self.affine, inside)
+            rows = _normalise(rows, self.affine, inside)
             rows = rows if self.slope == 1 else F.leaky_relu_(rows, self.slope)
         return rows.view(bottom - top, *self.shape[1:])
 
@@ -120,12 +120,12 @@ class Moments:
         self.spread = torch.zeros(channels, dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:  # (P,C)
-        """Count values in."""
+        """Count values in, using up their memory."""
         rows = rows.float()
         mean = rows.mean(0)
         share = len(rows) / (self.count + len(rows))
         offset = mean.double() - self.mean
-        self.spread += (rows - mean).square_().sum(0) + offset.square() * (self.count * share)
+        self.spread += rows.sub_(mean).square_().sum(0) + offset.square() * (self.count * share)
         self.mean += offset * share
         self.count += len(rows)
 
@@ -155,7 +155,7 @@ class Writer:
         self.row = 0
 
     def write(self, strip: Tensor) -> None:  # (1,C,h,W)
-        """Take the next rows."""
+        """Take the next rows, and use up their memory."""
         rows = strip[0].permute(1, 2, 0)
         start, self.row = self.row, self.row + len(rows)
         kept, columns = self.window
@@ -218,10 +218,11 @@ def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype)
     return strip[None].permute(0, 3, 1, 2)
 
 
-def _normalise(rows: Tensor, affine: tuple[Tensor, Tensor], inside: Tensor | None) -> Tensor:  # (P,C) float32
+def _normalise(rows: Tensor, affine: tuple[Tensor, Tensor], inside: Tensor | None) -> Tensor:  # (P,C)
     scale, shift = affine
-    out = torch.addcmul(shift[-1], rows, scale[-1])
-    if inside is not None:
-        index = inside.nonzero()[:, 0]
-        out.index_copy_(0, index, torch.addcmul(shift[0], rows.index_select(0, index), scale[0]))
-    return out
+    out = rows.to(torch.float32, copy=True)
+    if inside is None:
+        return torch.addcmul(shift[-1], out, scale[-1], out=out)
+    index = inside.nonzero()[:, 0]
+    foreground = torch.addcmul(shift[0], out.index_select(0, index), scale[0])
+    return torch.addcmul(shift[-1], out, scale[-1], out=out).index_copy_(0, index, foreground)
