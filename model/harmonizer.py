@@ -144,6 +144,7 @@ def peak_bytes(config: HDNetConfig, height: int, width: int, precision: Precisio
     The mask matters little: the peak is where the decoder's first maps and all skips live, which no mask shrinks.
     """
     per_channel = {"float32": 14.2, "bfloat16": 8.75}[precision]
+    height, width = (-(-side // 8) * 8 for side in (height, width))  # as it is padded
     return 340_000_000 + int(height * width * (30 + per_channel * config.width))
 
 

@@ -24,6 +24,8 @@ FILE_BYTES = 16
 """Bytes of a file for each pixel that an image may have: twice what the largest format needs."""
 METADATA_BYTES = 1 << 24
 """Bytes that a file may have beside them: profiles, EXIF, previews."""
+BEAM_BYTES = 150_000_000
+"""Of a worker process, beside what the network's process takes: Beam, and memory freed but kept."""
 DECODE_BYTES = 20
 """Peak memory a pixel while a file is decoded; measured: 10 to 19."""
 
@@ -187,7 +189,8 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
     """Return about how many bytes a pair takes at its peak: a mask may be larger than its composite."""
     composite = files[0].header
     largest = max(file.header.pixels for file in files)
-    return harmonizer.estimate(composite.height, composite.width) + DECODE_BYTES * (largest - composite.pixels)
+    beside = BEAM_BYTES + DECODE_BYTES * (largest - composite.pixels)
+    return harmonizer.estimate(composite.height, composite.width) + beside
 
 
 def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:

@@ -123,3 +123,8 @@ def test_unknown_devices_and_precisions_are_refused():
         choose_device("tpu9")
     with pytest.raises(ValueError, match="float16"):
         Harmonizer.load("hdnet-lite", precision="float16")  # type: ignore[arg-type]
+
+
+def test_the_estimate_counts_the_padding():
+    thin = Harmonizer.load("hdnet-lite", precision="float32").estimate(1, 1_000_000)
+    assert thin == Harmonizer.load("hdnet-lite", precision="float32").estimate(8, 1_000_000)
