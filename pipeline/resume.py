@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import AsDict, PCollection, TaggedOutput
 from apache_beam.typehints import no_annotations
 from pyarrow import parquet
@@ -211,12 +212,23 @@ def listed(batch: Sequence[Candidate]) -> dict[str, str]:
 
 
 def read_records(uri: str, *, whole: bool) -> list[Record]:
-    """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date."""
-    data = io.BytesIO(storage.read(uri))
+    """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date.
+
+    Returns:
+        No rows if it lacks such a column: an older program's records tell too little to be believed.
+
+    Raises:
+        StorageError: It cannot be read, or is not Parquet.
+    """
     wanted = ["id", *FILES, "weights_sha256", "options", "harmonized_at", "output", *VERSIONS, *HASHES]
-    table = parquet.read_table(data, columns=None if whole else wanted)
-    rows: list[Record] = table.to_pylist()
-    return rows
+    try:
+        with parquet.ParquetFile(io.BytesIO(storage.read(uri))) as table:
+            if not set(wanted) <= set(table.schema_arrow.names):
+                return []
+            rows: list[Record] = table.read(None if whole else wanted).to_pylist()
+            return rows
+    except pa.ArrowException as error:
+        raise StorageError(f"{uri} is no Parquet file ({error}): remove it, or run with --no-resume") from error
 
 
 def _sha256(uri: str) -> str:
