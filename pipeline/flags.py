@@ -12,6 +12,8 @@ from pipeline.rows import Record
 
 CLIPPED = 0.02
 """Share of the foreground's pixels that may be newly clipped."""
+GAP = 2.0
+"""CIELAB units by which the foreground may move away from its background: below it nobody sees it."""
 OUTLIERS = 1000
 """One image in so many is marked for the size of its change; a run of fewer has no outliers."""
 
@@ -21,7 +23,8 @@ class FlagRows(beam.PTransform[PCollection[Record], PCollection[Record]]):
     """Fill the rows' `flags`: names with commas between, "" where nothing looks wrong.
 
     "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped. "gap": the foreground is farther from
-    its background than it was. "shift": the change of colour is among the largest of the run, one in `OUTLIERS`.
+    its background than it was, by more than `GAP`. "shift": the change of colour is among the
+    largest of the run, one in `OUTLIERS`.
     """
 
     def expand(self, rows: PCollection[Record]) -> PCollection[Record]:
@@ -40,7 +43,7 @@ def largest_usual(count: int, quantiles: list[float]) -> float:
 
 def flagged(row: Record, largest: float) -> Record:
     """Return the row with its flags."""
-    grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"]
+    grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"] + GAP
     marks = {
         "clipped": (row["newly_clipped_ratio"] or 0) > CLIPPED,
         "gap": grown,

@@ -60,7 +60,8 @@ class HarmonizePair(beam.DoFn):
         self.progress.close()
 
     def finish_bundle(self) -> None:
-        self.journal.flush()
+        # A runner may make a bundle of a few pairs, and a file of each would be too many.
+        self.journal.flush_if_due()
 
     def process(self, task: Task) -> Iterator[Any]:
         # A thread that has run torch before keeps its number of threads: each one is told.
@@ -68,6 +69,7 @@ class HarmonizePair(beam.DoFn):
         stages = pair_work.Stages()
         try:
             row = pair_work.harmonize(task, self.worker, stages, self.progress.begin)
+            self.journal.add(row)
         except OutputError as error:  # nor could any other image be written
             progress.stop(self.settings.scratch, str(error))
             raise
@@ -77,7 +79,6 @@ class HarmonizePair(beam.DoFn):
             yield TaggedOutput(FAILURES, failure(task.pair, stages.current, error))
         else:
             self._count(row, stages)
-            self.journal.add(row)
             yield row
 
     def _count(self, row: Record, stages: pair_work.Stages) -> None:

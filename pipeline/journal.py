@@ -3,6 +3,7 @@
 They lie beside the run's other tables, as files of their own, until the run's own files replace them.
 """
 
+import logging
 import time
 import uuid
 
@@ -11,6 +12,9 @@ import pyarrow as pa
 from pipeline.rows import Record
 from pipeline.write import to_parquet
 from transforms import storage
+from transforms.errors import OutputError, StorageError
+
+log = logging.getLogger(__name__)
 
 PREFIX = "journal-"
 SHORTEST, LONGEST, SHARE = 1.0, 300.0, 0.02
@@ -34,20 +38,26 @@ class Journal:
         """Keep a row; writes those kept so far if the last file is old enough.
 
         Raises:
-            StorageError: They cannot be written.
+            OutputError: Nothing can be written any more.
         """
         self.rows.append(row)
-        now = time.monotonic()
-        if now - self.written > min(LONGEST, max(SHORTEST, SHARE * (now - self.began))):
-            self.flush()
+        self.flush_if_due()
 
-    def flush(self) -> None:
-        """Write the rows kept so far to a new file.
+    def flush_if_due(self) -> None:
+        """Write the rows kept so far to a new file if the last one is old enough; kept longer where that fails.
 
         Raises:
-            StorageError: They cannot be written.
+            OutputError: Nothing can be written any more.
         """
-        if self.rows:
-            name = f"{PREFIX}{uuid.uuid4().hex}.parquet"
+        now = time.monotonic()
+        if not self.rows or now - self.written <= min(LONGEST, max(SHORTEST, SHARE * (now - self.began))):
+            return
+        name, self.written = f"{PREFIX}{uuid.uuid4().hex}.parquet", now
+        try:
             storage.write(storage.join(self.folder, name), to_parquet(self.rows, self.schema))
-        self.rows, self.written = [], time.monotonic()
+        except OutputError:
+            raise
+        except StorageError as error:
+            log.warning("%s", error)
+        else:
+            self.rows = []

@@ -20,6 +20,7 @@ from pipeline import closing, cost, graph, local_run, machine, run_info, supervi
 from pipeline.rows import Record
 from pipeline.settings import Format, Precision, Settings
 from transforms import manifest_check, schemes, storage
+from transforms.errors import StorageError
 from transforms.manifest_check import ManifestInfo
 
 
@@ -116,6 +117,7 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
         output=request.output,
         run_id=request.run_id,
         weights=request.weights,
+        network=json.dumps([header["architecture"], header["config"]], sort_keys=True),
         precision=request.precision,
         max_pixels=request.max_pixels,
         format=request.image_format,
@@ -160,14 +162,18 @@ def _prepare(job: graph.Job) -> None:
     output, run_id = job.settings.output, job.settings.run_id
     if job.retry is not None:
         storage.read(f"{output}/runs/{job.retry}.json")
-    mark = f"{output}/runs/{run_id}.json"
-    storage.write(mark, b"{}")
+    mark, probe = f"{output}/runs/{run_id}.json", f"{output}/runs/{run_id}.probe"
+    if job.limit is not None and storage.is_file(mark):
+        raise StorageError(
+            f"{mark}: a run of this name is complete, and a part of it cannot take its place: give another --run-id"
+        )
+    storage.write(probe, b"")
     tables = (
         []
         if job.resume or supervise.remembered_run() == run_id
         else [job.settings.table(name) for name in ("metrics", "failures")]
     )
-    for uri in (mark, f"{output}/runs/{run_id}.html", *tables):
+    for uri in (probe, mark, f"{output}/runs/{run_id}.html", *tables):
         storage.remove(uri)
     storage.sweep(output)
 

@@ -38,7 +38,7 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
     """
     with contextlib.ExitStack() as stack:
         scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
-        supervise.remember_run(scratch, job.settings.run_id)
+        started = supervise.remember_run(scratch, job.settings.run_id, job.run.started)
         settings = dataclasses.replace(
             job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
         )
@@ -47,7 +47,9 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
         stack.enter_context(Watch(scratch, job.rows))
         log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
         with beam.Pipeline(options=_options(beam_args, plan.workers)) as root:
-            graph.build(root, dataclasses.replace(job, settings=settings))
+            graph.build(
+                root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
+            )
 
 
 def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
@@ -73,6 +75,8 @@ def _early_end(scratch: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Beam takes it for the fault of what was under way
+            raise KeyboardInterrupt from None
         if (told := progress.stop_reason(scratch)) is not None:
             raise OutputError(told) from error
         if deaths:
@@ -126,7 +130,9 @@ class Watch(threading.Thread):
     def show(self) -> None:
         """Read the workers' counts and show them."""
         found = progress.read(self.scratch)
-        if (seen := found.images + found.failures + found.skipped) > self.seen:
+        # What an attempt skips, the next one skips again.
+        seen = min(found.images + found.failures + found.skipped, self.line.total)
+        if seen > self.seen:
             self.seen = seen
             rate = found.pixels / 1e6 / (time.monotonic() - self.began)
             self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")

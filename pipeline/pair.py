@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -136,6 +135,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         **_inputs(task, composite, mask_file, reference_file),
         "output": output,
         "output_sha256": _sha256(encoded),
+        "output_bytes": len(encoded),
         **scores,
         **{f"seconds_{name}": seconds for name, seconds in stages.seconds.items()},
         **worker.row(),
@@ -172,9 +172,9 @@ def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | N
 
 
 def _check_apart(pair: Pair, settings: Settings) -> None:
-    images = os.path.abspath(f"{settings.output}/images") + os.sep
+    images = storage.canonical(f"{settings.output}/images") + "/"
     for uri in (pair.composite, pair.mask, pair.reference or pair.mask):
-        if os.path.abspath(uri).startswith(images):
+        if storage.canonical(uri).startswith(images):
             raise StorageError(f"{uri} is among the images this run writes: choose another --output")
 
 

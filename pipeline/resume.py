@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import json
+import logging
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -32,8 +33,14 @@ from transforms.manifest import Pair
 TASKS, KEPT, LEFT = "tasks", "kept", "left"
 BATCH = 20_000
 """Pairs of one folder that are compared at a time."""
+CLOCKS = 10.0
+"""Seconds by which the clocks of workers and storage may differ."""
 GROUPS = 16
 """Into how many the pairs of one folder are divided where comparing them means reading them."""
+
+Versions = tuple[str | None, ...]
+
+log = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):
@@ -45,7 +52,7 @@ class Task(NamedTuple):
     """
 
     pair: Pair
-    versions: tuple[str | None, ...] = (None,) * len(FILES)
+    versions: Versions = (None,) * len(FILES)
 
 
 class Known(NamedTuple):
@@ -54,15 +61,17 @@ class Known(NamedTuple):
     Attributes:
         harmonized_at: When it was done.
         key: As `key_of`.
-        versions: Of composite, mask and reference.
+        versions: Of composite, mask and reference; or the sha256 of each and of the image.
         output: URI of the image.
+        size: Of the image, in bytes.
         row: The whole row if it is this very run's, which was cut short.
     """
 
     harmonized_at: datetime
     key: str
-    versions: tuple[str | None, ...]
+    versions: Versions
     output: str
+    size: int
     row: Record | None
 
 
@@ -104,14 +113,17 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         )
         pairs = input_or_inputs | "KeyById" >> beam.Map(lambda pair: (pair.id, pair))
         joined = (pairs, known) | "JoinRecords" >> beam.CoGroupByKey()
-        candidates, gone = joined | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(LEFT, main="candidates")
+        candidates, gone, stays = joined | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(
+            LEFT, KEPT, main="candidates"
+        )
         compared = (
             candidates
             | "GroupByFolder" >> beam.GroupByKey()
             | "Compare" >> beam.FlatMapTuple(self._compare).with_outputs(KEPT, LEFT, main=TASKS)
         )
+        kept = (compared[KEPT], stays) | "AllKept" >> beam.Flatten()
         left = (compared[LEFT], gone) | "AllLeft" >> beam.Flatten()
-        return compared[TASKS] | "SpreadTasks" >> beam.Reshuffle(), compared[KEPT], left
+        return compared[TASKS] | "SpreadTasks" >> beam.Reshuffle(), kept, left
 
     def _record_files(self, output: str) -> list[str]:
         return list_tables(f"{output}/metrics" if self.others else self.settings.table("metrics"))
@@ -119,14 +131,20 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
     def _read(self, uri: str) -> Iterator[tuple[str, Known]]:
         own = uri.startswith(self.settings.table("metrics") + "/")
         for row in read_records(uri, whole=own):
-            versions = tuple(row[name] for name in (HASHES if self.verify else VERSIONS))
-            yield row["id"], Known(row["harmonized_at"], key_of(row), versions, row["output"], row if own else None)
+            contents = (*(row[name] for name in HASHES), row["output_sha256"])
+            versions = tuple(row[name] for name in VERSIONS)
+            yield row["id"], Known(
+                row["harmonized_at"], key_of(row), contents if self.verify else versions, row["output"],
+                row["output_bytes"], row if own else None,
+            )  # fmt: skip
 
     def _sort_out(self, identity: str, found: tuple[list[Pair], list[Known]]) -> Iterator[Any]:
         pairs, records = found
         known = max(records, key=lambda record: record.harmonized_at, default=None)
         if not pairs and not self.partial:
             yield TaggedOutput(LEFT, Left("removed", identity))
+        if not pairs and known and known.row is not None:  # this run's table is written anew
+            yield TaggedOutput(KEPT, known.row)
         for pair in pairs:
             believed = known if known and known.key == self._key(pair) else None
             yield self._group(pair), Candidate(pair, believed)
@@ -139,28 +157,67 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         return storage.parent(pair.composite), zlib.crc32(pair.id.encode()) % GROUPS if self.verify else 0
 
     def _compare(self, group: tuple[str, int], candidates: Iterable[Candidate]) -> Iterator[Any]:
-        source, counts = iter(candidates), progress.Writer(self.settings.scratch)
+        source, skipped = iter(candidates), 0
+        files = _Files()
         while batch := list(itertools.islice(source, BATCH)):
-            listing = listed(batch)
+            files.list_folders(batch)
             for pair, known in batch:
-                versions = tuple(uri and listing.get(uri) for uri in files_of(pair))
-                if known is None or known.output not in listing or known.versions != self._now(pair, versions):
+                versions = tuple(uri and files.version(uri) for uri in files_of(pair))
+                if (
+                    known is None
+                    or not self._is_there(known, files)
+                    or known.versions != self._now(pair, known, versions)
+                ):
                     yield Task(pair, versions)
-                elif known.row is not None:
-                    yield TaggedOutput(KEPT, known.row)
+                    continue
+                skipped += 1
+                if known.row is not None:
+                    yield TaggedOutput(KEPT, {**known.row, **dict(pair.extra)})
                 else:
-                    counts.add(Counts(skipped=1))
                     yield TaggedOutput(LEFT, Left("skipped", pair.id))
-        counts.close()
+        if skipped:
+            counts = progress.Writer(self.settings.scratch)
+            counts.add(Counts(skipped=skipped))
+            counts.close()
 
-    def _now(self, pair: Pair, versions: tuple[str | None, ...]) -> tuple[str | None, ...] | None:
+    def _is_there(self, known: Known, files: "_Files") -> bool:
+        """Say whether the image is this output's and as the record's run left it: a later one may have been killed."""
+        image = files.found.get(known.output) if known.output.startswith(f"{self.settings.output}/images/") else None
+        if image is None or image.size != known.size:
+            return False
+        return image.modified is None or image.modified <= known.harmonized_at.timestamp() + CLOCKS
+
+    def _now(self, pair: Pair, known: Known, versions: Versions) -> Versions | None:
         """Return what must equal the record's; None where a file is not to be had, and must fail again."""
         if any(uri and not version for uri, version in zip(files_of(pair), versions, strict=True)):
             return None
         try:
-            return tuple(uri and _sha256(uri) for uri in files_of(pair)) if self.verify else versions
+            return tuple(uri and _sha256(uri) for uri in (*files_of(pair), known.output)) if self.verify else versions
         except StorageError:
             return None
+
+
+class _Files:
+    """What listings of folders say of files, each folder listed once."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, storage.Listed] = {}
+        self.folders: set[str] = set()
+
+    def list_folders(self, batch: Sequence[Candidate]) -> None:
+        """List the folders of the pairs' files and of the images recorded."""
+        uris = [uri for pair, _ in batch for uri in files_of(pair) if uri]
+        uris += [known.output for _, known in batch if known]
+        wanted = {storage.parent(uri) for uri in uris} - self.folders
+        self.folders |= wanted
+        try:
+            self.found |= storage.listing(wanted)
+        except StorageError as error:  # files may be read all the same, and are
+            log.warning("%s: all that is listed with it counts as changed", error)
+
+    def version(self, uri: str) -> str | None:
+        """Return a file's version, None if it is not known."""
+        return self.found[uri].version if uri in self.found else None
 
 
 @dataclasses.dataclass
@@ -204,13 +261,6 @@ def key_of(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([row[name] for name in names]).encode()).hexdigest()
 
 
-def listed(batch: Sequence[Candidate]) -> dict[str, str]:
-    """Return what listings say of the files of pairs and of the images recorded, each folder listed once."""
-    uris = [uri for pair, _ in batch for uri in files_of(pair) if uri]
-    outputs = [known.output for _, known in batch if known]
-    return storage.fingerprints({storage.parent(uri) for uri in (*uris, *outputs)})
-
-
 def read_records(uri: str, *, whole: bool) -> list[Record]:
     """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date.
 
@@ -220,7 +270,8 @@ def read_records(uri: str, *, whole: bool) -> list[Record]:
     Raises:
         StorageError: It cannot be read, or is not Parquet.
     """
-    wanted = ["id", *FILES, "weights_sha256", "options", "harmonized_at", "output", *VERSIONS, *HASHES]
+    told = ("weights_sha256", "options", "harmonized_at", "output", "output_bytes", "output_sha256")
+    wanted = ["id", *FILES, *told, *VERSIONS, *HASHES]
     try:
         with parquet.ParquetFile(io.BytesIO(storage.read(uri))) as table:
             if not set(wanted) <= set(table.schema_arrow.names):

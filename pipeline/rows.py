@@ -44,6 +44,7 @@ METRICS_SCHEMA = pa.schema(
         *(pa.field(name, _TEXT, nullable=False) for name in ("arch", "precision", "weights_sha256")),
         *(pa.field(name, _TEXT, nullable=name == "reference_sha256") for name in (*HASHES, "output_sha256")),
         *(pa.field(name, _TEXT) for name in VERSIONS),
+        pa.field("output_bytes", pa.int64(), nullable=False),
         pa.field("options", _TEXT, nullable=False),
         pa.field("harmonized_at", pa.timestamp("us", "UTC"), nullable=False),
         pa.field("flags", _TEXT),

@@ -16,6 +16,7 @@ class Settings:
         output: Root of the output, a path or URI.
         run_id: Name of the run, a folder's name.
         weights: A shipped name, a path or a URI.
+        network: Architecture and configuration that the weights file names, as JSON.
         precision: Of the network, "float32", "bfloat16" or "auto".
         max_pixels: Larger images fail.
         format: Of the images written; "same" keeps the composite's.
@@ -30,6 +31,7 @@ class Settings:
     output: str
     run_id: str
     weights: str = "hdnet-lite"
+    network: str = ""
     precision: Precision = "auto"
     max_pixels: int = 64_000_000
     format: Format = "same"
@@ -46,5 +48,5 @@ class Settings:
 
     def options(self) -> str:
         """Return what decides an image beside its files and the weights, as JSON: others make other images."""
-        names = ("format", "precision", "quality", "resize_mask")
+        names = ("format", "network", "precision", "quality", "resize_mask")
         return json.dumps({name: getattr(self, name) for name in names})

@@ -39,9 +39,13 @@ def scratch() -> Path | None:
     return Path(os.environ[SCRATCH]) if SCRATCH in os.environ else None
 
 
-def remember_run(folder: Path, run_id: str) -> None:
-    """Write down the name of a local run, under which another attempt goes on."""
+def remember_run(folder: Path, run_id: str, started: str) -> str:
+    """Write down the name of a local run, under which another attempt goes on; return when its first one began."""
     (folder / "run_id").write_text(run_id)
+    first = folder / "started"
+    if not first.exists():
+        first.write_text(started)
+    return first.read_text()
 
 
 def remembered_run() -> str | None:
@@ -88,7 +92,8 @@ def _wait_for_end(lifeline: int) -> None:
 def _attempt(command: Sequence[str], folder: str) -> int:
     """Run the command once, in a group of processes of its own, none of which outlives it or us."""
     lifeline, held = os.pipe()
-    environment = {**os.environ, SCRATCH: folder, LIFELINE: str(lifeline)}
+    # Modules come from where ours are, and never from a folder "model" or "pipeline" that the user happens to be in.
+    environment = {**os.environ, SCRATCH: folder, LIFELINE: str(lifeline), "PYTHONSAFEPATH": "1"}
     child = subprocess.Popen(command, env=environment, pass_fds=[lifeline], start_new_session=True)
     # A terminal's signals reach us alone: the workers would die of them with a traceback each.
     before = {wish: signal.signal(wish, lambda number, _: child.send_signal(number)) for wish in _WISHES}

@@ -14,7 +14,8 @@ from tests.run_samples import row
     [
         ({}, ""),
         ({"newly_clipped_ratio": 0.021}, "clipped"),
-        ({"gap_after": 31.0, "newly_clipped_ratio": 0.5}, "clipped,gap"),
+        ({"gap_after": 31.9}, ""),
+        ({"gap_after": 32.1, "newly_clipped_ratio": 0.5}, "clipped,gap"),
         ({"delta_e": 8.1}, "shift"),
         ({"delta_e": None, "gap_before": None, "gap_after": None, "newly_clipped_ratio": None}, ""),
     ],

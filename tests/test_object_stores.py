@@ -72,12 +72,12 @@ def test_fingerprints_take_one_listing_a_folder_and_change_with_the_content(fold
     for name in ("a/1", "a/x/2", "b/1", "c/1"):
         storage.write(f"{folder}/{name}", name.encode())
     proxy.requests.clear()
-    before = storage.fingerprints([f"{folder}/a", f"{folder}/a/x", f"{folder}/b/"])
+    before = storage.listing([f"{folder}/a", f"{folder}/a/x", f"{folder}/b/"])
     assert sorted(before) == [f"{folder}/{name}" for name in ("a/1", "a/x/2", "b/1")]
     assert len(proxy.requests) == 3
-    assert storage.fingerprints([f"{folder}/none"]) == {}
+    assert storage.listing([f"{folder}/none"]) == {}
     storage.write(f"{folder}/a/1", b"A/1")
-    after = storage.fingerprints([f"{folder}/a"])
+    after = storage.listing([f"{folder}/a"])
     assert {uri for uri in after if after[uri] != before[uri]} == {f"{folder}/a/1"}
 
 
@@ -99,7 +99,7 @@ def test_three_hundred_files_through_a_failing_store(folder, proxy, hasty):
         list(threads.map(storage.write, contents, contents.values()))
         found = dict(zip(contents, threads.map(storage.read, contents), strict=True))
     assert found == contents
-    assert set(storage.fingerprints([folder])) == set(contents)
+    assert set(storage.listing([folder])) == set(contents)
     assert proxy.faults > 0.2 * len(proxy.requests)
 
 

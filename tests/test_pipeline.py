@@ -90,6 +90,7 @@ def test_the_schema_of_version_1():
         "double": ["foreground_ratio", *scores, *(f"input_{name}" for name in scores), "delta_e", "gap_before",
                    "gap_after", "clipped_ratio", "newly_clipped_ratio",
                    *(f"seconds_{stage}" for stage in ("read", "network", "write", "score"))],
+        "int64": ["output_bytes"],
         "timestamp[us, tz=UTC]": ["harmonized_at"],
     }  # fmt: skip
 
@@ -113,6 +114,17 @@ def test_inputs_are_never_overwritten(tmp_path, tiny):
     result = harmonize("--input", catalog, "--output", tmp_path, "--weights", tiny, "--workers", 1, "--no-report")
     assert result.exit_code == 0 and table(tmp_path / "failures")[0]["error"] == "StorageError"
     assert next((tmp_path / "images").iterdir()).read_bytes() == before
+
+
+@pytest.mark.parametrize("spelled", ["file://{}", "{}/link"])
+def test_an_input_is_known_by_any_name(tmp_path, tiny, spelled):
+    own = tmp_path / "own"
+    catalog = write_catalog(own, good=1, broken=0)
+    (own / "composites").rename(own / "images")
+    catalog.write_text(catalog.read_text().replace("composites/", "images/"))
+    (own / "link").symlink_to(own)
+    harmonize("--input", catalog, "--output", spelled.format(own), "--weights", tiny, "--workers", 1, "--no-report")
+    assert table(own / "failures")[0]["error"] == "StorageError"
 
 
 def test_an_output_that_cannot_be_written_shows_at_once(run, tmp_path, tiny):

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
+import shutil
 import time
 
 import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from model import registry, weights
 from tests.catalogs import write_catalog, write_weights
 from tests.test_pipeline import harmonize, table
 
@@ -143,3 +146,45 @@ def test_records_that_tell_too_little_are_not_believed_and_broken_ones_are_named
     result = harmonize(*base, "--no-report")
     assert result.exit_code == 1 and "part-9.parquet is no Parquet file" in result.output
     assert harmonize(*base, "--no-report", "--no-resume").exit_code == 0
+
+
+def test_an_image_that_is_not_as_its_record_left_it_is_made_again(shop):
+    images = sorted((shop.root / "out/images/good").iterdir())
+    whole = images[0].read_bytes()
+    images[0].write_bytes(b"")
+    late = time.time() + 3600  # as if a later run had been killed between the image and its record
+    os.utime(images[1], (late, late))
+    assert shop.run()[0] == {"0000", "0001"}
+    assert images[0].read_bytes() == whole
+    images[2].write_bytes(whole[::-1].ljust(images[2].stat().st_size, b"x")[: images[2].stat().st_size])
+    assert shop.run()[0] == set() and shop.run("--verify")[0] == {"0002"}
+
+
+def test_a_copied_record_is_none_of_another_output(shop):
+    shutil.copytree(shop.root / "out/metrics", shop.root / "new/metrics")
+    arguments = ["--input", shop.manifest, "--output", shop.root / "new", "--weights", shop.weights, "--workers", 1]
+    assert harmonize(*arguments, "--no-report").exit_code == 0
+    assert len(list((shop.root / "new/images/good").iterdir())) == 4
+
+
+def test_the_same_tensors_in_another_configuration_make_other_images(shop):
+    network = registry.build("hdnet-lite", {"width": 1, "k": 3})
+    network.load_state_dict(weights.load_network(shop.weights).state_dict())
+    weights.save(network, shop.weights, "hdnet-lite", {})
+    assert shop.run()[0] == ALL
+
+
+def test_a_part_of_a_run_takes_nothing_from_it(shop):
+    totals = shop.run("--retry-failed", "night-1", name="night-1")[1]
+    assert (totals["done"], totals["failed"]) == (4, 1)
+    base = ["--input", shop.manifest, "--output", shop.root / "out", "--weights", shop.weights, "--run-id", "night-1"]
+    result = harmonize(*base, "--limit", 1)
+    assert result.exit_code == 1 and "give another --run-id" in result.output
+    assert len(table(shop.root / "out/metrics")) == 4
+
+
+def test_rows_that_stay_have_the_manifest_s_columns_of_today(shop):
+    shop.manifest.write_text(shop.manifest.read_text().replace("shop", "season"))
+    shop.run(name="night-1")
+    rows = table(shop.root / "out/metrics")
+    assert len(rows) == 4 and all(row["season"] and "shop" not in row for row in rows)

@@ -89,11 +89,11 @@ def test_a_fingerprint_is_a_file_s_until_it_changes(tmp_path, scheme):
     root = f"{scheme}{tmp_path}"
     for name in ("a/1", "a/b/2", "c/3"):
         storage.write(f"{root}/{name}", b"old")
-    before = storage.fingerprints([f"{root}/a", f"{root}/a/b", f"{root}/none"])
+    before = storage.listing([f"{root}/a", f"{root}/a/b", f"{root}/none"])
     assert sorted(before) == [f"{root}/a/1", f"{root}/a/b/2"]  # each folder by itself
     time.sleep(0.01)
     storage.write(f"{root}/a/1", b"new")
-    after = storage.fingerprints([root, f"{root}/a", f"{root}/a/b"])
+    after = storage.listing([root, f"{root}/a", f"{root}/a/b"])
     assert after.keys() == before.keys() and {uri for uri in after if after[uri] != before[uri]} == {f"{root}/a/1"}
 
 
@@ -102,18 +102,18 @@ def test_fingerprints_of_the_working_folder_are_by_bare_names(tmp_path, monkeypa
     (tmp_path / "a.png").write_bytes(b"x")
     (tmp_path / "x").mkdir()
     (tmp_path / "x/b.png").write_bytes(b"x")
-    assert sorted(storage.fingerprints([""])) == ["a.png"]
-    assert sorted(storage.fingerprints(["x", "../none"])) == ["x/b.png"]
+    assert sorted(storage.listing([""])) == ["a.png"]
+    assert sorted(storage.listing(["x", "../none"])) == ["x/b.png"]
 
 
 def test_a_link_s_fingerprint_is_its_target_s(tmp_path):
     (tmp_path / "target").write_bytes(b"x")
     (tmp_path / "in").mkdir()
     (tmp_path / "in/link").symlink_to(tmp_path / "target")
-    before = storage.fingerprints([f"{tmp_path}/in"])
+    before = storage.listing([f"{tmp_path}/in"])
     os.utime(tmp_path / "target", ns=(1, 1))
     (tmp_path / "in/broken").symlink_to(tmp_path / "none")
-    assert storage.fingerprints([f"{tmp_path}/in"]) != before
+    assert storage.listing([f"{tmp_path}/in"]) != before
 
 
 def test_what_is_no_file_is_not_read(tmp_path):

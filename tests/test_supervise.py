@@ -40,7 +40,7 @@ WAITING = """
 import signal
 from pipeline import supervise
 supervise.follow_keeper()
-supervise.remember_run(supervise.scratch(), "a")
+supervise.remember_run(supervise.scratch(), "a", "now")
 signal.pause()
 """
 KEEPER = f"import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {WAITING!r}]))"
@@ -65,6 +65,15 @@ def test_only_the_dead_leave_victims_and_only_once(tmp_path):
     living.close()
 
 
+def test_a_folder_called_model_is_not_imported(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/__init__.py").write_text("raise SystemExit('imported')")
+    watched = "supervise.run([sys.executable, '-m', 'pipeline.run', '--version'])"
+    command = [sys.executable, "-P", "-c", f"import sys; from pipeline import supervise; sys.exit({watched})"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_an_exit_code_is_passed_on(code):
     assert supervise.run([sys.executable, "-c", f"raise SystemExit({code})"]) == code
@@ -76,12 +85,8 @@ def test_what_dies_before_a_local_run_begins_is_not_started_again(capfd):
 
 
 def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path):
-    script = (
-        "import os, signal, sys; from pipeline import supervise as s; s.remember_run(s.scratch(), 'a'); signal.pause()"
-    )
-    keeper = f"import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {script!r}]))"
-    with subprocess.Popen([sys.executable, "-c", keeper], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
-        while not list(tmp_path.glob("hdnet-*/run_id")):
+    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        while not list(tmp_path.glob("hdnet-*/started")):
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 128 + signal.SIGTERM
@@ -105,7 +110,7 @@ def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
 
 def test_nothing_outlives_the_watching_process(tmp_path):
     with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
-        while not list(tmp_path.glob("hdnet-*/run_id")):
+        while not list(tmp_path.glob("hdnet-*/started")):
             assert process.poll() is None
         (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()

@@ -14,7 +14,7 @@ REQUIRED = ("id", "composite", "mask")
 COLUMNS = (*REQUIRED, "reference")
 
 METRICS = frozenset(
-    {"output", "run_id", "schema_version", "width", "height", "foreground_ratio"}
+    {"output", "output_bytes", "run_id", "schema_version", "width", "height", "foreground_ratio"}
     | {
         "delta_e",
         "gap_before",
@@ -24,6 +24,7 @@ METRICS = frozenset(
         "flags",
         "options",
         "harmonized_at",
+        "output_bytes",
     }
     | {"seconds_read", "seconds_network", "seconds_write", "seconds_score", "arch", "precision"}
     | {"weights_sha256", "input_sha256", "mask_sha256", "reference_sha256", "output_sha256"}

@@ -10,8 +10,9 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -143,6 +144,16 @@ def is_folder(uri: str) -> bool:
         raise StorageError(f"{uri} cannot be listed: {faults.reason(error)}") from error
 
 
+def is_file(uri: str) -> bool:
+    """Return whether there is a file.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    folder = parent(uri)
+    return uri in listing([folder])
+
+
 def list_files(uri: str) -> list[str]:
     """Return the files below a folder, sorted, by their paths from it. The listing is held in memory.
 
@@ -156,11 +167,25 @@ def list_files(uri: str) -> list[str]:
     return found
 
 
-def fingerprints(folders: Collection[str]) -> dict[str, str]:
-    """Return, by URI, what changes when a file's content does: its etag, or size and time of change.
+class Listed(NamedTuple):
+    """What a listing says of a file.
+
+    Attributes:
+        version: What changes when the content does: its etag, or size and time of change.
+        size: In bytes.
+        modified: Seconds since 1970; None where it is not told.
+    """
+
+    version: str
+    size: int
+    modified: float | None
+
+
+def listing(folders: Collection[str]) -> dict[str, Listed]:
+    """List the files of folders, by URI.
 
     Each folder is listed once, some of them at a time, and without the folders it holds; no file is asked after by
-    itself. The listings are held in memory, some 300 bytes a file.
+    itself. The listings are held in memory, some 400 bytes a file.
 
     Args:
         folders: As in `parent`; one that is not there holds no files.
@@ -171,7 +196,7 @@ def fingerprints(folders: Collection[str]) -> dict[str, str]:
     roots = {folder if not folder or folder.endswith("/") else f"{folder}/" for folder in folders}
     with concurrent.futures.ThreadPoolExecutor(LISTINGS) as threads:
         listings = zip(roots, threads.map(lambda root: list(_find(root, depth=1)), roots), strict=True)
-        return {root + name: _fingerprint(info) for root, found in listings for name, info in found}
+        return {root + name: _listed(info) for root, found in listings for name, info in found}
 
 
 def join(base: str, uri: str) -> str:
@@ -190,6 +215,14 @@ def join(base: str, uri: str) -> str:
     if joined.partition("/")[0] != folder.partition("/")[0]:
         raise StorageError(f"{uri!r} leaves the bucket of {base}")
     return f"{scheme}://{joined}"
+
+
+def canonical(uri: str) -> str:
+    """Return the one name of a place: of a local one without links and scheme."""
+    scheme, mark, path = uri.rpartition("://")
+    if mark and scheme != "file":
+        return f"{scheme}{mark}{posixpath.normpath(path)}"
+    return os.path.realpath(path)
 
 
 def parent(uri: str) -> str:
@@ -227,9 +260,16 @@ def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, A
     yield from ((name[len(root) :], info) for name, info in found.items() if name.startswith(root))
 
 
-def _fingerprint(info: dict[str, Any]) -> str:
+def _listed(info: dict[str, Any]) -> Listed:
     if info.get("islink"):  # of a local link, the listing gives the link's own time
         with contextlib.suppress(OSError):
             info = {**info, "mtime": os.stat(info["name"]).st_mtime}
+    time = next((info[name] for name in ("mtime", "LastModified", "updated", "created") if info.get(name)), None)
     etag = info.get("etag") or info.get("ETag")
-    return str(etag or f"{info['size']} {info.get('mtime') or info.get('created')}")
+    return Listed(str(etag or f"{info['size']} {time}"), info["size"], _seconds(time))
+
+
+def _seconds(time: float | str | datetime | None) -> float | None:
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    return time.timestamp() if isinstance(time, datetime) else time
