@@ -28,8 +28,8 @@ DIED = 75
 """Exit code of a command one of whose workers died: worth another attempt."""
 TRIES = 2
 """Processes that may die over a pair."""
-MOST_DEATHS = 50
-"""After so many the trouble is not single images."""
+MOST_DEATHS = 20
+"""After so many with no image done between them the trouble is not single images."""
 
 _WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -65,14 +65,20 @@ def run(command: Sequence[str]) -> int:
     """Run a command of ours, again where it or a worker dies, and return its exit code."""
     folder = tempfile.mkdtemp(prefix="hdnet-")
     try:
-        for _ in range(MOST_DEATHS):
+        deaths, done = 0, 0
+        while deaths < MOST_DEATHS:
             code = _attempt(command, folder)
             if code >= 0 and code != DIED:
                 return code
             if -code in _WISHES or not (Path(folder) / "run_id").exists():
                 return 128 - code
             _accuse(Path(folder), code)
-        print(f"Error: processes died {MOST_DEATHS} times; give fewer --workers, or less --memory", file=sys.stderr)
+            before, done = done, progress.read(Path(folder)).images
+            deaths = deaths + 1 if done == before else 1
+        print(
+            f"Error: processes died {MOST_DEATHS} times with no image done; give fewer --workers, or less --memory",
+            file=sys.stderr,
+        )
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)

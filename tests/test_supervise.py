@@ -84,6 +84,14 @@ def test_what_dies_before_a_local_run_begins_is_not_started_again(capfd):
     assert capfd.readouterr().out.count("once") <= 1
 
 
+def test_what_dies_again_and_again_without_an_image_ends(monkeypatch, capfd):
+    monkeypatch.setattr(supervise, "MOST_DEATHS", 3)
+    dying = WAITING.replace("signal.pause()", "signal.raise_signal(signal.SIGKILL)")
+    assert supervise.run([sys.executable, "-c", dying]) == 1
+    said = capfd.readouterr().err
+    assert said.count("died: going on") == 3 and "3 times with no image done" in said
+
+
 def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
         while not list(tmp_path.glob("hdnet-*/started")):
