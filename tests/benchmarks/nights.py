@@ -142,7 +142,6 @@ def _own_files(root: Path, manifest: Path) -> Path:
     (root / "own").mkdir()
     rows = list(csv.DictReader(manifest.read_text().splitlines()))
     for i, row in enumerate(rows):
-        os.link(root / row["composite"], root / "own" / f"{i}-{row['composite']}")
         (root / "own" / f"{i}-{row['composite']}").write_bytes((root / row["composite"]).read_bytes())
         row["composite"] = f"own/{i}-{row['composite']}"
     path = root / "own.csv"
