@@ -28,7 +28,7 @@ class Job:
         manifest: Path or URI.
         settings: Of the workers.
         run: What the summary says of the run.
-        rows: In the manifest, for the number of files.
+        rows: Of the manifest, or of its part that is to be done: for the number of files.
         extra: Names of the manifest's columns that pass through to the metrics.
         schemes: That the pairs' URIs may have.
         limit: Harmonize this many pairs only; None for all.

@@ -160,7 +160,8 @@ def _prepare(job: graph.Job) -> None:
         StorageError: The output cannot be written, or there is no run to retry.
     """
     output, run_id = job.settings.output, job.settings.run_id
-    if job.retry is not None:
+    restarted = supervise.remembered_run() == run_id
+    if job.retry is not None and not restarted:  # the first attempt may have taken that very run's mark back
         storage.read(f"{output}/runs/{job.retry}.json")
     mark, probe = f"{output}/runs/{run_id}.json", f"{output}/runs/{run_id}.probe"
     if job.limit is not None and storage.is_file(mark):
@@ -168,11 +169,7 @@ def _prepare(job: graph.Job) -> None:
             f"{mark}: a run of this name is complete, and a part of it cannot take its place: give another --run-id"
         )
     storage.write(probe, b"")
-    tables = (
-        []
-        if job.resume or supervise.remembered_run() == run_id
-        else [job.settings.table(name) for name in ("metrics", "failures")]
-    )
+    tables = [] if job.resume or restarted else [job.settings.table(name) for name in ("metrics", "failures")]
     for uri in (probe, mark, f"{output}/runs/{run_id}.html", *tables):
         storage.remove(uri)
     storage.sweep(output)

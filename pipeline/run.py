@@ -104,7 +104,7 @@ def _run_id(name: str, option: str = "--run-id") -> str:
     # It is a folder's name, a part of URIs and the value of a partition in every reader of Parquet.
     if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}", name):
         raise click.BadParameter(
-            f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter or digit first",
+            f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter, digit or _ first",
             param_hint=f"'{option}'",
         )
     return name

@@ -68,7 +68,7 @@ def test_many_small_reads_of_an_open_file_are_one_request(folder, proxy):
     assert len(proxy.requests) == opened + 1
 
 
-def test_fingerprints_take_one_listing_a_folder_and_change_with_the_content(folder, proxy):
+def test_versions_take_one_listing_a_folder_and_change_with_the_content(folder, proxy):
     for name in ("a/1", "a/x/2", "b/1", "c/1"):
         storage.write(f"{folder}/{name}", name.encode())
     proxy.requests.clear()

@@ -188,3 +188,9 @@ def test_rows_that_stay_have_the_manifest_s_columns_of_today(shop):
     shop.run(name="night-1")
     rows = table(shop.root / "out/metrics")
     assert len(rows) == 4 and all(row["season"] and "shop" not in row for row in rows)
+
+
+def test_a_retry_into_its_own_run_survives_a_restart(shop, monkeypatch):
+    (shop.root / "out/runs/night-1.json").unlink()  # as the first attempt left it
+    monkeypatch.setattr("pipeline.supervise.remembered_run", lambda: "night-1")
+    assert shop.run("--retry-failed", "night-1", name="night-1")[1]["done"] == 4

@@ -85,7 +85,7 @@ def test_a_file_is_written_and_written_over(tmp_path, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
-def test_a_fingerprint_is_a_file_s_until_it_changes(tmp_path, scheme):
+def test_a_version_is_a_file_s_until_it_changes(tmp_path, scheme):
     root = f"{scheme}{tmp_path}"
     for name in ("a/1", "a/b/2", "c/3"):
         storage.write(f"{root}/{name}", b"old")
@@ -97,7 +97,7 @@ def test_a_fingerprint_is_a_file_s_until_it_changes(tmp_path, scheme):
     assert after.keys() == before.keys() and {uri for uri in after if after[uri] != before[uri]} == {f"{root}/a/1"}
 
 
-def test_fingerprints_of_the_working_folder_are_by_bare_names(tmp_path, monkeypatch):
+def test_listed_files_of_the_working_folder_are_by_bare_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").write_bytes(b"x")
     (tmp_path / "x").mkdir()
@@ -106,7 +106,7 @@ def test_fingerprints_of_the_working_folder_are_by_bare_names(tmp_path, monkeypa
     assert sorted(storage.listing(["x", "../none"])) == ["x/b.png"]
 
 
-def test_a_link_s_fingerprint_is_its_target_s(tmp_path):
+def test_a_link_s_version_is_its_target_s(tmp_path):
     (tmp_path / "target").write_bytes(b"x")
     (tmp_path / "in").mkdir()
     (tmp_path / "in/link").symlink_to(tmp_path / "target")

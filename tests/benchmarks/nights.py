@@ -25,11 +25,11 @@ from pyarrow import dataset
 from tests.benchmarks.pipeline import command, write_catalog
 
 NULL = """
-import hashlib, sys
+import sys
 if any("sdk_worker_main" in word for word in sys.orig_argv):
     from datetime import UTC, datetime
     from pipeline import pair
-    from pipeline.rows import METRICS_SCHEMA, SCHEMA_VERSION, VERSIONS
+    from pipeline.rows import METRICS_SCHEMA, VERSIONS
 
     def harmonize(task, worker, stages, under_way):
         row = {field.name: None if field.nullable else {"string": "0" * 64}.get(str(field.type), 0)
