@@ -27,7 +27,8 @@ LISTINGS = 32
 """Folders that are listed at a time."""
 
 # A forked process forgets its parent's clients; were they then closed, the parent would wait for its answers in vain.
-_KEPT: set[Any] = set()
+# By identity: clients that are made with the same options are equal.
+_KEPT: dict[int, Any] = {}
 
 # A header costs one request and a manifest few: gcsfs's own choice makes one for each of a header's dozen small reads.
 _AHEAD = {"cache_type": "readahead", "block_size": 1 << 20}
@@ -238,7 +239,7 @@ def _locate(uri: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise StorageError(f"cannot open {uri}: {error}") from error
     if files.async_impl:
-        _KEPT.add(files)
+        _KEPT[id(files)] = files
     return files, path
 
 
