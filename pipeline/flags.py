@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton, PCollection
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.combiners import CountCombineFn, SingleInputTupleCombineFn
 from apache_beam.transforms.stats import ApproximateQuantilesCombineFn
 
@@ -19,21 +19,15 @@ OUTLIERS = 1000
 
 
 @dataclasses.dataclass
-class FlagRows(beam.PTransform[PCollection[Record], PCollection[Record]]):
-    """Fill the rows' `flags`: names with commas between, "" where nothing looks wrong.
+class LargestUsual(beam.PTransform[PCollection[Record], PCollection[float]]):
+    """The change of colour that one image in `OUTLIERS` exceeds: one value, infinite where the rows are fewer."""
 
-    "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped. "gap": the foreground is farther from
-    its background than it was, by more than `GAP`. "shift": the change of colour is among the
-    largest of the run, one in `OUTLIERS`.
-    """
-
-    def expand(self, rows: PCollection[Record]) -> PCollection[Record]:
+    def expand(self, rows: PCollection[Record]) -> PCollection[float]:
         changes = rows | "Changes" >> beam.FlatMap(lambda row: [row["delta_e"]] if row["delta_e"] is not None else [])
         quantiles = ApproximateQuantilesCombineFn.create(OUTLIERS + 1)
         spread = changes | "Spread" >> beam.CombineGlobally(SingleInputTupleCombineFn(CountCombineFn(), quantiles))
-        largest = spread | "LargestUsual" >> beam.MapTuple(largest_usual)
-        marked: PCollection[Record] = rows | "Flag" >> beam.Map(flagged, AsSingleton(largest))
-        return marked
+        largest: PCollection[float] = spread | "Largest" >> beam.MapTuple(largest_usual)
+        return largest
 
 
 def largest_usual(count: int, quantiles: list[float]) -> float:
@@ -42,7 +36,11 @@ def largest_usual(count: int, quantiles: list[float]) -> float:
 
 
 def flagged(row: Record, largest: float) -> Record:
-    """Return the row with its flags."""
+    """Return the row with its flags: names with commas between, "" where nothing looks wrong.
+
+    "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped. "gap": the foreground is farther from
+    its background than it was, by more than `GAP`. "shift": the change of colour is larger than `largest`.
+    """
     grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"] + GAP
     marks = {
         "clipped": (row["newly_clipped_ratio"] or 0) > CLIPPED,

@@ -8,10 +8,11 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList
 
 from pipeline import panels, report, run_info
-from pipeline.flags import FlagRows
+from pipeline.flags import LargestUsual
 from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
 from pipeline.read import ReadPairs
-from pipeline.resume import KeepFailed, SkipDone
+from pipeline.records import KeepFailed
+from pipeline.resume import SkipDone
 from pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, with_extra
 from pipeline.run_info import RunInfo
 from pipeline.settings import Settings
@@ -54,26 +55,32 @@ class Job:
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
     settings, files = job.settings, file_count(job.rows)
-    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit, job.schemes)
+    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(f"{settings.output}/failures/run_id={job.retry}")
-    tasks, kept, left = pairs | "SkipDone" >> SkipDone(
-        settings, job.run.weights_sha256, job.resume, job.verify, partial=bool(job.limit or job.retry)
-    )
+    tasks, kept, left, refused = pairs | "SkipDone" >> SkipDone(
+        settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
+        partial=bool(job.limit or job.retry),
+    )  # fmt: skip
     harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
-    rows = (harmonized[ROWS], kept) | "AllImages" >> beam.Flatten() | "FlagRows" >> FlagRows()
-    failures = (harmonized[FAILURES], unreadable) | "AllFailures" >> beam.Flatten()
-    metrics_files = rows | "WriteMetrics" >> WriteRows(
-        settings.table("metrics"), with_extra(METRICS_SCHEMA, job.extra), files
-    )
-    failures_files = failures | "WriteFailures" >> WriteRows(settings.table("failures"), FAILURES_SCHEMA, files)
-    written = (metrics_files, failures_files) | "AllFiles" >> beam.Flatten()
+    images = (harmonized[ROWS], kept) | "AllImages" >> beam.Flatten()
+    failures = (harmonized[FAILURES], unreadable, refused) | "AllFailures" >> beam.Flatten()
+    written = (
+        images
+        | "WriteMetrics"
+        >> WriteRows(
+            settings.table("metrics"), with_extra(METRICS_SCHEMA, job.extra), files, images | "Usual" >> LargestUsual()
+        ),
+        failures | "WriteFailures" >> WriteRows(settings.table("failures"), FAILURES_SCHEMA, files),
+    ) | "AllFiles" >> beam.Flatten()
+    uris = written | "Uris" >> beam.Map(lambda file: file.uri)
+    parts = written | "Parts" >> beam.Map(lambda file: file.summary)
     (
-        (rows, failures, left)
-        | "AllRows" >> beam.Flatten()
+        (parts, left)
+        | "AllParts" >> beam.Flatten()
         | "Summarise" >> beam.CombineGlobally(Summarise())  # type: ignore[no-untyped-call]
         # The files as side input: the summary is written when they are, and marks the run complete.
-        | "WriteSummary" >> beam.Map(write_summary, job=job, files=AsList(written))
+        | "WriteSummary" >> beam.Map(write_summary, job=job, files=AsList(uris))
     )
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 import click
@@ -35,7 +35,7 @@ class Request:
     manifest: str
     output: str
     weights: str
-    precision: Precision
+    precision: Precision | Literal["auto"]
     workers: int
     memory: float | None
     max_pixels: int
@@ -76,7 +76,7 @@ def run(request: Request) -> Outcome | None:
     check_beam_args(request.beam_args)
     header = weights.read_header(request.weights)
     info = manifest_check.check(request.manifest)
-    precision = harmonizer.choose_precision(request.precision, torch.device("cpu"))
+    precision = _precision(request)
     network = HDNetConfig.from_json(header["config"])
     estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
@@ -84,9 +84,9 @@ def run(request: Request) -> Outcome | None:
         pace = cost.seconds_per_megapixel(request.weights, precision, plan.threads)
         click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
         return None
-    job = _job(request, info, header)
+    job = _job(request, info, header, precision)
     _prepare(job)
-    if any(argument.startswith("--runner") for argument in request.beam_args):
+    if _is_elsewhere(request):
         return _run_elsewhere(job, request.beam_args)
     local_run.run(job, request.beam_args, plan)
     return _tell(job)
@@ -112,13 +112,13 @@ def check_beam_args(arguments: Sequence[str]) -> None:
         raise UnknownOptions(f"{' '.join(ours)}: local workers are chosen with --workers, before the --")
 
 
-def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.Job:
+def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision: Precision) -> graph.Job:
     settings = Settings(
         output=request.output,
         run_id=request.run_id,
         weights=request.weights,
         network=json.dumps([header["architecture"], header["config"]], sort_keys=True),
-        precision=request.precision,
+        precision=precision,
         max_pixels=request.max_pixels,
         format=request.image_format,
         quality=request.quality,
@@ -139,6 +139,17 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
         verify=request.verify,
         report=request.report,
     )
+
+
+def _is_elsewhere(request: Request) -> bool:
+    return any(argument.startswith("--runner") for argument in request.beam_args)
+
+
+def _precision(request: Request) -> Precision:
+    # The machines of a cluster may differ, and an image must not depend on which of them made it.
+    if request.precision == "auto" and _is_elsewhere(request):
+        return "float32"
+    return harmonizer.choose_precision(request.precision, torch.device("cpu"))
 
 
 def _schemes(request: Request) -> frozenset[str]:

@@ -7,38 +7,39 @@ unchanged and the image is still there. Files are told apart by what listings of
 
 import dataclasses
 import hashlib
-import io
 import itertools
-import json
 import logging
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
-from apache_beam.pvalue import AsDict, PCollection, TaggedOutput
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import no_annotations
-from pyarrow import parquet
 
-from pipeline import progress
+from pipeline import blocks, progress
+from pipeline.blocks import GroupInBlocks, SpreadInBlocks
 from pipeline.progress import Counts
-from pipeline.rows import FILES, HASHES, VERSIONS, Left, Record
+from pipeline.records import Known, Versions, files_of, key_of, known_images, list_tables
+from pipeline.rows import FILES, Left, failure
 from pipeline.settings import Settings
-from transforms import storage
+from transforms import schemes, storage
 from transforms.errors import StorageError
 from transforms.manifest import Pair
 
-TASKS, KEPT, LEFT = "tasks", "kept", "left"
+TASKS, KEPT, LEFT, REFUSED = "tasks", "kept", "left", "refused"
+JOINED = 5000
+"""Pairs that are joined with their records at a time, in memory."""
 BATCH = 20_000
 """Pairs of one folder that are compared at a time."""
+LISTED = 100_000
+"""Files that a worker remembers of folders which the pairs at hand do not need; some 400 bytes each."""
+MOST_TOGETHER, FEWEST_BLOCKS = 100, 1000
+"""Pairs that are one worker's work at most; and into how many such shares a run is divided at least, if it can be."""
 CLOCKS = 10.0
 """Seconds by which the clocks of workers and storage may differ."""
 GROUPS = 16
 """Into how many the pairs of one folder are divided where comparing them means reading them."""
-
-Versions = tuple[str | None, ...]
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +56,6 @@ class Task(NamedTuple):
     versions: Versions = (None,) * len(FILES)
 
 
-class Known(NamedTuple):
-    """What an earlier run's row says of a pair.
-
-    Attributes:
-        harmonized_at: When it was done.
-        key: As `key_of`.
-        versions: Of composite, mask and reference; or the sha256 of each and of the image.
-        output: URI of the image.
-        size: Of the image, in bytes.
-        row: The whole row if it is this very run's, which was cut short.
-    """
-
-    harmonized_at: datetime
-    key: str
-    versions: Versions
-    output: str
-    size: int
-    row: Record | None
-
-
 class Candidate(NamedTuple):
     """A pair with what is known of it."""
 
@@ -84,11 +65,15 @@ class Candidate(NamedTuple):
 
 @dataclasses.dataclass
 class SkipDone(beam.PTransform[PCollection[Pair], Any]):
-    """Sort pairs: `tasks` to do, `kept` rows of this run that stay, `left` one `Left` for each of the others.
+    """Sort pairs: `tasks` to do, `kept` rows of this run that stay, `left` one `Left` for each that is left alone.
+
+    A fourth output holds a failure row for each pair that may not be opened.
 
     Attributes:
         settings: Of the run.
         weights_sha256: Of the tensors it uses.
+        rows: About how many pairs there are.
+        schemes: That the pairs' URIs may have; all that storage knows if None.
         others: Believe other runs' records, too, and not only this run's own.
         verify: Compare contents.
         partial: The pairs are not all of the manifest: what is recorded beside them is not removed from it.
@@ -96,6 +81,8 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
 
     settings: Settings
     weights_sha256: str
+    rows: int
+    schemes: frozenset[str] | None = None
     others: bool = True
     verify: bool = False
     partial: bool = False
@@ -109,65 +96,76 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
             | "Output" >> beam.Create([self.settings.output])
             | "ListRecords" >> beam.FlatMap(self._record_files)
             | "SpreadRecords" >> beam.Reshuffle()
-            | "ReadRecords" >> beam.FlatMap(self._read)
+            | "ReadRecords" >> beam.FlatMap(known_images, self.settings.table("metrics"), self.verify)
         )
-        pairs = input_or_inputs | "KeyById" >> beam.Map(lambda pair: (pair.id, pair))
-        joined = (pairs, known) | "JoinRecords" >> beam.CoGroupByKey()
-        candidates, gone, stays = joined | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(
-            LEFT, KEPT, main="candidates"
+        candidates, gone, stays, refused = (
+            (input_or_inputs, known)
+            | "PairsAndRecords" >> beam.Flatten()
+            | "KeyByIds" >> beam.Map(lambda entry, parts: (_part(entry.id, parts), entry), -(-self.rows // JOINED))
+            | "JoinRecords" >> GroupInBlocks()
+            | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(LEFT, KEPT, REFUSED, main="candidates")
         )
         compared = (
             candidates
-            | "GroupByFolder" >> beam.GroupByKey()
-            | "Compare" >> beam.FlatMapTuple(self._compare).with_outputs(KEPT, LEFT, main=TASKS)
+            | "GroupByFolder" >> GroupInBlocks()
+            | "Compare" >> beam.ParDo(Compare(self.settings, self.verify)).with_outputs(KEPT, LEFT, main=TASKS)
         )
         kept = (compared[KEPT], stays) | "AllKept" >> beam.Flatten()
         left = (compared[LEFT], gone) | "AllLeft" >> beam.Flatten()
-        return compared[TASKS] | "SpreadTasks" >> beam.Reshuffle(), kept, left
+        together = min(MOST_TOGETHER, max(1, self.rows // FEWEST_BLOCKS))
+        return compared[TASKS] | "SpreadTasks" >> SpreadInBlocks(together), kept, left, refused
 
     def _record_files(self, output: str) -> list[str]:
         return list_tables(f"{output}/metrics" if self.others else self.settings.table("metrics"))
 
-    def _read(self, uri: str) -> Iterator[tuple[str, Known]]:
-        own = uri.startswith(self.settings.table("metrics") + "/")
-        for row in read_records(uri, whole=own):
-            contents = (*(row[name] for name in HASHES), row["output_sha256"])
-            versions = tuple(row[name] for name in VERSIONS)
-            yield row["id"], Known(
-                row["harmonized_at"], key_of(row), contents if self.verify else versions, row["output"],
-                row["output_bytes"], row if own else None,
-            )  # fmt: skip
-
-    def _sort_out(self, identity: str, found: tuple[list[Pair], list[Known]]) -> Iterator[Any]:
-        pairs, records = found
-        known = max(records, key=lambda record: record.harmonized_at, default=None)
-        if not pairs and not self.partial:
-            yield TaggedOutput(LEFT, Left("removed", identity))
-        if not pairs and known and known.row is not None:  # this run's table is written anew
-            yield TaggedOutput(KEPT, known.row)
+    def _sort_out(self, _: int, packed: Iterable[bytes]) -> Iterator[Any]:
+        pairs, newest = list[Pair](), dict[str, Known]()
+        for entry in blocks.values(packed):
+            if isinstance(entry, Pair):
+                pairs.append(entry)
+            elif entry.id not in newest or newest[entry.id].harmonized_at < entry.harmonized_at:
+                newest[entry.id] = entry
         for pair in pairs:
-            believed = known if known and known.key == self._key(pair) else None
-            yield self._group(pair), Candidate(pair, believed)
+            yield self._candidate(pair, newest.pop(pair.id, None))
+        for known in newest.values():
+            if not self.partial:
+                yield TaggedOutput(LEFT, Left("removed", known.id))
+            if known.row is not None:  # this run's table is written anew
+                yield TaggedOutput(KEPT, known.row)
 
-    def _key(self, pair: Pair) -> str:
-        return key_of({**dataclasses.asdict(pair), "weights_sha256": self.weights_sha256,
-                       "options": self.settings.options()})  # fmt: skip
+    def _candidate(self, pair: Pair, known: Known | None) -> Any:
+        try:
+            check_schemes(pair, self.schemes)
+        except StorageError as error:
+            return TaggedOutput(REFUSED, failure(pair, "manifest", error))
+        key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
+                      "options": self.settings.options()})  # fmt: skip
+        # Where comparing means reading, the pairs of one folder are the work of many.
+        group = storage.parent(pair.composite), _part(pair.id, GROUPS) if self.verify else 0
+        return group, Candidate(pair, known if known and known.key == key else None)
 
-    def _group(self, pair: Pair) -> tuple[str, int]:
-        return storage.parent(pair.composite), zlib.crc32(pair.id.encode()) % GROUPS if self.verify else 0
 
-    def _compare(self, group: tuple[str, int], candidates: Iterable[Candidate]) -> Iterator[Any]:
-        source, skipped = iter(candidates), 0
-        files = _Files()
+class Compare(beam.DoFn):
+    """Sorts a folder's pairs: those that are up to date, and the tasks.
+
+    Args:
+        settings: Of the run.
+        verify: Compare contents.
+    """
+
+    def __init__(self, settings: Settings, verify: bool) -> None:
+        self.settings, self.verify = settings, verify
+
+    def start_bundle(self) -> None:
+        self.files = _Files()  # for all folders of the bundle, which may have one folder of masks
+
+    def process(self, element: tuple[Any, Iterable[bytes]]) -> Iterator[Any]:
+        source, skipped = blocks.values(element[1]), 0
         while batch := list(itertools.islice(source, BATCH)):
-            files.list_folders(batch)
+            self.files.list_folders(batch)
             for pair, known in batch:
-                versions = tuple(uri and files.version(uri) for uri in files_of(pair))
-                if (
-                    known is None
-                    or not self._is_there(known, files)
-                    or known.versions != self._now(pair, known, versions)
-                ):
+                versions = tuple(uri and self.files.version(uri) for uri in files_of(pair))
+                if known is None or not self._is_current(pair, known, versions):
                     yield Task(pair, versions)
                     continue
                 skipped += 1
@@ -180,9 +178,13 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
             counts.add(Counts(skipped=skipped))
             counts.close()
 
-    def _is_there(self, known: Known, files: "_Files") -> bool:
+    def _is_current(self, pair: Pair, known: Known, versions: Versions) -> bool:
+        return self._is_there(known) and known.versions == self._now(pair, known, versions)
+
+    def _is_there(self, known: Known) -> bool:
         """Say whether the image is this output's and as the record's run left it: a later one may have been killed."""
-        image = files.found.get(known.output) if known.output.startswith(f"{self.settings.output}/images/") else None
+        inside = known.output.startswith(f"{self.settings.output}/images/")
+        image = self.files.found.get(known.output) if inside else None
         if image is None or image.size != known.size:
             return False
         return image.modified is None or image.modified <= known.harmonized_at.timestamp() + CLOCKS
@@ -198,88 +200,45 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
 
 
 class _Files:
-    """What listings of folders say of files, each folder listed once."""
+    """What listings of folders say of files, each folder listed once while it is wanted."""
 
     def __init__(self) -> None:
         self.found: dict[str, storage.Listed] = {}
         self.folders: set[str] = set()
 
     def list_folders(self, batch: Sequence[Candidate]) -> None:
-        """List the folders of the pairs' files and of the images recorded."""
+        """List the folders of the pairs' files and of the images recorded; others are forgotten where they are many."""
         uris = [uri for pair, _ in batch for uri in files_of(pair) if uri]
         uris += [known.output for _, known in batch if known]
-        wanted = {storage.parent(uri) for uri in uris} - self.folders
+        wanted = {storage.parent(uri) for uri in uris}
+        if len(self.found) > LISTED:
+            self.found = {uri: listed for uri, listed in self.found.items() if storage.parent(uri) in wanted}
+            self.folders &= wanted
+        # Files may be read all the same, and are.
+        self.found |= storage.listing(
+            wanted - self.folders, lambda error: log.warning("%s: all that is in it counts as changed", error)
+        )
         self.folders |= wanted
-        try:
-            self.found |= storage.listing(wanted)
-        except StorageError as error:  # files may be read all the same, and are
-            log.warning("%s: all that is listed with it counts as changed", error)
 
     def version(self, uri: str) -> str | None:
         """Return a file's version, None if it is not known."""
         return self.found[uri].version if uri in self.found else None
 
 
-@dataclasses.dataclass
-class KeepFailed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
-    """Keep the pairs that failed in an earlier run.
-
-    Attributes:
-        folder: URI of that run's failures.
-    """
-
-    folder: str
-
-    def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
-        files = pairs.pipeline | "Failures" >> beam.Create([self.folder]) | "ListFailures" >> beam.FlatMap(list_tables)
-        ids = files | "ReadFailures" >> beam.FlatMap(_ids)
-        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(lambda pair, ids: pair.id in ids, AsDict(ids))
-        return kept
-
-
-def list_tables(folder: str) -> list[str]:
-    """Return the URIs of the Parquet files below a folder; none if it is not there."""
-    try:
-        return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
-    except FileNotFoundError:
-        return []
-
-
-def _ids(uri: str) -> list[tuple[str, None]]:
-    table = parquet.read_table(io.BytesIO(storage.read(uri)), columns=["id"])
-    return [(identity, None) for identity in table["id"].to_pylist() if identity is not None]
-
-
-def files_of(pair: Pair) -> tuple[str | None, ...]:
-    """Return the URIs of composite, mask and reference."""
-    return tuple(getattr(pair, name) for name in FILES)
-
-
-def key_of(row: Mapping[str, Any]) -> str:
-    """Return what is the same for two rows of the same files, weights and options."""
-    names = (*FILES, "weights_sha256", "options")
-    return hashlib.sha256(json.dumps([row[name] for name in names]).encode()).hexdigest()
-
-
-def read_records(uri: str, *, whole: bool) -> list[Record]:
-    """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date.
-
-    Returns:
-        No rows if it lacks such a column: an older program's records tell too little to be believed.
+def check_schemes(pair: Pair, allowed: frozenset[str] | None) -> None:
+    """Refuse a pair one of whose files may not be opened.
 
     Raises:
-        StorageError: It cannot be read, or is not Parquet.
+        StorageError: Names the file.
     """
-    told = ("weights_sha256", "options", "harmonized_at", "output", "output_bytes", "output_sha256")
-    wanted = ["id", *FILES, *told, *VERSIONS, *HASHES]
-    try:
-        with parquet.ParquetFile(io.BytesIO(storage.read(uri))) as table:
-            if not set(wanted) <= set(table.schema_arrow.names):
-                return []
-            rows: list[Record] = table.read(None if whole else wanted).to_pylist()
-            return rows
-    except pa.ArrowException as error:
-        raise StorageError(f"{uri} is no Parquet file ({error}): remove it, or run with --no-resume") from error
+    for uri in files_of(pair):
+        if uri is not None and allowed is not None:
+            schemes.check(uri, allowed)
+
+
+def _part(identity: str, parts: int) -> int:
+    """Return one of `parts` by a hash of the id that is the same in every process."""
+    return zlib.crc32(identity.encode()) % parts
 
 
 def _sha256(uri: str) -> str:

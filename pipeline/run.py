@@ -23,7 +23,7 @@ EXIT_TOO_MANY_FAILURES = 3
 @click.option("--output", required=True, metavar="URI", help="Folder to write to, local or gs:// or s3://.")
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
 @click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16"]),
-              help="Of the network; auto: bfloat16 where the processor computes in it, else float32.")  # fmt: skip
+              help="Of the network; auto: bfloat16 in local runs where the processor has it, or float32.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for local workers together.  [default: what is free, less a fifth]")  # fmt: skip

@@ -29,7 +29,7 @@ class RunInfo:
         weights: A shipped name or a URI.
         weights_sha256: Of the tensors.
         arch: Name of the architecture.
-        precision: Of the network, as asked for.
+        precision: Of the network.
         options: Of the command, by name.
         versions: By name, such as "python", "torch", "apache-beam" and "hdnet-pipeline".
     """

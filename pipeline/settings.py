@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Literal
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
 
 
@@ -17,7 +17,7 @@ class Settings:
         run_id: Name of the run, a folder's name.
         weights: A shipped name, a path or a URI.
         network: Architecture and configuration that the weights file names, as JSON.
-        precision: Of the network, "float32", "bfloat16" or "auto".
+        precision: Of the network, "float32" or "bfloat16".
         max_pixels: Larger images fail.
         format: Of the images written; "same" keeps the composite's.
         quality: Of JPEG, 1 to 100.
@@ -32,7 +32,7 @@ class Settings:
     run_id: str
     weights: str = "hdnet-lite"
     network: str = ""
-    precision: Precision = "auto"
+    precision: Precision = "float32"
     max_pixels: int = 64_000_000
     format: Format = "same"
     quality: int = 95

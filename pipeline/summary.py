@@ -176,13 +176,16 @@ class Summary:
 
 
 class Summarise(beam.CombineFn):
-    """Adds rows of both tables up to one `Summary`."""
+    """Adds up summaries, and what was left out, to one `Summary`."""
 
     def create_accumulator(self) -> Summary:
         return Summary()
 
-    def add_input(self, summary: Summary, row: Record | Left) -> Summary:
-        summary.add(row)
+    def add_input(self, summary: Summary, part: Summary | Left) -> Summary:
+        if isinstance(part, Left):
+            summary.add(part)
+        else:
+            summary.merge(part)
         return summary
 
     def merge_accumulators(self, summaries: Iterable[Summary]) -> Summary:

@@ -4,18 +4,22 @@ import dataclasses
 import io
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import AsSingleton, PCollection
 from pyarrow import parquet
 
+from pipeline import blocks
+from pipeline.blocks import GroupInBlocks
+from pipeline.flags import flagged
 from pipeline.rows import Record
+from pipeline.summary import Summary
 from transforms import storage
 
-ROWS_PER_FILE = 100_000
-"""About 30 MB with zstd. Each file is one row group of at most this many rows, made in memory."""
+ROWS_PER_FILE = 20_000
+"""About 8 MB with zstd. Each file is one row group of about as many rows, made in memory: some 100 MB."""
 MOST_FILES = 1000
 
 
@@ -24,9 +28,16 @@ def file_count(rows: int) -> int:
     return min(MOST_FILES, max(1, -(-rows // ROWS_PER_FILE)))
 
 
+class Written(NamedTuple):
+    """A file, and what its rows come to."""
+
+    uri: str
+    summary: Summary
+
+
 @dataclasses.dataclass
-class WriteRows(beam.PTransform[PCollection[Record], PCollection[str]]):
-    """Write rows to FOLDER/part-*.parquet; returns the files' URIs.
+class WriteRows(beam.PTransform[PCollection[Record], PCollection[Written]]):
+    """Flag rows that look wrong and write all to FOLDER/part-*.parquet.
 
     A row's file follows from its id and each file's rows are sorted, so a retried bundle writes the
     same bytes under the same name. Beam's own Parquet sink writes empty files and one row group a bundle.
@@ -35,25 +46,37 @@ class WriteRows(beam.PTransform[PCollection[Record], PCollection[str]]):
         folder: Path or URI, this run's own.
         schema: Of the rows.
         files: At most this many.
+        largest_usual: Holds the change of colour above which an image is an outlier; None: these rows have no flags.
     """
 
     folder: str
     schema: pa.Schema
     files: int = 1
+    largest_usual: "PCollection[float] | None" = None
 
-    def expand(self, rows: PCollection[Record]) -> PCollection[str]:
-        files: PCollection[str] = (
+    def expand(self, rows: PCollection[Record]) -> PCollection[Written]:
+        largest = None if self.largest_usual is None else AsSingleton(self.largest_usual)
+        written: PCollection[Written] = (
             rows
-            | "KeyByFile" >> beam.Map(lambda row, files: (file_number(row, files), row), files=self.files)
-            | "GroupByFile" >> beam.GroupByKey()
-            | "WriteFile" >> beam.MapTuple(self._write)
+            | "KeyByFile" >> beam.Map(lambda row, files: (file_number(row, files), row), self.files)
+            | "GroupByFile" >> GroupInBlocks()
+            | "WriteFile" >> beam.Map(write_file, self.folder, self.schema, self.files, largest)
         )
-        return files
+        return written
 
-    def _write(self, number: int, rows: Iterable[Record]) -> str:
-        uri = storage.join(self.folder, f"part-{number:05}-of-{self.files:05}.parquet")
-        storage.write(uri, to_parquet(rows, self.schema))
-        return uri
+
+def write_file(
+    numbered: tuple[int, Iterable[bytes]], folder: str, schema: pa.Schema, files: int, largest_usual: float | None
+) -> Written:
+    """Write the rows of one of `files` files; they are flagged if the largest usual change of colour is given."""
+    number, packed = numbered
+    total, done = Summary(), list[Record]()
+    for row in blocks.values(packed):
+        done.append(row if largest_usual is None else flagged(row, largest_usual))
+        total.add(done[-1])
+    uri = storage.join(folder, f"part-{number:05}-of-{files:05}.parquet")
+    storage.write(uri, to_parquet(done, schema))
+    return Written(uri, total)
 
 
 def file_number(row: Record, files: int) -> int:
@@ -66,5 +89,5 @@ def to_parquet(rows: Iterable[Record], schema: pa.Schema) -> bytes:
     ordered: list[dict[str, Any]] = sorted(rows, key=lambda row: str(row["id"]))
     buffer = io.BytesIO()
     table = pa.Table.from_pylist(ordered, schema)
-    parquet.write_table(table, buffer, compression="zstd", row_group_size=ROWS_PER_FILE)
+    parquet.write_table(table, buffer, compression="zstd", row_group_size=len(ordered) or 1)
     return buffer.getvalue()

@@ -43,17 +43,6 @@ def test_values_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
         ReadPairs("pairs.csv", **wrong)
 
 
-def test_a_pair_with_a_scheme_that_is_not_allowed_is_a_failure(tmp_path: Path) -> None:
-    (tmp_path / "pairs.csv").write_text("id,composite,mask\na,a.png,m.png\nb,b.png,s3://other/m.png\n")
-    with pipeline() as root:
-        pairs, failures = root | ReadPairs(str(tmp_path / "pairs.csv"), schemes=frozenset({"file"}))
-        assert_that(pairs | "Ids" >> beam.Map(lambda pair: pair.id), equal_to(["a"]), "Pairs")
-        found = failures | "Found" >> beam.Map(
-            lambda row: (row["id"], row["error"], "--allow-scheme" in row["message"])
-        )
-        assert_that(found, equal_to([("b", "StorageError", True)]), "Failures")
-
-
 def test_a_manifest_that_cannot_be_read_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"gone\.csv: cannot be read"), pipeline() as root:
         root | ReadPairs(str(tmp_path / "gone.csv"))  # type: ignore[unused-ignore]

@@ -7,9 +7,10 @@ nothing can be written any more.
 
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import posixpath
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -182,7 +183,7 @@ class Listed(NamedTuple):
     modified: float | None
 
 
-def listing(folders: Collection[str]) -> dict[str, Listed]:
+def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | None = None) -> dict[str, Listed]:
     """List the files of folders, by URI.
 
     Each folder is listed once, some of them at a time, and without the folders it holds; no file is asked after by
@@ -190,14 +191,24 @@ def listing(folders: Collection[str]) -> dict[str, Listed]:
 
     Args:
         folders: As in `parent`; one that is not there holds no files.
+        excuse: Called with the error of a folder that cannot be listed, whose files are then left out.
 
     Raises:
-        StorageError: A folder cannot be listed.
+        StorageError: A folder cannot be listed, and there is no `excuse`.
     """
+
+    def find(root: str) -> list[tuple[str, Listed]]:
+        try:
+            return [(root + name, _listed(info)) for name, info in _find(root, depth=1)]
+        except StorageError as error:
+            if excuse is None:
+                raise
+            excuse(error)
+            return []
+
     roots = {folder if not folder or folder.endswith("/") else f"{folder}/" for folder in folders}
     with concurrent.futures.ThreadPoolExecutor(LISTINGS) as threads:
-        listings = zip(roots, threads.map(lambda root: list(_find(root, depth=1)), roots), strict=True)
-        return {root + name: _listed(info) for root, found in listings for name, info in found}
+        return dict(itertools.chain.from_iterable(threads.map(find, roots)))
 
 
 def join(base: str, uri: str) -> str:

@@ -1,8 +1,9 @@
-"""What a night may bring, on this machine: kills, a second night, a million rows.
+"""What a night may bring, on this machine: kills, a second night, a million rows, many images.
 
 python -m tests.benchmarks.nights kills     # 30 kills at random moments, each followed by the run again
 python -m tests.benchmarks.nights second    # a night on which one pair in a hundred has changed
 python -m tests.benchmarks.nights rows      # a million rows through everything but the pixels
+python -m tests.benchmarks.nights soak      # twenty thousand small pairs
 """
 
 import csv
@@ -27,17 +28,25 @@ from tests.benchmarks.pipeline import command, write_catalog
 NULL = """
 import sys
 if any("sdk_worker_main" in word for word in sys.orig_argv):
+    import random
     from datetime import UTC, datetime
     from pipeline import pair
     from pipeline.rows import METRICS_SCHEMA, VERSIONS
 
+    OPTIONAL = ("reference", "reference_sha256", "flags", "mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")
+    OPTIONAL += tuple("input_" + name for name in OPTIONAL[3:])
+
+    def made_up(kind, chance):
+        made = {"string": lambda: chance.randbytes(32).hex(), "double": chance.random}
+        return made.get(str(kind), lambda: 1)()
+
     def harmonize(task, worker, stages, under_way):
-        row = {field.name: None if field.nullable else {"string": "0" * 64}.get(str(field.type), 0)
+        chance = random.Random(task.pair.id)  # hashes and scores that compress as badly as real ones
+        row = {field.name: None if field.name in OPTIONAL else made_up(field.type, chance)
                for field in METRICS_SCHEMA}
-        known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask}
-        scores = {"delta_e": hash(task.pair.id) % 997 / 50, "gap_before": 20.0, "gap_after": 10.0}
-        row |= known | scores | dict(zip(VERSIONS, task.versions)) | {"output": "images/" + task.pair.id + ".png"}
-        return row | {"options": worker.settings.options(), "harmonized_at": datetime.now(UTC), "width": 1, "height": 1}
+        known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask} | worker.row()
+        return row | known | dict(zip(VERSIONS, task.versions)) | {
+            "output": worker.settings.output + "/images/" + task.pair.id + ".png", "harmonized_at": datetime.now(UTC)}
 
     pair.harmonize = harmonize
 """
@@ -172,6 +181,37 @@ def rows(count: int) -> None:
         totals = json.loads((root / "out/runs/run.json").read_text())["totals"]
     click.echo(f"{count} rows, {totals['done']} done in {seconds:.0f} s: {count / seconds:.0f} rows a second;"
                f" all processes {peak / 1e9:.2f} GB at most; {len(files)} Parquet files")  # fmt: skip
+    sys.exit(totals["done"] != count)
+
+
+@main.command()
+@click.option("--pairs", default=20_000, show_default=True)
+@click.option("--size", default=64, show_default=True)
+def soak(pairs: int, size: int) -> None:
+    """Harmonize many small pairs; does a worker grow after its thousandth image?"""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        whole = command(write_catalog(root, pairs, [size], "jpg"), root / "out", "--workers", "2")
+        began, early, last = time.perf_counter(), 0, 0
+        with subprocess.Popen(whole, stderr=subprocess.DEVNULL) as job:
+            while job.poll() is None:
+                done = sum(1 for _ in (root / "out/images").rglob("*.jpg"))
+                # While the network is at work: what Beam holds at the end is told by `rows`.
+                last = _largest_worker(job.pid) if done < pairs else last
+                early = early or (done >= 1000 and last) or 0
+                time.sleep(1)
+        seconds = time.perf_counter() - began
+        files = sum(1 for path in (root / "out").rglob("*") if path.is_file())
+        totals = json.loads((root / "out/runs/run.json").read_text())["totals"]
+    click.echo(f"{pairs} pairs of {size} x {size}, {totals['done']} done in {seconds:.0f} s: {pairs / seconds:.0f} images"
+               f" a second; a worker {early / 1e6:.0f} MB at image 1,000, {last / 1e6:.0f} MB at the end; {files} files")  # fmt: skip
+    sys.exit(totals["done"] != pairs)
+
+
+def _largest_worker(pid: int) -> int:
+    """Return the bytes of the larger worker: processes below the one that runs the job, which a watching one started."""
+    below = list(_family(pid))[2:]
+    return max((_proportional_set(each) for each in below), default=0)
 
 
 def _peak(job: "subprocess.Popen[bytes]") -> int:

@@ -1,0 +1,103 @@
+"""Shuffles that carry values in compressed blocks: a value by itself costs every runner more than its own bytes.
+
+The local runner holds what it shuffles in the launcher's memory, with some hundred bytes around each element; others
+bill by the byte. In a block names and paths that values share are there once.
+"""
+
+import dataclasses
+import itertools
+import pickle
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.window import GlobalWindows
+
+SIZE = 250
+"""Values of a block at most."""
+OPEN = 10_000
+"""Values at most that a thread holds in blocks which are not yet full."""
+
+
+def pack(content: Sequence[Any]) -> bytes:
+    """Return values as one block."""
+    return zlib.compress(pickle.dumps(content, pickle.HIGHEST_PROTOCOL), 1)
+
+
+def unpack(block: bytes) -> list[Any]:
+    """Return the values of a block."""
+    content: list[Any] = pickle.loads(zlib.decompress(block))
+    return content
+
+
+def values(blocks: Iterable[bytes]) -> Iterator[Any]:
+    """Yield the values of blocks, one block after the other."""
+    return itertools.chain.from_iterable(map(unpack, blocks))
+
+
+@dataclasses.dataclass
+class GroupInBlocks(beam.PTransform[PCollection[tuple[Any, Any]], PCollection[tuple[Any, Iterable[bytes]]]]):
+    """Group values by key, as `beam.GroupByKey` does; a group comes as blocks, to be read with `values`."""
+
+    def expand(self, pairs: PCollection[tuple[Any, Any]]) -> PCollection[tuple[Any, Iterable[bytes]]]:
+        groups: PCollection[tuple[Any, Iterable[bytes]]] = (
+            pairs | "Pack" >> beam.ParDo(Pack(SIZE)) | "Group" >> beam.GroupByKey()
+        )
+        return groups
+
+
+@dataclasses.dataclass
+class SpreadInBlocks(beam.PTransform[PCollection[Any], PCollection[Any]]):
+    """Spread values over the workers anew, as `beam.Reshuffle` does, some at a time.
+
+    Attributes:
+        size: Values that stay together at most.
+    """
+
+    size: int
+
+    def expand(self, values: PCollection[Any]) -> PCollection[Any]:
+        spread: PCollection[Any] = (
+            values
+            | "KeyAlike" >> beam.Map(lambda value: (None, value))
+            | "Pack" >> beam.ParDo(Pack(self.size))
+            | "Blocks" >> beam.Values()
+            | "Spread" >> beam.Reshuffle()
+            | "Unpack" >> beam.FlatMap(unpack)
+        )
+        return spread
+
+
+class Pack(beam.DoFn):
+    """(key, value) to (key, block).
+
+    Args:
+        size: Values of a block at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def start_bundle(self) -> None:
+        self.open: dict[Any, list[Any]] = {}
+        self.count = 0
+
+    def process(self, element: tuple[Any, Any]) -> Iterator[tuple[Any, bytes]]:
+        key, value = element
+        waiting = self.open.setdefault(key, [])
+        waiting.append(value)
+        self.count += 1
+        if len(waiting) >= self.size:
+            self.count -= len(waiting)
+            yield key, pack(self.open.pop(key))
+        elif self.count >= OPEN:
+            yield from self._close()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        return (GlobalWindows.windowed_value(block) for block in self._close())
+
+    def _close(self) -> Iterator[tuple[Any, bytes]]:
+        found, self.open, self.count = self.open, {}, 0
+        return ((key, pack(waiting)) for key, waiting in found.items())
