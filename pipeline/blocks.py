@@ -8,12 +8,16 @@ import dataclasses
 import itertools
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import no_annotations
+
+Value = TypeVar("Value")
+Collections = PCollection[Value] | tuple[PCollection[Value], ...]
 
 SIZE = 250
 """Values of a block at most."""
@@ -32,20 +36,42 @@ def unpack(block: bytes) -> list[Any]:
     return content
 
 
+def each(collections: Collections[Value]) -> tuple[PCollection[Value], ...]:
+    """Return one collection, or more, as a tuple."""
+    return (collections,) if isinstance(collections, PCollection) else collections
+
+
 def values(blocks: Iterable[bytes]) -> Iterator[Any]:
     """Yield the values of blocks, one block after the other."""
     return itertools.chain.from_iterable(map(unpack, blocks))
 
 
 @dataclasses.dataclass
-class GroupInBlocks(beam.PTransform[PCollection[tuple[Any, Any]], PCollection[tuple[Any, Iterable[bytes]]]]):
-    """Group values by key, as `beam.GroupByKey` does; a group comes as blocks, to be read with `values`."""
+class GroupInBlocks(beam.PTransform[Collections[Any], PCollection[tuple[Any, Iterable[bytes]]]]):
+    """Group the values of one or more collections by a key; a group comes as blocks, to be read with `values`.
 
-    def expand(self, pairs: PCollection[tuple[Any, Any]]) -> PCollection[tuple[Any, Iterable[bytes]]]:
+    Attributes:
+        key: Returns a value's key.
+        arguments: Of `key`, beside the value.
+    """
+
+    key: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+    @no_annotations  # type: ignore[untyped-decorator]
+    def expand(self, input_or_inputs: Collections[Any]) -> PCollection[tuple[Any, Iterable[bytes]]]:
+        # To flatten the collections would write out all of their values one by one, at least on the local runner.
+        packed = [
+            collection | f"Key{i}" >> beam.Map(self._keyed) | f"Pack{i}" >> beam.ParDo(Pack(SIZE))
+            for i, collection in enumerate(each(input_or_inputs))
+        ]
         groups: PCollection[tuple[Any, Iterable[bytes]]] = (
-            pairs | "Pack" >> beam.ParDo(Pack(SIZE)) | "Group" >> beam.GroupByKey()
+            packed | "Blocks" >> beam.Flatten() | "Group" >> beam.GroupByKey()
         )
         return groups
+
+    def _keyed(self, value: Any) -> tuple[Any, Any]:
+        return self.key(value, *self.arguments), value
 
 
 @dataclasses.dataclass

@@ -7,7 +7,9 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.combiners import CountCombineFn, SingleInputTupleCombineFn
 from apache_beam.transforms.stats import ApproximateQuantilesCombineFn
+from apache_beam.typehints import no_annotations
 
+from pipeline.blocks import Collections, each
 from pipeline.rows import Record
 
 CLIPPED = 0.02
@@ -19,15 +21,21 @@ OUTLIERS = 1000
 
 
 @dataclasses.dataclass
-class LargestUsual(beam.PTransform[PCollection[Record], PCollection[float]]):
+class LargestUsual(beam.PTransform[Collections[Record], PCollection[float]]):
     """The change of colour that one image in `OUTLIERS` exceeds: one value, infinite where the rows are fewer."""
 
-    def expand(self, rows: PCollection[Record]) -> PCollection[float]:
-        changes = rows | "Changes" >> beam.FlatMap(lambda row: [row["delta_e"]] if row["delta_e"] is not None else [])
+    @no_annotations  # type: ignore[untyped-decorator]
+    def expand(self, input_or_inputs: Collections[Record]) -> PCollection[float]:
+        changes = [rows | f"Changes{i}" >> beam.FlatMap(_change) for i, rows in enumerate(each(input_or_inputs))]
         quantiles = ApproximateQuantilesCombineFn.create(OUTLIERS + 1)
-        spread = changes | "Spread" >> beam.CombineGlobally(SingleInputTupleCombineFn(CountCombineFn(), quantiles))
+        combined = SingleInputTupleCombineFn(CountCombineFn(), quantiles)
+        spread = changes | "AllChanges" >> beam.Flatten() | "Spread" >> beam.CombineGlobally(combined)
         largest: PCollection[float] = spread | "Largest" >> beam.MapTuple(largest_usual)
         return largest
+
+
+def _change(row: Record) -> list[float]:
+    return [] if row["delta_e"] is None else [row["delta_e"]]
 
 
 def largest_usual(count: int, quantiles: list[float]) -> float:

@@ -63,8 +63,8 @@ def build(root: beam.Pipeline, job: Job) -> None:
         partial=bool(job.limit or job.retry),
     )  # fmt: skip
     harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
-    images = (harmonized[ROWS], kept) | "AllImages" >> beam.Flatten()
-    failures = (harmonized[FAILURES], unreadable, refused) | "AllFailures" >> beam.Flatten()
+    images = (harmonized[ROWS], kept)
+    failures = (harmonized[FAILURES], unreadable, refused)
     written = (
         images
         | "WriteMetrics"
@@ -85,7 +85,14 @@ def build(root: beam.Pipeline, job: Job) -> None:
 
 
 def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
-    """Remove what the run's files replace, write runs/<run>.html and, last, runs/<run>.json."""
+    """Remove what the run's files replace, write runs/<run>.html and, last, runs/<run>.json.
+
+    Raises:
+        RuntimeError: The tables hold fewer pairs than the manifest.
+    """
+    found = summary.done + summary.failed + summary.skipped
+    if found < job.rows and not job.retry:
+        raise RuntimeError(f"{found} of {job.rows} pairs came to an end: has {job.manifest} changed? Run again")
     written = set(files)
     _remove_others(job.settings, written)
     run = dataclasses.replace(job.run, finished=run_info.now())

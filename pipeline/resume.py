@@ -21,8 +21,9 @@ from pipeline import blocks, progress
 from pipeline.blocks import GroupInBlocks, SpreadInBlocks
 from pipeline.progress import Counts
 from pipeline.records import Known, Versions, files_of, key_of, known_images, list_tables
-from pipeline.rows import FILES, Left, failure
+from pipeline.rows import FILES, failure
 from pipeline.settings import Settings
+from pipeline.summary import EXAMPLES, Summary
 from transforms import schemes, storage
 from transforms.errors import StorageError
 from transforms.manifest import Pair
@@ -65,7 +66,7 @@ class Candidate(NamedTuple):
 
 @dataclasses.dataclass
 class SkipDone(beam.PTransform[PCollection[Pair], Any]):
-    """Sort pairs: `tasks` to do, `kept` rows of this run that stay, `left` one `Left` for each that is left alone.
+    """Sort pairs: `tasks` to do, `kept` rows of this run that stay, `left` summaries of those left alone.
 
     A fourth output holds a failure row for each pair that may not be opened.
 
@@ -100,14 +101,12 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         )
         candidates, gone, stays, refused = (
             (input_or_inputs, known)
-            | "PairsAndRecords" >> beam.Flatten()
-            | "KeyByIds" >> beam.Map(lambda entry, parts: (_part(entry.id, parts), entry), -(-self.rows // JOINED))
-            | "JoinRecords" >> GroupInBlocks()
+            | "JoinRecords" >> GroupInBlocks(lambda entry, parts: _part(entry.id, parts), (-(-self.rows // JOINED),))
             | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(LEFT, KEPT, REFUSED, main="candidates")
         )
         compared = (
             candidates
-            | "GroupByFolder" >> GroupInBlocks()
+            | "GroupByFolder" >> GroupInBlocks(self._group)
             | "Compare" >> beam.ParDo(Compare(self.settings, self.verify)).with_outputs(KEPT, LEFT, main=TASKS)
         )
         kept = (compared[KEPT], stays) | "AllKept" >> beam.Flatten()
@@ -127,11 +126,10 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
                 newest[entry.id] = entry
         for pair in pairs:
             yield self._candidate(pair, newest.pop(pair.id, None))
-        for known in newest.values():
-            if not self.partial:
-                yield TaggedOutput(LEFT, Left("removed", known.id))
-            if known.row is not None:  # this run's table is written anew
-                yield TaggedOutput(KEPT, known.row)
+        if newest and not self.partial:
+            yield TaggedOutput(LEFT, Summary(removed=len(newest), removed_examples=sorted(newest)[:EXAMPLES]))
+        # This run's table is written anew.
+        yield from (TaggedOutput(KEPT, known.row) for known in newest.values() if known.row is not None)
 
     def _candidate(self, pair: Pair, known: Known | None) -> Any:
         try:
@@ -140,9 +138,12 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
             return TaggedOutput(REFUSED, failure(pair, "manifest", error))
         key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
                       "options": self.settings.options()})  # fmt: skip
+        return Candidate(pair, known if known and known.key == key else None)
+
+    def _group(self, candidate: Candidate) -> tuple[str, int]:
         # Where comparing means reading, the pairs of one folder are the work of many.
-        group = storage.parent(pair.composite), _part(pair.id, GROUPS) if self.verify else 0
-        return group, Candidate(pair, known if known and known.key == key else None)
+        pair = candidate.pair
+        return storage.parent(pair.composite), _part(pair.id, GROUPS) if self.verify else 0
 
 
 class Compare(beam.DoFn):
@@ -160,7 +161,7 @@ class Compare(beam.DoFn):
         self.files = _Files()  # for all folders of the bundle, which may have one folder of masks
 
     def process(self, element: tuple[Any, Iterable[bytes]]) -> Iterator[Any]:
-        source, skipped = blocks.values(element[1]), 0
+        source, seen, skipped = blocks.values(element[1]), 0, 0
         while batch := list(itertools.islice(source, BATCH)):
             self.files.list_folders(batch)
             for pair, known in batch:
@@ -168,15 +169,16 @@ class Compare(beam.DoFn):
                 if known is None or not self._is_current(pair, known, versions):
                     yield Task(pair, versions)
                     continue
-                skipped += 1
+                seen += 1
                 if known.row is not None:
                     yield TaggedOutput(KEPT, {**known.row, **dict(pair.extra)})
                 else:
-                    yield TaggedOutput(LEFT, Left("skipped", pair.id))
-        if skipped:
+                    skipped += 1
+        if seen:
             counts = progress.Writer(self.settings.scratch)
-            counts.add(Counts(skipped=skipped))
+            counts.add(Counts(skipped=seen))
             counts.close()
+            yield TaggedOutput(LEFT, Summary(skipped=skipped))
 
     def _is_current(self, pair: Pair, known: Known, versions: Versions) -> bool:
         return self._is_there(known) and known.versions == self._now(pair, known, versions)

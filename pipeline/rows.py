@@ -5,7 +5,7 @@ is the folder's name (`metrics/run_id=<run>/`), which every Parquet reader turns
 """
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -67,18 +67,6 @@ FAILURES_SCHEMA = pa.schema(
 
 Record = dict[str, Any]
 """A row as plain values, keyed by column."""
-
-
-class Left(NamedTuple):
-    """A pair or an image that a run leaves alone.
-
-    Attributes:
-        why: "skipped": an earlier run has done it; "removed": it is no longer in the manifest.
-        id: Of the pair.
-    """
-
-    why: Literal["skipped", "removed"]
-    id: str
 
 
 def with_extra(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from pipeline.rows import STAGES, Left, Record
+from pipeline.rows import STAGES, Record
 
 EXAMPLES = 5
 """Failures of each class that are named."""
@@ -69,11 +69,9 @@ class Summary:
     examples: dict[str, list[Record]] = dataclasses.field(default_factory=dict)
     shown: dict[str, list[tuple[float, str, Record]]] = dataclasses.field(default_factory=dict)
 
-    def add(self, row: Record | Left) -> None:
-        """Count a row of either table, or what was left out."""
-        if isinstance(row, Left):
-            self._add_left(row)
-        elif "output" not in row:  # a reserved name, which no column of a manifest can have
+    def add(self, row: Record) -> None:
+        """Count a row of either table."""
+        if "output" not in row:  # a reserved name, which no column of a manifest can have
             self._add_failure(row)
         else:
             self._add_image(row)
@@ -84,7 +82,8 @@ class Summary:
         self.failed += other.failed
         self.pixels += other.pixels
         self.skipped += other.skipped
-        self._add_removed(other.removed, other.removed_examples)
+        self.removed += other.removed
+        self.removed_examples = sorted([*self.removed_examples, *other.removed_examples])[:EXAMPLES]
         self.flags.update(other.flags)
         self.worse += other.worse
         self.failures.update(other.failures)
@@ -140,16 +139,6 @@ class Summary:
                 counts[int(np.clip((row[name] - low) / (high - low) * BINS, 0, BINS - 1))] += 1
         self._choose(row)
 
-    def _add_left(self, left: Left) -> None:
-        if left.why == "skipped":
-            self.skipped += 1
-        else:
-            self._add_removed(1, [left.id])
-
-    def _add_removed(self, count: int, examples: list[str]) -> None:
-        self.removed += count
-        self.removed_examples = sorted([*self.removed_examples, *examples])[:EXAMPLES]
-
     def _choose(self, row: Record) -> None:
         if row["flags"]:
             names = row["flags"].split(",")
@@ -176,17 +165,14 @@ class Summary:
 
 
 class Summarise(beam.CombineFn):
-    """Adds up summaries, and what was left out, to one `Summary`."""
+    """Adds up summaries to one."""
 
     def create_accumulator(self) -> Summary:
         return Summary()
 
-    def add_input(self, summary: Summary, part: Summary | Left) -> Summary:
-        if isinstance(part, Left):
-            summary.add(part)
-        else:
-            summary.merge(part)
-        return summary
+    def add_input(self, total: Summary, part: Summary) -> Summary:
+        total.merge(part)
+        return total
 
     def merge_accumulators(self, summaries: Iterable[Summary]) -> Summary:
         total = Summary()
@@ -194,5 +180,5 @@ class Summarise(beam.CombineFn):
             total.merge(summary)
         return total
 
-    def extract_output(self, summary: Summary) -> Summary:
-        return summary
+    def extract_output(self, total: Summary) -> Summary:
+        return total

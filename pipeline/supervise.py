@@ -6,6 +6,7 @@ twice is set aside as a failure.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -15,11 +16,13 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline import progress
 
+PREFIX, KEPT = "hdnet-", "kept"
+"""Of the name of a watching process's folder; and the file in it that the process holds a lock on."""
 SCRATCH = "HDNET_SCRATCH"
 """Environment variable that names the folder which outlives the attempts; it makes a process the supervised one."""
 LIFELINE = "HDNET_LIFELINE"
@@ -62,15 +65,17 @@ def suspects(folder: str) -> dict[str, int]:
 
 
 def run(command: Sequence[str]) -> int:
-    """Run a command of ours, again where it or a worker dies, and return its exit code."""
-    folder = tempfile.mkdtemp(prefix="hdnet-")
-    try:
+    """Run a command of ours, again where it or a worker dies, and return its exit code, or 128 + a signal's number."""
+    _sweep(Path(tempfile.gettempdir()))
+    with _scratch() as folder:
         deaths, done = 0, 0
         while deaths < MOST_DEATHS:
-            code = _attempt(command, folder)
+            code, wish = _attempt(command, folder)
+            if code and wish:
+                return 128 + wish
             if code >= 0 and code != DIED:
                 return code
-            if -code in _WISHES or not (Path(folder) / "run_id").exists():
+            if not (Path(folder) / "run_id").exists():
                 return 128 - code
             _accuse(Path(folder), code)
             before, done = done, progress.read(Path(folder)).images
@@ -80,8 +85,24 @@ def run(command: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[str]:
+    """Make a folder, and hold a lock on a file in it that the kernel takes back when this process ends."""
+    made = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+    with made as folder, open(Path(folder) / "new", "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.rename(file.name, Path(folder) / KEPT)  # under this name it was never there without its lock
+        yield folder
+
+
+def _sweep(place: Path) -> None:
+    """Remove the folders of watching processes that were killed."""
+    for path in place.glob(f"{PREFIX}*/{KEPT}"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path.parent)
 
 
 def follow_keeper() -> None:
@@ -95,16 +116,26 @@ def _wait_for_end(lifeline: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _attempt(command: Sequence[str], folder: str) -> int:
-    """Run the command once, in a group of processes of its own, none of which outlives it or us."""
+def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
+    """Run the command once, in a group of processes of its own, none of which outlives it or us.
+
+    Returns:
+        Its exit code, and the first signal by which somebody wished it to end, 0 if nobody did.
+    """
+    wishes: list[int] = []
     lifeline, held = os.pipe()
     # Modules come from where ours are, and never from a folder "model" or "pipeline" that the user happens to be in.
     environment = {**os.environ, SCRATCH: folder, LIFELINE: str(lifeline), "PYTHONSAFEPATH": "1"}
     child = subprocess.Popen(command, env=environment, pass_fds=[lifeline], start_new_session=True)
     # A terminal's signals reach us alone: the workers would die of them with a traceback each.
-    before = {wish: signal.signal(wish, lambda number, _: child.send_signal(number)) for wish in _WISHES}
+
+    def pass_on(number: int, _: object) -> None:
+        wishes.append(number)
+        child.send_signal(number)
+
+    before = {wish: signal.signal(wish, pass_on) for wish in _WISHES}
     try:
-        return child.wait()
+        return child.wait(), wishes[0] if wishes else 0
     finally:
         for wish, handler in before.items():
             signal.signal(wish, handler)

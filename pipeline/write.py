@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, PCollection
+from apache_beam.typehints import no_annotations
 from pyarrow import parquet
 
 from pipeline import blocks
-from pipeline.blocks import GroupInBlocks
+from pipeline.blocks import Collections, GroupInBlocks
 from pipeline.flags import flagged
 from pipeline.rows import Record
 from pipeline.summary import Summary
@@ -36,8 +37,8 @@ class Written(NamedTuple):
 
 
 @dataclasses.dataclass
-class WriteRows(beam.PTransform[PCollection[Record], PCollection[Written]]):
-    """Flag rows that look wrong and write all to FOLDER/part-*.parquet.
+class WriteRows(beam.PTransform[Collections[Record], PCollection[Written]]):
+    """Flag rows that look wrong and write those of all collections to FOLDER/part-*.parquet.
 
     A row's file follows from its id and each file's rows are sorted, so a retried bundle writes the
     same bytes under the same name. Beam's own Parquet sink writes empty files and one row group a bundle.
@@ -54,12 +55,12 @@ class WriteRows(beam.PTransform[PCollection[Record], PCollection[Written]]):
     files: int = 1
     largest_usual: "PCollection[float] | None" = None
 
-    def expand(self, rows: PCollection[Record]) -> PCollection[Written]:
+    @no_annotations  # type: ignore[untyped-decorator]
+    def expand(self, input_or_inputs: Collections[Record]) -> PCollection[Written]:
         largest = None if self.largest_usual is None else AsSingleton(self.largest_usual)
         written: PCollection[Written] = (
-            rows
-            | "KeyByFile" >> beam.Map(lambda row, files: (file_number(row, files), row), self.files)
-            | "GroupByFile" >> GroupInBlocks()
+            input_or_inputs
+            | "GroupByFile" >> GroupInBlocks(file_number, (self.files,))
             | "WriteFile" >> beam.Map(write_file, self.folder, self.schema, self.files, largest)
         )
         return written

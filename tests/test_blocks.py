@@ -15,9 +15,10 @@ def test_a_group_has_every_value_once(monkeypatch, size, most):
     monkeypatch.setattr(blocks, "SIZE", size)
     monkeypatch.setattr(blocks, "OPEN", most)
     with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([])) as root:
-        groups = root | beam.Create([(i % 3, f"value {i}") for i in range(100)]) | blocks.GroupInBlocks()
+        collections = tuple(root | f"From{start}" >> beam.Create(range(start, start + 50)) for start in (0, 50))
+        groups = collections | blocks.GroupInBlocks(lambda value, modulus: value % modulus, (3,))
         found = groups | beam.MapTuple(lambda key, packed: (key, sorted(blocks.values(packed))))
-        assert_that(found, equal_to([(key, sorted(f"value {i}" for i in range(key, 100, 3))) for key in range(3)]))
+        assert_that(found, equal_to([(key, list(range(key, 100, 3))) for key in range(3)]))
 
 
 @pytest.mark.parametrize("size", [1, 30, 1000])

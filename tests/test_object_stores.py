@@ -141,11 +141,19 @@ def test_what_is_not_there_is_not_asked_for_again(folder, proxy):
         storage.write(f"{nowhere}/a", b"x")
 
 
-def test_a_store_that_never_answers_ends_in_an_error(folder, proxy, monkeypatch):
-    monkeypatch.setattr(clients, "PATIENCE", 2.0)
+def test_a_store_that_never_answers_ends_in_an_error_and_in_time_the_run(folder, proxy, monkeypatch):
+    monkeypatch.setattr(clients, "PATIENCE", 1.0)
+    monkeypatch.setattr(clients, "MOST_UNANSWERED", 2)
+    storage.write(f"{folder}/b", b"x")
     proxy.plan = lambda number: "stall"
-    with pytest.raises(StorageError, match="did not answer as it should.*run again later"):
-        storage.read(f"{folder}/a")
+    kinds = []
+    for _ in range(2):
+        with pytest.raises(StorageError, match="did not answer as it should.*run again later") as caught:
+            storage.read(f"{folder}/a")
+        kinds.append(type(caught.value))
+    proxy.plan = lambda number: None
+    storage.read(f"{folder}/b")
+    assert kinds == [StorageError, OutputError] and not clients.is_dead()
 
 
 def test_an_open_file_of_a_store_that_breaks_down_is_an_expected_error(folder, proxy):

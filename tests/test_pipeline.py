@@ -14,9 +14,13 @@ from click.testing import CliRunner
 from PIL import Image
 from pyarrow import dataset, parquet
 
+from pipeline import graph
 from pipeline.rows import METRICS_SCHEMA, SCHEMA_VERSION, with_extra
 from pipeline.run import main
+from pipeline.settings import Settings
+from pipeline.summary import Summary
 from tests.catalogs import BROKEN, write_catalog, write_weights
+from tests.run_samples import INFO
 from transforms import manifest
 
 
@@ -176,6 +180,13 @@ def test_a_dry_run_does_nothing(run, tmp_path, tiny):
     result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "no", "--weights", tiny, "--dry-run")
     assert result.exit_code == 0 and "200 pairs" in result.output and "would take   about" in result.output
     assert not (tmp_path / "no").exists()
+
+
+def test_a_run_that_lost_a_pair_is_not_complete(tmp_path):
+    job = graph.Job(manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="a"), run=INFO, rows=3)
+    with pytest.raises(RuntimeError, match="2 of 3 pairs came to an end: has pairs.csv changed"):
+        graph.write_summary(Summary(done=1, failed=1), job, [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):

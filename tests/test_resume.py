@@ -96,6 +96,14 @@ def test_a_pair_that_left_the_manifest_is_reported_and_its_image_stays(shop):
     assert list((shop.root / "out/images/good").glob("0002.*"))
 
 
+def test_a_pair_that_may_not_be_opened_fails_and_is_not_removed(shop):
+    shop.manifest.write_text(shop.manifest.read_text().replace("masks/1.png", "s3://other/1.png"))
+    totals = shop.run(name="refused")[1]
+    assert (totals["failed"], totals["skipped"], totals["removed"]) == (2, 3, 0)
+    refused = next(row for row in table(shop.root / "out/failures") if row["error"] == "StorageError")
+    assert refused["id"] == "good/0001" and "--allow-scheme" in refused["message"]
+
+
 def test_only_what_failed_is_tried_again(shop):
     broken = next(path for path in (shop.root / "in/composites").iterdir() if path.stem.startswith("1000"))
     with Image.open(shop.root / f"in/masks/{broken.stem}.png") as mask:

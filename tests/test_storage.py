@@ -97,6 +97,24 @@ def test_a_version_is_a_file_s_until_it_changes(tmp_path, scheme):
     assert after.keys() == before.keys() and {uri for uri in after if after[uri] != before[uri]} == {f"{root}/a/1"}
 
 
+def test_a_folder_that_cannot_be_listed_costs_its_own_files(tmp_path, monkeypatch):
+    for name in ("a/1", "b/1"):
+        storage.write(f"{tmp_path}/{name}", b"x")
+    find = storage._find
+
+    def refuse(uri, depth=None):
+        if uri.endswith("/a/"):
+            raise StorageError("a: access is denied")
+        return find(uri, depth)
+
+    monkeypatch.setattr(storage, "_find", refuse)
+    excuses: list[StorageError] = []
+    assert list(storage.listing([f"{tmp_path}/a", f"{tmp_path}/b"], excuses.append)) == [f"{tmp_path}/b/1"]
+    assert len(excuses) == 1
+    with pytest.raises(StorageError, match="denied"):
+        storage.listing([f"{tmp_path}/a"])
+
+
 def test_listed_files_of_the_working_folder_are_by_bare_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").write_bytes(b"x")

@@ -38,6 +38,7 @@ os.kill(os.getpid(), 9)
 
 WAITING = """
 import signal
+signal.signal(signal.SIGINT, lambda *_: exit(1))
 from pipeline import supervise
 supervise.follow_keeper()
 supervise.remember_run(supervise.scratch(), "a", "now")
@@ -92,13 +93,27 @@ def test_what_dies_again_and_again_without_an_image_ends(monkeypatch, capfd):
     assert said.count("died: going on") == 3 and "3 times with no image done" in said
 
 
-def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path):
+@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGINT])
+def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path, wish):
     with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
         while not list(tmp_path.glob("hdnet-*/started")):
             assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 128 + signal.SIGTERM
+        process.send_signal(wish)
+        assert process.wait(20) == 128 + wish
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_watcher_left_is_swept_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "hdnet-dead").mkdir()
+    (tmp_path / "hdnet-dead" / supervise.KEPT).touch()
+    (tmp_path / "hdnet-other").mkdir()
+    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        while not (live := list(tmp_path.glob("hdnet-*/started"))):
+            assert process.poll() is None
+        assert supervise.run([sys.executable, "-c", "pass"]) == 0
+        assert {path.name for path in tmp_path.iterdir()} == {"hdnet-other", live[0].parent.name}
+        process.terminate()
 
 
 def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):

@@ -13,7 +13,12 @@ IDLE = 30.0
 PATIENCE = 300.0
 """Seconds that one call may take, and after which a failed one is not made again."""
 
+MOST_UNANSWERED = 3
+"""Calls in a row that are given up before the store counts as dead."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
+
+_unanswered = 0  # calls in a row that were given up
 
 Result = TypeVar("Result")
 
@@ -44,15 +49,27 @@ def retry(call: Callable[[], Result]) -> Result:
     Raises:
         Exception: The last call's.
     """
+    global _unanswered
     end, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
     while True:
         try:
-            return call()
+            result = call()
+            _unanswered = 0
+            return result
         except Exception as error:  # the backends' errors have no common root
-            if time.monotonic() + pause > end or not is_transient(error):
+            if not is_transient(error):
+                _unanswered = 0  # it is alive
+                raise
+            if time.monotonic() + pause > end:
+                _unanswered += 1
                 raise
         time.sleep(random.uniform(0, pause))
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def is_dead() -> bool:
+    """Say whether this process's last calls were all given up, so that the next one would be, too."""
+    return _unanswered >= MOST_UNANSWERED
 
 
 def is_transient(error: Exception) -> bool:

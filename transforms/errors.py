@@ -8,7 +8,7 @@
     |- WeightsError     a weights file is missing, broken or made for another network
     |- CrashError       processes died over a pair
     |- StorageError     a file cannot be read or written
-    |  `- OutputError   nothing can be written any more, so that the run cannot go on
+    |  `- OutputError   nothing can be written, or read, any more, so that the run cannot go on
     `- DatasetError     a training or evaluation data set is incomplete
 
 A message names the file, the offending value and the remedy. Commands show it without a traceback and the pipeline
@@ -49,7 +49,10 @@ class StorageError(HarmonizeError):
 
 
 class OutputError(StorageError):
-    """Nothing can be written any more: the disk is full or read-only, the bucket refuses. The run must stop."""
+    """Nothing can be written any more, or read: the disk is full or read-only, the bucket refuses, the store is dead.
+
+    The run must stop.
+    """
 
 
 class DatasetError(HarmonizeError):

@@ -66,6 +66,7 @@ def read(uri: str, limit: int | None = None) -> bytes:
 
     Raises:
         SizeError: It has more bytes than `limit`.
+        OutputError: Nothing at all can be read any more, for many minutes.
         StorageError: There is none, or it cannot be read.
     """
     files, path = _locate(uri)
@@ -78,7 +79,8 @@ def read(uri: str, limit: int | None = None) -> bytes:
     except Exception as error:  # every backend has errors of its own, without a common root
         if clients.status(error) == 416:  # no byte of an empty file can be had
             return b""
-        raise StorageError(f"{uri} cannot be read: {faults.reason(error)}") from error
+        kind = OutputError if clients.is_dead() else StorageError
+        raise kind(f"{uri} cannot be read: {faults.reason(error)}") from error
     if limit is not None and len(data) > limit:
         raise SizeError(f"{uri} has more than {limit} bytes: make it smaller")
     return data

@@ -203,13 +203,14 @@ def soak(pairs: int, size: int) -> None:
         seconds = time.perf_counter() - began
         files = sum(1 for path in (root / "out").rglob("*") if path.is_file())
         totals = json.loads((root / "out/runs/run.json").read_text())["totals"]
-    click.echo(f"{pairs} pairs of {size} x {size}, {totals['done']} done in {seconds:.0f} s: {pairs / seconds:.0f} images"
-               f" a second; a worker {early / 1e6:.0f} MB at image 1,000, {last / 1e6:.0f} MB at the end; {files} files")  # fmt: skip
+    click.echo(f"{pairs} pairs of {size} x {size}, {totals['done']} done in {seconds:.0f} s: {pairs / seconds:.0f}"
+               f" images a second; a worker {early / 1e6:.0f} MB at image 1,000, {last / 1e6:.0f} MB at the end;"
+               f" {files} files")  # fmt: skip
     sys.exit(totals["done"] != pairs)
 
 
 def _largest_worker(pid: int) -> int:
-    """Return the bytes of the larger worker: processes below the one that runs the job, which a watching one started."""
+    """Return the bytes of the larger worker, which is below the process that the watching one started."""
     below = list(_family(pid))[2:]
     return max((_proportional_set(each) for each in below), default=0)
 
