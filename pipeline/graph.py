@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import apache_beam as beam
 from apache_beam.pvalue import AsList
 
-from pipeline import panels, report, run_info
+from pipeline import run_info
 from pipeline.flags import LargestUsual
 from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
 from pipeline.read import ReadPairs
@@ -98,6 +98,8 @@ def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
     run = dataclasses.replace(job.run, finished=run_info.now())
     base = f"{job.settings.output}/runs/{job.settings.run_id}"
     if job.report:
+        from pipeline import panels, report  # slow to load, and not every process writes one
+
         pictures = panels.load(summary, storage.read, job.settings.max_pixels)
         storage.write(f"{base}.html", report.render(run, summary, pictures).encode())
     content = {**run_info.to_json(run, summary), "files": sorted(written)}

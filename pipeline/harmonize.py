@@ -2,15 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
-import torch
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from pipeline import pair as pair_work
 from pipeline import progress
 from pipeline.journal import Journal
 from pipeline.progress import Counts
@@ -18,6 +16,9 @@ from pipeline.resume import Task
 from pipeline.rows import METRICS_SCHEMA, STAGES, Record, failure, with_extra
 from pipeline.settings import Settings
 from transforms.errors import HarmonizeError, OutputError
+
+if TYPE_CHECKING:
+    from pipeline import pair
 
 ROWS, FAILURES = "rows", "failures"
 
@@ -52,7 +53,6 @@ class HarmonizePair(beam.DoFn):
         self.shared = Shared()
 
     def setup(self) -> None:
-        self.worker = self.shared.acquire(lambda: pair_work.Worker.load(self.settings), tag=self.settings)
         self.progress = progress.Writer(self.settings.scratch)
         self.journal = Journal(self.settings.table("metrics"), self.schema)
 
@@ -64,11 +64,18 @@ class HarmonizePair(beam.DoFn):
         self.journal.flush_if_due()
 
     def process(self, task: Task) -> Iterator[Any]:
+        # They take seconds to load, and on many a night no pair comes.
+        import torch
+
+        from pipeline import pair
+
         # A thread that has run torch before keeps its number of threads: each one is told.
         torch.set_num_threads(self.settings.threads)
-        stages = pair_work.Stages()
+        # Kept by us: the holder forgets what nobody holds.
+        self.worker = self.shared.acquire(lambda: pair.Worker.load(self.settings), tag=self.settings)
+        stages = pair.Stages()
         try:
-            row = pair_work.harmonize(task, self.worker, stages, self.progress.begin)
+            row = pair.harmonize(task, self.worker, stages, self.progress.begin)
             self.journal.add(row)
         except OutputError as error:  # nor could any other image be written
             progress.stop(self.settings.scratch, str(error))
@@ -81,7 +88,7 @@ class HarmonizePair(beam.DoFn):
             self._count(row, stages)
             yield row
 
-    def _count(self, row: Record, stages: pair_work.Stages) -> None:
+    def _count(self, row: Record, stages: "pair.Stages") -> None:
         pixels = row["width"] * row["height"]
         self.progress.add(Counts(images=1, pixels=pixels))
         Metrics.counter("harmonize", "images").inc()

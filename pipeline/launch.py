@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -81,6 +82,7 @@ def run(request: Request) -> Outcome | None:
     estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
+        _check_output(request.output)
         pace = cost.seconds_per_megapixel(request.weights, precision, plan.threads)
         click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
         return None
@@ -184,6 +186,20 @@ def _prepare(job: graph.Job) -> None:
     for uri in (probe, mark, f"{output}/runs/{run_id}.html", *tables):
         storage.remove(uri)
     storage.sweep(output)
+
+
+def _check_output(output: str) -> None:
+    """Write a file and remove it, in the output or the nearest folder above that is there: a dry run makes none.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    folder = storage.canonical(output)
+    while "://" not in folder and not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    probe = storage.join(folder, ".hdnet-probe")
+    storage.write(probe, b"")
+    storage.remove(probe)
 
 
 def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:

@@ -5,6 +5,8 @@ import dataclasses
 import json
 import logging
 import os
+import shlex
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from model.progress import ProgressLine
 from pipeline import graph, progress, supervise
@@ -20,9 +24,6 @@ from pipeline.machine import Plan
 from transforms.errors import OutputError
 
 log = logging.getLogger(__name__)
-
-RUNNER = "FnApiRunner"
-"""Named outright: the default runner first tries to download a binary."""
 
 
 class WorkerDied(Exception):
@@ -46,17 +47,22 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
         stack.enter_context(_environment(scratch, plan.threads))
         stack.enter_context(Watch(scratch, job.rows))
         log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
-        with beam.Pipeline(options=_options(beam_args, plan.workers)) as root:
+        with beam.Pipeline(_runner(plan.workers), _options(beam_args, plan.workers)) as root:
             graph.build(
                 root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
             )
 
 
+def _runner(workers: int) -> FnApiRunner:
+    """Make the local runner; the default one first tries to download a binary."""
+    if workers == 1:
+        return FnApiRunner()
+    command = f"{shlex.quote(sys.executable)} -m pipeline.worker"
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
 def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
-    mode = "in_memory" if workers == 1 else "multi_processing"
-    return PipelineOptions(
-        list(beam_args), runner=RUNNER, direct_num_workers=workers, direct_running_mode=mode, save_main_session=False
-    )
+    return PipelineOptions(list(beam_args), direct_num_workers=workers, save_main_session=False)
 
 
 @contextlib.contextmanager

@@ -179,7 +179,11 @@ def test_a_limit_takes_the_first_pairs(run, tmp_path, tiny):
 def test_a_dry_run_does_nothing(run, tmp_path, tiny):
     result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "no", "--weights", tiny, "--dry-run")
     assert result.exit_code == 0 and "200 pairs" in result.output and "would take   about" in result.output
-    assert not (tmp_path / "no").exists()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    below = tmp_path / "file/out"
+    result = harmonize("--input", run[0] / "pairs.csv", "--output", below, "--weights", tiny, "--dry-run")
+    assert result.exit_code == 1 and "a file stands where a folder must be" in result.output
 
 
 def test_a_run_that_lost_a_pair_is_not_complete(tmp_path):

@@ -27,7 +27,7 @@ from tests.benchmarks.pipeline import command, write_catalog
 
 NULL = """
 import sys
-if any("sdk_worker_main" in word for word in sys.orig_argv):
+if "pipeline.worker" in sys.orig_argv:
     import random
     from datetime import UTC, datetime
     from pipeline import pair
