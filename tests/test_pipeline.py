@@ -162,8 +162,9 @@ def test_two_workers_give_the_same_images(run, tmp_path, tiny):
     assert len(images) == 175
 
 
-def test_too_many_failures_have_an_exit_code(run, tmp_path, tiny):
-    arguments = ["--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1]
+def test_too_many_failures_have_an_exit_code(tmp_path, tiny):
+    catalog = write_catalog(tmp_path / "in", good=7, broken=1)
+    arguments = ["--input", catalog, "--output", tmp_path, "--weights", tiny, "--workers", 1]
     result = harmonize(*arguments, "--max-failure-rate", "0.1", "--max-pixels", 50_000, "--no-report")
     assert result.exit_code == 3 and "12.5%" in result.output
     assert not list(tmp_path.glob("runs/*.html"))
@@ -231,7 +232,8 @@ def test_every_kind_of_manifest_gives_the_same_images(tmp_path, tiny):
     found = []
     for name in ("pairs.csv", "pairs.jsonl", "pairs.parquet"):
         out = tmp_path / name
-        result = harmonize("--input", tmp_path / "in" / name, "--output", out, "--weights", tiny, "--no-report")
+        arguments = ["--input", tmp_path / "in" / name, "--output", out, "--weights", tiny, "--workers", 1]
+        result = harmonize(*arguments, "--no-report")
         assert result.exit_code == 0, result.output
         found.append(rows_of(out))
     assert found[0] == found[1] == found[2] and len(found[0]) == 4
