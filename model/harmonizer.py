@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from model.config import HDNetConfig
 from model.engine import Engine
 from model.hdnet import HDNet
+from model.memory import peak_bytes
 from model.weights import load_network
 from transforms import edges, errors, image, tensor
 
@@ -135,17 +135,6 @@ class Harmonizer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             result: Tensor = self.network(composite, mask)
         return result
-
-
-def peak_bytes(config: HDNetConfig, height: int, width: int, precision: Precision) -> int:
-    """Return about how many bytes a network of this configuration takes at its peak, the process itself included.
-
-    Fitted to peaks measured on a CPU, of hdnet and hdnet-lite between 256 x 256 and 4096 x 4096; within 15 % of them.
-    The mask matters little: the peak is where the decoder's first maps and all skips live, which no mask shrinks.
-    """
-    per_channel = {"float32": 14.2, "bfloat16": 8.75}[precision]
-    height, width = (-(-side // 8) * 8 for side in (height, width))  # as it is padded
-    return 340_000_000 + int(height * width * (30 + per_channel * config.width))
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:

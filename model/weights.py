@@ -4,33 +4,24 @@ The header's one entry, "hdnet", is JSON: architecture, config, version, sha256 
 model card (training data, recipe, metrics, limits). Nothing is ever unpickled.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from model import registry
+from model.weights_header import VERSION, explained, header_of
+from model.weights_header import local_copy as local_copy
+from model.weights_header import read_header as read_header
+from model.weights_header import shipped as shipped
 from transforms import storage
-from transforms.errors import HarmonizeError, WeightsError
-
-SHIPPED = Path(__file__).parent / "weights"
-VERSION = 1
-"""Of the header's layout; a reader refuses a newer one."""
-
-LARGEST_HEADER = 1 << 22
-"""Bytes; HDNet's own header has 15,000. Bounds what parsing a stranger's file can cost."""
-
-LARGEST_FILE = 1 << 31
-"""Bytes of a file that is fetched; HDNet's own has 42 million."""
+from transforms.errors import WeightsError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types that weights may be stored in."""
@@ -48,7 +39,7 @@ def load_network(source: str | os.PathLike[str]) -> nn.Module:
     """
     name = os.fspath(source)
     with local_copy(name) as path:
-        header = _header(path, name)
+        header = header_of(path, name)
         # A network without storage first: nothing is allocated that the file's own tensors do not fill.
         outline = _build(header, "meta", name)
         tensors = _read_tensors(path, name)
@@ -58,19 +49,6 @@ def load_network(source: str | os.PathLike[str]) -> nn.Module:
         network = _build(header, "cpu", name).float()
         network.load_state_dict(tensors)
     return network.eval()
-
-
-def read_header(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a weights file's header: architecture, config, version, sha256 and the model card.
-
-    Args:
-        source: As for `load_network`.
-
-    Raises:
-        WeightsError: There is no such file, it is no safetensors file, or has no header of ours or a newer one.
-    """
-    with local_copy(os.fspath(source)) as path:
-        return _header(path, os.fspath(source))
 
 
 def save(network: nn.Module, path: Path, architecture: str, card: Mapping[str, Any]) -> None:
@@ -135,57 +113,6 @@ def _plain(value: Tensor) -> Tensor:
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def shipped() -> list[str]:
-    """Return the names of the weights that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-
-
-@contextlib.contextmanager
-def local_copy(source: str) -> Iterator[Path]:
-    """Give a path to read a weights file from: shipped, local, or fetched for as long as the block lasts.
-
-    Raises:
-        WeightsError: There is no such file, or it cannot be fetched.
-    """
-    if source in shipped():
-        yield SHIPPED / f"{source}.safetensors"
-    elif "://" not in source:
-        if not os.path.isfile(source):
-            what = "a folder" if os.path.isdir(source) else "no such file"
-            raise WeightsError(f"{source}: {what}, and no shipped weights; shipped: {', '.join(shipped()) or 'none'}")
-        yield Path(source)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "weights"
-            _fetch(source, path)
-            yield path
-
-
-def _fetch(source: str, path: Path) -> None:
-    try:
-        path.write_bytes(storage.read(source, LARGEST_FILE))
-    except HarmonizeError as error:
-        raise WeightsError(f"{source}: cannot be fetched: {error}") from error
-
-
-def _header(path: Path, name: str) -> dict[str, Any]:
-    with _explained(name):
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-        if size > LARGEST_HEADER:
-            raise WeightsError(f"{name}: not a safetensors file of ours: its header would have {size} bytes")
-        with safetensors.safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-    try:
-        header = json.loads(metadata["hdnet"])
-        version = header["version"]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{name}: a safetensors file without our header; make one with hdnet-convert") from error
-    if version != VERSION:
-        raise WeightsError(f"{name}: written as version {version!r}, this program reads {VERSION}; upgrade it")
-    return dict(header)
-
-
 def _build(header: dict[str, Any], device: str, name: str) -> nn.Module:
     try:
         architecture, config = header["architecture"], header["config"]
@@ -198,13 +125,5 @@ def _build(header: dict[str, Any], device: str, name: str) -> nn.Module:
 
 
 def _read_tensors(path: Path, name: str) -> dict[str, Tensor]:
-    with _explained(name):
+    with explained(name):
         return safetensors.torch.load_file(path)
-
-
-@contextlib.contextmanager
-def _explained(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{name}: not a whole safetensors file: {error}; copy or convert it again") from error

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Literal, cast
 
 import numpy as np
-import torch
 
-from model import harmonizer
+from model import memory
 from model.config import HDNetConfig
 from pipeline import text
 from pipeline.machine import Plan
@@ -68,7 +67,7 @@ def estimate(
     return Estimate(
         images=len(found),
         mean_pixels=float(np.mean(pixels or [0])),
-        typical_bytes=harmonizer.peak_bytes(network, side, side, precision),
+        typical_bytes=memory.peak_bytes(network, side, side, precision),
         faults=tuple(each for each in [*composites, *others] if isinstance(each, str)),
     )
 
@@ -108,6 +107,10 @@ def describe(
 
 def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"], threads: int) -> float:
     """Time the network on one small image with a worker's threads, after one to warm up."""
+    import torch  # slow to load, and only a dry run needs it
+
+    from model import harmonizer
+
     torch.set_num_threads(threads)
     network = harmonizer.Harmonizer.load(weights, precision=precision)
     composite = np.random.default_rng(0).integers(0, 256, (TRIAL, TRIAL, 3), np.uint8)

@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 import apache_beam as beam
 import click
-import torch
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
-from model import harmonizer, weights
+from model import weights_header
 from model.config import HDNetConfig
 from pipeline import closing, cost, graph, local_run, machine, run_info, supervise
 from pipeline.rows import Record
@@ -75,7 +74,7 @@ def run(request: Request) -> Outcome | None:
         HarmonizeError: The manifest, the weights or the output cannot be used.
     """
     check_beam_args(request.beam_args)
-    header = weights.read_header(request.weights)
+    header = weights_header.read_header(request.weights)
     info = manifest_check.check(request.manifest)
     precision = _precision(request)
     network = HDNetConfig.from_json(header["config"])
@@ -148,10 +147,10 @@ def _is_elsewhere(request: Request) -> bool:
 
 
 def _precision(request: Request) -> Precision:
+    if request.precision != "auto":
+        return request.precision
     # The machines of a cluster may differ, and an image must not depend on which of them made it.
-    if request.precision == "auto" and _is_elsewhere(request):
-        return "float32"
-    return harmonizer.choose_precision(request.precision, torch.device("cpu"))
+    return "bfloat16" if not _is_elsewhere(request) and machine.computes_bfloat16() else "float32"
 
 
 def _schemes(request: Request) -> frozenset[str]:

@@ -42,6 +42,12 @@ def plan(workers: int, typical: int, *, cores: int | None = None, memory: int | 
     return Plan(chosen, max(1, cores // chosen), memory)
 
 
+def computes_bfloat16() -> bool:
+    """Say whether the processor has instructions for bfloat16: as torch does, which takes a second to load."""
+    flags = {flag for line in _lines("/proc/cpuinfo") if line.startswith("flags") for flag in line.split()}
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
 def available_cores() -> int:
     """Return the cores this process may use: its affinity, and its control group's quota where there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,9 @@
 """Dividing a machine."""
 
 import pytest
+import torch
 
+from model import harmonizer
 from pipeline import machine
 
 GB = 1_000_000_000
@@ -39,3 +41,7 @@ def test_memory_is_what_the_system_and_the_control_group_have_left(monkeypatch):
     assert machine.available_memory() == 4_000_000 - 2_500_000
     files["/sys/fs/cgroup/memory.max"] = ["max"]
     assert machine.available_memory() == 5000 * 1024
+
+
+def test_the_processor_is_asked_as_torch_asks_it():
+    assert machine.computes_bfloat16() == (harmonizer.choose_precision("auto", torch.device("cpu")) == "bfloat16")

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from model import registry, weights
+from model import registry, weights, weights_header
 from transforms.errors import StorageError, WeightsError
 
 FIELDS = {"width": 2}
@@ -124,7 +124,7 @@ def test_truncated_files_are_refused(size: int, saved: Path) -> None:
 
 
 def test_a_large_header_is_not_even_parsed(saved: Path) -> None:
-    refused(raw(saved, "[" + "[]," * (weights.LARGEST_HEADER // 3) + "[]]"), "its header would have 419")
+    refused(raw(saved, "[" + "[]," * (weights_header.LARGEST_HEADER // 3) + "[]]"), "its header would have 419")
 
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_http(server: str) -> None:
 
 
 def test_shipped_weights_load_by_name(monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
-    monkeypatch.setattr(weights, "SHIPPED", saved.parent)
+    monkeypatch.setattr(weights_header, "SHIPPED", saved.parent)
     assert weights.shipped() == ["tiny"]
     assert width_of("tiny") == 2
     refused("tini", "no such file, and no shipped weights; shipped: tiny")

@@ -26,10 +26,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from model import harmonizer, registry, weights
+from model import registry, weights
 from model.engine import Engine
 from model.harmonizer import Harmonizer, Precision
 from model.hdnet import LEVELS, HDNet
+from model.memory import peak_bytes
 from model.strips import Map, Source, Window
 from transforms import image, tensor
 
@@ -135,7 +136,7 @@ def row(case: Case, runs: int) -> str:
     times, floors = measure(case, runs)
     middle, width = statistics.median(times), network(case.arch).config.width
     floor = statistics.median(floors)
-    estimate = harmonizer.peak_bytes(network(case.arch).config, case.size, case.size, case.precision)
+    estimate = peak_bytes(network(case.arch).config, case.size, case.size, case.precision)
     return (
         f"| {case.arch} | {case.precision} | {case.size} | {middle:.3f} | {floor:.3f} | {middle / floor:.2f} |"
         f" {flops(width, case.size) / middle / 1e9:.0f} | {memory / 1e9:.2f} | {estimate / 1e9:.2f} |"
