@@ -1,5 +1,6 @@
 """What is done again on the next night, and what is not."""
 
+import copy
 import csv
 import json
 import os
@@ -20,6 +21,7 @@ class Shop:
 
     def __init__(self, root):
         self.root = root
+        root.mkdir(exist_ok=True)
         self.weights = write_weights(root / "tiny.safetensors")
         self.manifest = write_catalog(root / "in", good=4, broken=1)
         self.number = 0
@@ -40,11 +42,20 @@ class Shop:
         return next((self.root / "in/composites").glob(f"{number}.*"))
 
 
-@pytest.fixture
-def shop(tmp_path):
-    shop = Shop(tmp_path)
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory):
+    shop = Shop(tmp_path_factory.mktemp("shop") / "now")
     shop.first = shop.run()
+    shutil.copytree(shop.root, shop.root.with_name("then"))
     return shop
+
+
+@pytest.fixture
+def shop(first_night):
+    """The shop as it was after its first night, times of change and all."""
+    shutil.rmtree(first_night.root)
+    shutil.copytree(first_night.root.with_name("then"), first_night.root)
+    return copy.copy(first_night)
 
 
 ALL = {"0000", "0001", "0002", "0003"}
@@ -164,7 +175,9 @@ def test_an_image_that_is_not_as_its_record_left_it_is_made_again(shop):
     os.utime(images[1], (late, late))
     assert shop.run()[0] == {"0000", "0001"}
     assert images[0].read_bytes() == whole
-    images[2].write_bytes(whole[::-1].ljust(images[2].stat().st_size, b"x")[: images[2].stat().st_size])
+    before = images[2].stat()
+    images[2].write_bytes(whole[::-1].ljust(before.st_size, b"x")[: before.st_size])
+    os.utime(images[2], ns=(before.st_atime_ns, before.st_mtime_ns))
     assert shop.run()[0] == set() and shop.run("--verify")[0] == {"0002"}
 
 
