@@ -25,6 +25,9 @@ from transforms.errors import OutputError
 
 log = logging.getLogger(__name__)
 
+GRACE = 5.0
+"""Seconds that Beam has to notice that a worker died; for one that never answered it would wait for ever."""
+
 
 class WorkerDied(Exception):
     """A worker process was killed, or crashed."""
@@ -74,6 +77,10 @@ def _early_end(scratch: Path) -> Iterator[None]:
     def notice(failure: threading.ExceptHookArgs) -> None:
         if "Worker subprocess exited" in str(failure.exc_value):
             deaths.append(str(failure.exc_value))
+            if supervise.scratch():
+                leave = threading.Timer(GRACE, os._exit, [supervise.DIED])
+                leave.daemon = True
+                leave.start()
         else:
             before(failure)
 

@@ -36,6 +36,17 @@ writer.begin('s\u00fc\u00df/1')
 os.kill(os.getpid(), 9)
 """
 
+STILLBORN = """
+import os, sys
+if "pipeline.worker" in sys.orig_argv:
+    try:
+        os.close(os.open({mark!r}, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        pass
+    else:
+        os.kill(os.getpid(), 9)
+"""
+
 WAITING = """
 import signal
 signal.signal(signal.SIGINT, lambda *_: exit(1))
@@ -129,6 +140,16 @@ def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
     (summary,) = (tmp_path / "out/runs").glob("*.json")
     assert json.loads(summary.read_text())["totals"]["done"] == 4
     assert said.err.count("SIGKILL) died over good/") == 4
+
+
+def test_a_worker_that_dies_as_it_starts_is_not_waited_for(tmp_path, monkeypatch, capfd):
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/sitecustomize.py").write_text(STILLBORN.format(mark=str(tmp_path / "mark")))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "path"), str(Path(__file__).parents[1])]))
+    manifest, weights = write_catalog(tmp_path / "in", good=2, broken=0), write_weights(tmp_path / "tiny.safetensors")
+    arguments = ["--input", manifest, "--output", tmp_path / "out", "--weights", weights, "--workers", 2, "--no-report"]
+    assert supervise.run([sys.executable, "-m", "pipeline.run", *map(str, arguments)]) == 0
+    assert len(table(tmp_path / "out/metrics")) == 2 and "a worker died: going on" in capfd.readouterr().err
 
 
 def test_nothing_outlives_the_watching_process(tmp_path):
