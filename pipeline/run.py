@@ -65,7 +65,8 @@ def main(**options: Any) -> None:
       hdnet-harmonize --input gs://catalog/pairs.parquet --output gs://catalog/harmonized \\
           -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp
 
-    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate.
+    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate,
+    130 ended by Ctrl-C.
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
