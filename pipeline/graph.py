@@ -58,12 +58,12 @@ def build(root: beam.Pipeline, job: Job) -> None:
     pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(f"{settings.output}/failures/run_id={job.retry}")
-    tasks, kept, left, refused = pairs | "SkipDone" >> SkipDone(
+    tasks, kept, stays, left, refused = pairs | "SkipDone" >> SkipDone(
         settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
         partial=bool(job.limit or job.retry),
     )  # fmt: skip
     harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
-    images = (harmonized[ROWS], kept)
+    images = (harmonized[ROWS], kept, stays)
     failures = (harmonized[FAILURES], unreadable, refused)
     written = (
         images

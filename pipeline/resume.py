@@ -66,9 +66,10 @@ class Candidate(NamedTuple):
 
 @dataclasses.dataclass
 class SkipDone(beam.PTransform[PCollection[Pair], Any]):
-    """Sort pairs: `tasks` to do, `kept` rows of this run that stay, `left` summaries of those left alone.
+    """Sort pairs into five outputs.
 
-    A fourth output holds a failure row for each pair that may not be opened.
+    They are: tasks to do; rows of this run that stay, of pairs and of what is no longer in the manifest; summaries of
+    what is left alone; failure rows of pairs that may not be opened.
 
     Attributes:
         settings: Of the run.
@@ -109,10 +110,9 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
             | "GroupByFolder" >> GroupInBlocks(self._group)
             | "Compare" >> beam.ParDo(Compare(self.settings, self.verify)).with_outputs(KEPT, LEFT, main=TASKS)
         )
-        kept = (compared[KEPT], stays) | "AllKept" >> beam.Flatten()
         left = (compared[LEFT], gone) | "AllLeft" >> beam.Flatten()
         together = min(MOST_TOGETHER, max(1, self.rows // FEWEST_BLOCKS))
-        return compared[TASKS] | "SpreadTasks" >> SpreadInBlocks(together), kept, left, refused
+        return compared[TASKS] | "SpreadTasks" >> SpreadInBlocks(together), compared[KEPT], stays, left, refused
 
     def _record_files(self, output: str) -> list[str]:
         return list_tables(f"{output}/metrics" if self.others else self.settings.table("metrics"))
