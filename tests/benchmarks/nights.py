@@ -199,7 +199,7 @@ def soak(pairs: int, size: int) -> None:
                 # While the network is at work: what Beam holds at the end is told by `rows`.
                 last = _largest_worker(job.pid) if done < pairs else last
                 early = early or (done >= 1000 and last) or 0
-                time.sleep(1)
+                time.sleep(5)
         seconds = time.perf_counter() - began
         files = sum(1 for path in (root / "out").rglob("*") if path.is_file())
         totals = json.loads((root / "out/runs/run.json").read_text())["totals"]
