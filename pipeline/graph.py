@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Collection, Iterable
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList
 
-from pipeline import panels, report, run_info
+from pipeline import closing, panels, report, run_info
 from pipeline.flags import FlagRows
 from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
 from pipeline.read import ReadPairs
@@ -18,6 +19,8 @@ from pipeline.settings import Settings
 from pipeline.summary import Summarise, Summary
 from pipeline.write import WriteRows, file_count
 from transforms import storage
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Job:
         retry: Do only what failed in the run of this name; None for all.
         verify: Tell files apart by content.
         report: Write the HTML report.
+        max_failure_rate: Share of the pairs that may fail before it is an error in the log.
     """
 
     manifest: str
@@ -49,6 +53,7 @@ class Job:
     retry: str | None = None
     verify: bool = False
     report: bool = True
+    max_failure_rate: float = 1.0
 
 
 def build(root: beam.Pipeline, job: Job) -> None:
@@ -88,6 +93,9 @@ def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
         storage.write(f"{base}.html", report.render(run, summary, pictures).encode())
     content = {**run_info.to_json(run, summary), "files": sorted(written)}
     storage.write(f"{base}.json", json.dumps(content, indent=1).encode())
+    if not job.settings.scratch:  # a local run says it on its terminal
+        for level, line in closing.log_lines(content, job.max_failure_rate):
+            log.log(level, line)
 
 
 def _remove_others(settings: Settings, written: Collection[str]) -> None:

@@ -49,6 +49,7 @@ class Request:
     retry_failed: str | None
     dry_run: bool
     report: bool
+    max_failure_rate: float = 1.0
     allow_scheme: Sequence[str] = ()
     beam_args: Sequence[str] = ()
 
@@ -138,6 +139,7 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.
         retry=request.retry_failed,
         verify=request.verify,
         report=request.report,
+        max_failure_rate=request.max_failure_rate,
     )
 
 

@@ -33,7 +33,7 @@ EXIT_TOO_MANY_FAILURES = 3
 @click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
-              help="Exit with 3 when a larger share of the pairs failed.")  # fmt: skip
+              help="Exit with 3 when a larger share of the pairs failed; a job's log says it.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
 @click.option("--resume/--no-resume", default=True, help="Leave out what earlier runs have done and is unchanged.")
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
@@ -84,7 +84,7 @@ def main(**options: Any) -> None:
     options["output"] = options["output"].rstrip("/")
     if not options["output"]:
         raise click.BadParameter("a folder or URI is wanted", param_hint="'--output'")
-    limit_rate = options.pop("max_failure_rate")
+    limit_rate = options["max_failure_rate"]
     try:
         outcome = launch.run(launch.Request(**options))
     except launch.UnknownOptions as error:

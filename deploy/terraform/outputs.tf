@@ -1,0 +1,14 @@
+output "jobs_bucket" {
+  description = "BUCKET of deploy/build.sh."
+  value       = google_storage_bucket.jobs.name
+}
+
+output "results" {
+  description = "Images, tables and reports."
+  value       = "gs://${google_storage_bucket.results.name}/harmonized"
+}
+
+output "worker" {
+  description = "Account of launcher and workers, for jobs started by hand."
+  value       = google_service_account.worker.email
+}
