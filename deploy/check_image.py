@@ -82,6 +82,7 @@ class Builder:
     arguments: Mapping[str, str]
     binds: Sequence[str]
     environments: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    folders: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def build(self, name: str) -> Path:
         """Return the root of a stage, made with all it takes from others."""
@@ -90,12 +91,13 @@ class Builder:
             source = self.stages[name].source
             base = self.build(source) if source in self.stages else self.work / "base"
             self.environments[name] = dict(self.environments.get(source, {"PATH": IMAGE_PATH}))
+            self.folders[name] = self.folders.get(source, "/")
             subprocess.run(["cp", "-a", "--reflink=auto", base, root], check=True)
             self._run_steps(name, root)
         return root
 
     def _run_steps(self, name: str, root: Path) -> None:
-        environment, folder = self.environments[name], "/"
+        environment = self.environments[name]
         for step, rest in self.stages[name].steps:
             click.echo(f"{name}: {step} {rest}")
             if step == "ENV":
@@ -104,12 +106,12 @@ class Builder:
                 key, _, default = rest.partition("=")
                 environment[key] = self.arguments.get(key, default)
             elif step == "WORKDIR":
-                folder = rest
+                self.folders[name] = rest
                 (root / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
             elif step == "COPY":
-                self._copy(root, folder, rest)
+                self._copy(root, self.folders[name], rest)
             elif step == "RUN":
-                self.run(root, environment, rest, folder)
+                self.run(root, environment, rest, self.folders[name])
 
     def _copy(self, root: Path, folder: str, rest: str) -> None:
         source, *paths = [""] * (not rest.startswith("--from=")) + rest.removeprefix("--from=").split()
@@ -119,9 +121,13 @@ class Builder:
         start = self.build(source) if source else ROOT
         *sources, target = paths
         destination = root / os.path.join(folder, target).lstrip("/")
-        (destination if len(sources) > 1 else destination.parent).mkdir(parents=True, exist_ok=True)
+        (destination if target.endswith("/") else destination.parent).mkdir(parents=True, exist_ok=True)
         for path in sources:
-            subprocess.run(["cp", "-a", "--no-preserve=ownership", start / path.lstrip("/"), destination], check=True)
+            found = start / path.lstrip("/")
+            if found.is_dir():  # of a folder, the content is copied
+                destination.mkdir(exist_ok=True)
+            content = f"{found}/." if found.is_dir() else str(found)
+            subprocess.run(["cp", "-a", "--no-preserve=ownership", content, destination], check=True)
 
     def run(self, root: Path, environment: Mapping[str, str], command: str, folder: str = "/", user: str = "") -> None:
         """Run a shell command in a root, with mounts for as long as it takes."""
@@ -166,11 +172,12 @@ def _make_base(base: Path, mirror: str) -> None:
 
 def _print_sizes(root: Path) -> None:
     packages = root / "opt/venv/lib/python3.11/site-packages"
-    found = subprocess.run(["du", "-sm", *packages.iterdir()], check=True, capture_output=True, text=True).stdout
-    sizes = sorted(((int(size), Path(path).name) for size, path in map(str.split, found.splitlines())), reverse=True)
-    click.echo(f"\n{sum(size for size, _ in sizes):6} MB in the environment, of which:")
-    for size, name in sizes[:16]:
-        click.echo(f"{size:6} MB {name}")
+    command = ["du", "--summarize", "--count-links", "--block-size=1M", root, root / "opt/venv", *packages.iterdir()]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    whole, environment, *rest = (line.split("\t") for line in found.splitlines())
+    click.echo(f"\n{whole[0]} MB in the root, {environment[0]} MB in the environment, of which:")
+    for size, path in sorted(rest, key=lambda each: -int(each[0]))[:16]:
+        click.echo(f"{size:>6} MB {Path(path).name}")
 
 
 @click.command()

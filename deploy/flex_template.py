@@ -5,15 +5,12 @@ parameter is named as its option, with `_` for `-`; a flag is "true" or "false";
 them; an empty value leaves the option at its default.
 """
 
-import logging
 import sys
 from collections.abc import Iterator, Sequence
 
 import click
 
 from pipeline import run
-
-log = logging.getLogger(__name__)
 
 NOT_OFFERED = ("dry_run", "memory", "version", "workers")
 """Options that mean nothing to a job: a template must launch one, and Dataflow's machines are chosen by its own."""
@@ -60,18 +57,14 @@ def _as_flag(option: click.Option, value: str) -> list[str]:
 
 
 def _known_to_beam(argument: str) -> list[str]:
-    """Return the argument, or nothing where Beam would ignore it: the launcher's own, no mistake of the user's.
+    """Return the argument, or nothing where Beam does not know it or has that value by default.
 
-    A parameter that the template does not have, Dataflow refuses before the launcher starts.
+    What Beam does not know is the launcher's own, no mistake of the user's: a parameter that the template does not
+    have, Dataflow refuses before the launcher starts.
     """
-    from pipeline import launch  # imports Beam and torch
+    from apache_beam.options.pipeline_options import PipelineOptions  # takes a second
 
-    try:
-        launch.check_beam_args([argument])
-    except launch.UnknownOptions as error:
-        log.warning("left out: %s", error)
-        return []
-    return [argument]
+    return [argument] if PipelineOptions([argument]).get_all_options(drop_default=True) else []
 
 
 if __name__ == "__main__":
