@@ -172,7 +172,8 @@ def _make_base(base: Path, mirror: str) -> None:
 
 def _print_sizes(root: Path) -> None:
     packages = root / "opt/venv/lib/python3.11/site-packages"
-    command = ["du", "--summarize", "--count-links", "--block-size=1M", root, root / "opt/venv", *packages.iterdir()]
+    measured: list[Path] = [root, root / "opt/venv", *packages.iterdir()]
+    command = ["du", "--summarize", "--count-links", "--block-size=1M", *map(str, measured)]
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     whole, environment, *rest = (line.split("\t") for line in found.splitlines())
     click.echo(f"\n{whole[0]} MB in the root, {environment[0]} MB in the environment, of which:")

@@ -1,7 +1,7 @@
 """What catalogs of millions take and cost, computed from what this machine measured.
 
-    python -m deploy.scale measure > deploy/measured.json
-    python -m deploy.scale table --vcpu-hour 0.056 --gb-hour 0.003557
+python -m deploy.scale measure > deploy/measured.json
+python -m deploy.scale table --vcpu-hour 0.056 --gb-hour 0.003557
 """
 
 import dataclasses
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from apache_beam.coders import registry as coders
+from apache_beam.coders.typecoders import registry as coders
 from PIL import Image
 from pyarrow import parquet
 
 from model import registry, weights
+from pipeline import journal, write
 from pipeline.machine import available_cores
 from pipeline.rows import STAGES
 from transforms.manifest import Pair
@@ -56,11 +57,6 @@ class Prices:
     read: float
 
 
-def vcpu_hours(millions: float, seconds: dict[str, float]) -> float:
-    """Return the hours of one vCPU for that many images, with the stages' seconds per megapixel."""
-    return millions * 1e6 * MEGAPIXELS * sum(seconds.values()) / 3600
-
-
 def dollars(millions: float, hours: float, gigabytes: float, bytes_shuffled: float, prices: Prices) -> float:
     """Return the price of so many images, of 3 files read and 1 written each.
 
@@ -76,22 +72,49 @@ def dollars(millions: float, hours: float, gigabytes: float, bytes_shuffled: flo
     return workers + images * (bytes_shuffled / 1e9 * prices.shuffled_gb + prices.write + 3 * prices.read)
 
 
-def table(measured: dict[str, Any], gigabytes: float, prices: Prices) -> str:
-    """Return the page's table, as Markdown."""
+def table(measured: dict[str, Any], waiting: float, gigabytes: float, prices: Prices) -> str:
+    """Return the page's table, as Markdown; each image waits so many seconds for the object store."""
     lines = [
         "| images | network | precision | s an image | vCPU-hours | vCPUs for a night | dollars |",
         "|---|---|---|---|---|---|---|",
     ]
     for millions in MILLIONS:
-        for case, seconds in measured["seconds_per_megapixel"].items():
-            hours = vcpu_hours(millions, seconds)
+        for case, stages in measured["seconds_per_megapixel"].items():
+            seconds = MEGAPIXELS * sum(stages.values()) + waiting
+            hours = millions * 1e6 * seconds / 3600
             cost = dollars(millions, hours, gigabytes, measured["bytes_shuffled"], prices)
-            arch, precision = case.split()
             lines.append(
-                f"| {millions} million | {arch} | {precision} | {sum(seconds.values()) * MEGAPIXELS:.2f}"
+                f"| {millions} million | {' | '.join(case.split())} | {seconds:.2f}"
                 f" | {hours:,.0f} | {hours / NIGHT:,.0f} | {cost:,.0f} |"
             )
     return "\n".join(lines)
+
+
+def load(measured: dict[str, Any], waiting: float) -> str:
+    """Return the page's second table: what a night asks of everything but processors, by the fastest case."""
+    stages = min(measured["seconds_per_megapixel"].values(), key=lambda each: sum(each.values()))
+    lines = [
+        "| images | writes a second | reads a second | GB shuffled | Parquet files | journal files |",
+        "|---|---|---|---|---|---|",
+    ]
+    for millions in MILLIONS:
+        images, night = millions * 1_000_000, NIGHT * 3600
+        processes = images * (MEGAPIXELS * sum(stages.values()) + waiting) / night
+        lines.append(
+            f"| {millions} million | {images / night:,.0f} | {3 * images / night:,.0f}"
+            f" | {images * measured['bytes_shuffled'] / 1e9:,.1f} | {write.file_count(images):,}"
+            f" | {processes * journal_files(night):,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def journal_files(seconds: float) -> int:
+    """Return how many journal files one process writes in a run of that length."""
+    files, at = 0, 0.0
+    while at < seconds:
+        at += min(journal.LONGEST, max(journal.SHORTEST, journal.SHARE * at))
+        files += 1
+    return files
 
 
 def measure(folder: Path, images: int) -> dict[str, Any]:
@@ -170,10 +193,12 @@ def measure_command(images: int) -> None:
 @click.option("--shuffled-gb", default=0.011, show_default=True, help="Dollars for shuffling.")
 @click.option("--write", default=5e-6, show_default=True, help="Dollars for an object written.")
 @click.option("--read", default=4e-7, show_default=True, help="Dollars for an object read.")
-@click.option("--gigabytes", default=2.0, show_default=True, help="Memory for each vCPU.")
-def table_command(gigabytes: float, **prices: float) -> None:
-    """Print time and cost of 1, 10 and 100 million images."""
-    click.echo(table(json.loads(MEASURED.read_text()), gigabytes, Prices(**prices)))
+@click.option("--waiting", default=0.2, show_default=True, help="Seconds an image waits for the object store.")
+@click.option("--gigabytes", default=4.0, show_default=True, help="Memory for each vCPU.")
+def table_command(waiting: float, gigabytes: float, **prices: float) -> None:
+    """Print time and cost of 1, 10 and 100 million images, and what they ask of storage and shuffle."""
+    measured = json.loads(MEASURED.read_text())
+    click.echo(f"{table(measured, waiting, gigabytes, Prices(**prices))}\n\n{load(measured, waiting)}")
 
 
 if __name__ == "__main__":

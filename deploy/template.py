@@ -1,6 +1,6 @@
 """The Flex Template's metadata, from the command's own options.
 
-    python -m deploy.template > deploy/template.json
+python -m deploy.template > deploy/template.json
 """
 
 import json
@@ -24,7 +24,7 @@ def metadata() -> dict[str, Any]:
 
 def parameter(name: str, option: click.Option) -> dict[str, Any]:
     """Describe one option."""
-    described = {
+    described: dict[str, Any] = {
         "name": name,
         "label": name.replace("_", " ").capitalize(),
         "helpText": (option.help or "").replace("  [", " ["),

@@ -1,26 +1,22 @@
-"""deploy/ agrees with the command, the lock, the log lines and Google's API; its scripts do what they say."""
+"""The template, the image and the scripts of deploy/ agree with the command, the lock and Google's API."""
 
 import json
-import logging
 import os
 import re
-import shutil
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import fsspec
-import hcl2
 import pytest
-from click.testing import CliRunner
+from apache_beam.internal.gcp import auth
 from google.cloud import dataflow
 
-from deploy import check_image, flex_template, scale, template
-from pipeline import closing, graph, run, run_info
-from pipeline.settings import Settings
+from deploy import check_image, flex_template, template
+from pipeline import run
 from tests import emulators
-from tests.run_samples import INFO, compared, failed, summary
 from tests.test_packaging import ROOT, lock, version
 
 DEPLOY = ROOT / "deploy"
@@ -28,6 +24,7 @@ README = (ROOT / "README.md").read_text()
 RUNBOOK = (DEPLOY / "README.md").read_text()
 STAGES = check_image.parse((DEPLOY / "Dockerfile").read_text())
 PARAMETERS = {each["name"]: each for each in json.loads((DEPLOY / "template.json").read_text())["parameters"]}
+Finished = subprocess.CompletedProcess[str]
 OPTIONS = [each for each in run.main.params if isinstance(each, click.Option)]
 
 
@@ -68,7 +65,8 @@ def test_every_option_has_help():
 def test_the_launchers_arguments_are_sorted_into_ours_and_beams():
     launched = ["--allow_scheme=gs, s3", "--input=gs://b/pairs.csv", "--job_name=hdnet-nightly", "--limit=",
                 "--max_pixels=5", "--not_an_option=1", "--output=gs://b/out", "--resize_mask=true", "--resume=false",
-                "--runner=DataflowRunner", "--verify=false", "--template_location=gs://b/staging/job_object"]  # fmt: skip
+                "--runner=DataflowRunner", "--template_location=gs://b/staging/job_object",
+                "--verify=false"]  # fmt: skip
     assert flex_template.command_line(launched) == [
         "--allow-scheme=gs", "--allow-scheme=s3", "--input=gs://b/pairs.csv", "--max-pixels=5", "--output=gs://b/out",
         "--resize-mask", "--no-resume", "--",
@@ -81,19 +79,22 @@ def test_a_flag_is_true_or_false():
         flex_template.command_line(["--verify=yes"])
 
 
-def test_the_launchers_file_stages_the_job(tmp_path):
+def test_the_launchers_file_stages_the_job(monkeypatch):
     bucket = f"gs://{emulators.BUCKET}"
     names = {"input": f"{bucket}/pairs.csv", "output": f"{bucket}/out", "limit": "1", "job_name": "hdnet-nightly",
              "project": "hdnet-test", "region": "r", "runner": "DataflowRunner", "sdk_container_image": "r/p/hdnet:1",
              "staging_location": f"{bucket}/staging", "temp_location": f"{bucket}/temp",
              "template_location": f"{bucket}/staging/job_object"}  # fmt: skip
     arguments = [f"--{name}={value}" for name, value in sorted(names.items())]
+    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # else Beam looks for some for 15 seconds
+    monkeypatch.setattr(sys, "argv", ["flex_template.py", *arguments, "--no_auth"])
     with emulators.gcs() as endpoint:
-        environment = {**emulators.environment("gs", endpoint), "PYTHONPATH": str(ROOT)}
+        for name, value in emulators.environment("gs", endpoint).items():
+            monkeypatch.setenv(name, value)
         store = fsspec.filesystem("gs", endpoint_url=endpoint, token="anon", skip_instance_cache=True)
         store.pipe_file(names["input"], b"id,composite,mask\na,a.png,b.png\n")
-        command = [sys.executable, DEPLOY / "flex_template.py", *arguments, "--no_auth"]
-        subprocess.run(command, env={**os.environ, **environment}, check=True)
+        with pytest.raises(SystemExit, match="^0$"):
+            runpy.run_path(str(DEPLOY / "flex_template.py"), run_name="__main__")
         staged = json.loads(store.cat_file(names["template_location"]))
     assert staged["name"] == "hdnet-nightly"
     assert "r/p/hdnet:1" in json.dumps(staged["environment"])
@@ -162,91 +163,36 @@ def test_the_build_says_what_it_wants(tmp_path):
     assert done.returncode != 0 and "BUCKET: for templates" in done.stderr
 
 
-# The schedule and the alerts
-
-
-def test_the_nightly_launch_is_one_that_google_and_the_template_know():
-    (launch,) = (block["launch"] for block in _terraform("schedule.tf")["locals"] if "launch" in block)
-    parameter = launch["launchParameter"]
-    assert {_snake(name) for name in parameter} <= set(dataflow.LaunchFlexTemplateParameter.meta.fields)
-    assert {_snake(name) for name in parameter["environment"]} <= set(
-        dataflow.FlexTemplateRuntimeEnvironment.meta.fields
-    )
-    text = (DEPLOY / "terraform" / "schedule.tf").read_text()
-    given = re.findall(r"^\s+(\w+)\s+=", text.partition("merge({")[2].partition("}, var.parameters)")[0], re.M)
-    assert given == ["input", "output", "max_failure_rate"] and set(given) <= set(PARAMETERS)
-
-
-def test_every_variable_is_declared_and_used():
-    files = {path.name: path.read_text() for path in (DEPLOY / "terraform").glob("*.tf")}
-    declared = {name.strip('"') for block in _terraform("variables.tf")["variable"] for name in block}
-    assert declared == set(re.findall(r"var\.(\w+)", "".join(files.values())))
-
-
-def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
-    job = graph.Job(
-        manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, report=False,
-        max_failure_rate=0.4,
-    )  # fmt: skip
-    with caplog.at_level(logging.INFO, "pipeline"):
-        graph.write_summary(summary(compared("a", 20, 30), failed()), job, [])
-    lines = [(each.levelname, each.message) for each in caplog.records]
-    assert lines == [
-        ("INFO", "hdnet run complete: r1, 1 done, 1 failed, 0 skipped"),
-        ("ERROR", "hdnet run has too many failures: r1, 50.0%, more than 40.0%"),
-    ]
-    alerts = (DEPLOY / "terraform" / "alerts.tf").read_text()
-    assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in (closing.COMPLETE, closing.TOO_MANY_FAILURES))
-
-
-def test_few_failures_are_no_error():
-    content = run_info.to_json(INFO, summary(compared("a", 20, 30), failed()))
-    assert [level for level, _ in closing.log_lines(content, 0.5)] == [logging.INFO]
-
-
-def test_the_runbook_has_a_section_for_every_alert():
-    alerts = (DEPLOY / "terraform" / "alerts.tf").read_text()
-    titles = re.findall(r'hdnet-pipeline, \\"(.+?)\\"', alerts)
-    assert len(titles) == 3 and all(f"## {title}\n" in RUNBOOK for title in titles)
-
-
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
-def test_terraform_is_formatted():
-    subprocess.run(["terraform", "fmt", "-check", "-diff", DEPLOY / "terraform"], check=True)
-
-
-# Scale
-
-
-def test_the_page_holds_what_the_measurements_come_to():
-    done = CliRunner().invoke(scale.main, ["table"], catch_exceptions=False)
-    assert done.output in (DEPLOY / "scale.md").read_text()
-
-
-def test_time_and_cost_add_up():
-    hours = scale.vcpu_hours(1, {"read": 0.3, "network": 1.5})
-    assert hours == pytest.approx(1000)
-    prices = scale.Prices(vcpu_hour=0.05, gb_hour=0.005, shuffled_gb=0.01, write=5e-6, read=4e-7)
-    assert scale.dollars(1, hours, 2, 1000, prices) == pytest.approx(50 + 10 + 0.01 + 5 + 1.2)
+def test_a_job_by_hand_is_the_schedules_with_other_parameters(tmp_path):
+    launch = {
+        "launchParameter": {"jobName": "hdnet-nightly", "parameters": {"input": "gs://b/a", "output": "gs://b/o"}}
+    }
+    said = {"terraform": f"case $2 in -json) echo '{json.dumps(launch)}' ;; *) echo https://launch ;; esac",
+            "gcloud": "echo token"}  # fmt: skip
+    done = _script(tmp_path, "launch.sh", said, "hdnet-retry", "retry_failed=r1", "input=gs://b/c=d")
+    assert done.returncode == 0, done.stderr
+    call = (tmp_path / "calls").read_text()
+    sent = json.loads(call.partition("--data ")[2].partition(" --header")[0])
+    assert sent["launchParameter"]["jobName"] == "hdnet-retry"
+    assert sent["launchParameter"]["parameters"] == {
+        "input": "gs://b/c=d", "output": "gs://b/o", "retry_failed": "r1",
+    }  # fmt: skip
+    assert "Authorization: Bearer token https://launch" in call
 
 
 def _help() -> str:
     return click.Context(run.main, info_name="hdnet-harmonize").get_help().partition("Options:")[2]
 
 
-def _terraform(name: str) -> dict:
-    with (DEPLOY / "terraform" / name).open() as file:
-        return hcl2.load(file)
+def _build(folder: Path, **values: str) -> Finished:
+    return _script(folder, "build.sh", {}, **values)
 
 
-def _snake(name: str) -> str:
-    return re.sub("([A-Z])", r"_\1", name).lower()
-
-
-def _build(folder: Path, **values: str) -> subprocess.CompletedProcess[str]:
-    """Run build.sh with a docker and a gcloud that write down how they are called."""
-    for name in ("docker", "gcloud"):
-        (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {folder}/calls\n')
-        (folder / name).chmod(0o755)
+def _script(folder: Path, name: str, said: dict[str, str], *words: str, **values: str) -> Finished:
+    """Run a script of deploy/ with commands that write down how they are called, and some that answer."""
+    for command in {"curl", "docker", "gcloud", "terraform"}:
+        answer = said.get(command, f'echo {command} "$@" >> {folder}/calls')
+        (folder / command).write_text(f"#!/bin/sh\n{answer}\n")
+        (folder / command).chmod(0o755)
     environment = {**values, "PATH": f"{folder}:{os.environ['PATH']}"}
-    return subprocess.run([DEPLOY / "build.sh"], env=environment, capture_output=True, text=True)
+    return subprocess.run([DEPLOY / name, *words], env=environment, capture_output=True, text=True)

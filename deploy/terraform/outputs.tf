@@ -12,3 +12,13 @@ output "worker" {
   description = "Account of launcher and workers, for jobs started by hand."
   value       = google_service_account.worker.email
 }
+
+output "launch" {
+  description = "What the schedule sends, for deploy/launch.sh."
+  value       = local.launch
+}
+
+output "launch_url" {
+  description = "Where it sends it."
+  value       = local.launch_url
+}

@@ -1,5 +1,6 @@
 locals {
-  job = "hdnet-nightly"
+  job        = "hdnet-nightly"
+  launch_url = "https://dataflow.googleapis.com/v1b3/projects/${var.project}/locations/${var.region}/flexTemplates:launch"
 
   # The body of projects.locations.flexTemplates.launch. Only one job of a name can be active: a night that still runs
   # when the next one begins makes that launch fail, and is told.
@@ -46,7 +47,7 @@ resource "google_cloud_scheduler_job" "nightly" {
 
   http_target {
     http_method = "POST"
-    uri         = "https://dataflow.googleapis.com/v1b3/projects/${var.project}/locations/${var.region}/flexTemplates:launch"
+    uri         = local.launch_url
     headers     = { "Content-Type" = "application/json" }
     body        = base64encode(jsonencode(local.launch))
 

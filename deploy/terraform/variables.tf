@@ -56,7 +56,7 @@ variable "paused" {
 variable "machine_type" {
   description = "Of the workers; hdnet-harmonize --dry-run and deploy/scale.md advise."
   type        = string
-  default     = "n2-highcpu-8"
+  default     = "n2-standard-8"
 }
 
 variable "max_workers" {
