@@ -32,6 +32,7 @@ set -eu
 python -c 'import apache_beam.runners.worker.sdk_worker_main, apache_beam.runners.dataflow.internal.apiclient'
 python -m pip check
 for tool in gcc cc ld make; do if command -v "$tool"; then echo "a build tool: $tool" >&2; exit 1; fi; done
+python "$FLEX_TEMPLATE_PYTHON_PY_FILE" --runner=DataflowRunner 2>&1 | grep "Missing option '--input'"
 cd "$(mktemp -d)"
 hdnet-harmonize --input /examples/manifest.csv --output out --limit 1
 test -s out/images/*.* && test "$OMP_NUM_THREADS" = 1
