@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList
@@ -36,6 +36,7 @@ class Job:
         retry: Do only what failed in the run of this name; None for all.
         verify: Tell files apart by content.
         report: Write the HTML report.
+        hints: Beam's resource hints for the one step that works on pixels.
     """
 
     manifest: str
@@ -49,6 +50,7 @@ class Job:
     retry: str | None = None
     verify: bool = False
     report: bool = True
+    hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def build(root: beam.Pipeline, job: Job) -> None:
@@ -60,7 +62,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
     tasks, kept, left = pairs | "SkipDone" >> SkipDone(
         settings, job.run.weights_sha256, job.resume, job.verify, partial=bool(job.limit or job.retry)
     )
-    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
+    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra).with_resource_hints(**job.hints)
     rows = (harmonized[ROWS], kept) | "AllImages" >> beam.Flatten() | "FlagRows" >> FlagRows()
     failures = (harmonized[FAILURES], unreadable) | "AllFailures" >> beam.Flatten()
     metrics_files = rows | "WriteMetrics" >> WriteRows(
