@@ -74,10 +74,15 @@ def check_dataflow(options: PipelineOptions, places: Mapping[str, str | None]) -
     if missing:
         raise BeamOptionsError(f"--runner=DataflowRunner needs, after the --, also {'; '.join(missing)}")
     for name, place in places.items():
-        if place is not None and ("://" not in place or place.startswith("file://")):
+        if place is not None and is_here(place):
             raise BeamOptionsError(
                 f"--{name} {place} is on this machine, where no worker of Dataflow sees it: copy it to a bucket"
             )
+
+
+def is_here(place: str) -> bool:
+    """Say whether a place is on this machine's own disk."""
+    return "://" not in place or place.startswith("file://")
 
 
 def _is_installed(module: str) -> bool:

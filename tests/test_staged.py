@@ -77,10 +77,11 @@ def upload(folder: Path, uri: str) -> None:
         storage.write(f"{uri}/{name}", storage.read(f"{folder}/{name}"))
 
 
-def harmonize(catalog: str, output: str, *arguments: str) -> None:
+def harmonize(catalog: str, output: str, *arguments: str, code: int = 0) -> str:
     whole = ["--input", f"{catalog}/pairs.csv", "--output", output, "--weights", f"{catalog}/w.safetensors"]
     result = CliRunner().invoke(main, [*whole, "--max-pixels", "50000", *arguments])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
+    return result.output
 
 
 def stage(catalog: str, run_id: str, *arguments: str) -> beam_runner_api_pb2.Pipeline:
@@ -111,6 +112,12 @@ def rows(output: str, table: str, run_id: str) -> list[dict[str, Any]]:
 
 def ids(output: str, table: str, run_id: str) -> list[str]:
     return [row["id"] for row in rows(output, table, run_id)]
+
+
+def test_what_the_runner_refuses_is_bad_usage_and_nothing_is_written(bucket, catalog):
+    beam = [*DATAFLOW, "--project=My Project", f"--temp_location={bucket[0]}/tmp", f"--sdk_container_image={IMAGE}"]
+    assert "Invalid Project ID (My Project)" in harmonize(catalog, f"{bucket[0]}/refused", "--", *beam, code=2)
+    assert not storage.is_folder(f"{bucket[0]}/refused")
 
 
 def test_one_stage_does_all_work_on_pixels(staged):
