@@ -104,13 +104,15 @@ def pool(python: Path, folder: Path, environment: Mapping[str, str]) -> Iterator
 
 
 @contextlib.contextmanager
-def job_service(python: Path, folder: Path, environment: Mapping[str, str], workers: int = 1) -> Iterator[str]:
-    """Run Beam's own job service with some workers for each of a job's environments; gives its address."""
+def job_service(
+    python: Path, folder: Path, environment: Mapping[str, str], workers: int = 1
+) -> Iterator[tuple[int, str]]:
+    """Run Beam's own job service with some workers for each of a job's environments; gives process id and address."""
     address = f"localhost:{free_port()}"
     command: list[str | Path] = [python, "-P", "-c", SERVICE, str(workers), "--port", address.partition(":")[2]]
-    with process(command, folder, environment):
+    with process(command, folder, environment) as pid:
         _wait_for(address)
-        yield address
+        yield pid, address
 
 
 class Spread(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -181,7 +182,7 @@ def test_a_staged_job_makes_what_a_local_run_makes(bucket, catalog, staged, pyth
     harmonize(catalog, f"{catalog}/local", "--workers", "1", "--run-id", "one")
     with (
         portable.pool(python, tmp_path / "pool", bucket[1]) as (_, address),
-        portable.job_service(python, tmp_path / "service", bucket[1]) as service,
+        portable.job_service(python, tmp_path / "service", bucket[1]) as (_, service),
         portable.submit(service, portable.on_workers(staged, address)) as job,
     ):
         assert job.wait() == States.DONE, (tmp_path / "service/log").read_text()
@@ -189,9 +190,7 @@ def test_a_staged_job_makes_what_a_local_run_makes(bucket, catalog, staged, pyth
     assert images(out) == images(local) and len(images(out)) == 9
     for table, count in (("metrics", 9), ("failures", 8)):
         assert ids(out, table, "one") == ids(local, table, "one") and len(ids(out, table, "one")) == count
-    pair = manifest.Pair(
-        "good/0001", f"{catalog}/composites/1.png", f"{catalog}/masks/1.png", None, "pairs.csv, line 3"
-    )
+    pair = manifest.Pair("good/0001", f"{catalog}/composites/1.png", f"{catalog}/masks/1.png")
     assert max(crossing_bytes(staged, Task(pair), [*rows(out, "metrics", "one"), *rows(out, "failures", "one")])) < 2000
     totals, expected = (json.loads(storage.read(f"{place}/runs/one.json"))["totals"] for place in (out, local))
     assert totals["done"] == 9 and totals["pixels"] == expected["pixels"]
@@ -215,18 +214,19 @@ def test_a_host_that_is_lost_ends_the_job_and_a_second_start_completes_it(bucket
         portable.pool(python, tmp_path / "one", bucket[1]) as (lost, first),
         portable.pool(python, tmp_path / "two", bucket[1]) as (_, second),
         portable.Spread([first, second]) as pools,
-        portable.job_service(python, tmp_path / "service", bucket[1], workers=2) as service,
+        portable.job_service(python, tmp_path / "service", bucket[1], workers=2) as (service_pid, service),
         ThreadPoolExecutor(1) as threads,
     ):
-        killed = threads.submit(kill_when_written, lost, f"{out}/metrics/run_id=lost")
-        # Dataflow would give the lost half to another host; Beam's local service gives up.
+        ended = threading.Event()
+        killed = threads.submit(kill_when_written, f"{out}/metrics/run_id=lost", lost, service_pid, ended)
         assert "the job failed" in run_on(service, pools.address, catalog, code=1)
+        ended.set()
         killed.result()
     assert 0 < len(images(out)) < 40
     began = datetime.datetime.now(datetime.UTC)
     with (
         portable.pool(python, tmp_path / "three", bucket[1]) as (_, third),
-        portable.job_service(python, tmp_path / "service-2", bucket[1]) as service,
+        portable.job_service(python, tmp_path / "service-2", bucket[1]) as (_, service),
     ):
         run_on(service, third, catalog)
     found = rows(out, "metrics", "lost")
@@ -243,9 +243,12 @@ def run_on(service: str, pool: str, catalog: str, code: int = 0) -> str:
     return harmonize(catalog, f"{catalog}/out", *ours, "--", *beam, code=code)
 
 
-def kill_when_written(group: int, folder: str) -> None:
+def kill_when_written(folder: str, host: int, service: int, ended: threading.Event) -> None:
+    """Kill a host when a table is begun. Dataflow would give its half to another; the local service fails, or waits."""
     portable.until(lambda: storage.is_folder(folder), 120)
-    os.killpg(group, signal.SIGKILL)
+    os.killpg(host, signal.SIGKILL)
+    if not ended.wait(60):
+        os.killpg(service, signal.SIGKILL)
 
 
 def write_large(folder: Path, count: int) -> Path:
