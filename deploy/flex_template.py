@@ -12,7 +12,7 @@ import click
 
 from pipeline import run
 
-NOT_OFFERED = ("dry_run", "memory", "version", "workers")
+NOT_OFFERED = ("dry_run", "memory", "vcpu_price", "version", "workers")
 """Options that mean nothing to a job: a template must launch one, and Dataflow's machines are chosen by its own."""
 
 

@@ -28,12 +28,17 @@ class FlagRows(beam.PTransform[PCollection[Record], PCollection[Record]]):
     """
 
     def expand(self, rows: PCollection[Record]) -> PCollection[Record]:
-        changes = rows | "Changes" >> beam.FlatMap(lambda row: [row["delta_e"]] if row["delta_e"] is not None else [])
+        changes = rows | "Changes" >> beam.FlatMap(change)
         quantiles = ApproximateQuantilesCombineFn.create(OUTLIERS + 1)
         spread = changes | "Spread" >> beam.CombineGlobally(SingleInputTupleCombineFn(CountCombineFn(), quantiles))
         largest = spread | "LargestUsual" >> beam.MapTuple(largest_usual)
         marked: PCollection[Record] = rows | "Flag" >> beam.Map(flagged, AsSingleton(largest))
         return marked
+
+
+def change(row: Record) -> list[float]:
+    """Return the change of colour, none where it is not known."""
+    return [row["delta_e"]] if row["delta_e"] is not None else []
 
 
 def largest_usual(count: int, quantiles: list[float]) -> float:

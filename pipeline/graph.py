@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList
@@ -40,6 +40,7 @@ class Job:
         verify: Tell files apart by content.
         report: Write the HTML report.
         max_failure_rate: Share of the pairs that may fail before it is an error in the log.
+        hints: Beam's resource hints for the one step that works on pixels.
     """
 
     manifest: str
@@ -54,6 +55,7 @@ class Job:
     verify: bool = False
     report: bool = True
     max_failure_rate: float = 1.0
+    hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def build(root: beam.Pipeline, job: Job) -> None:
@@ -65,7 +67,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
     tasks, kept, left = pairs | "SkipDone" >> SkipDone(
         settings, job.run.weights_sha256, job.resume, job.verify, partial=bool(job.limit or job.retry)
     )
-    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
+    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra).with_resource_hints(**job.hints)
     rows = (harmonized[ROWS], kept) | "AllImages" >> beam.Flatten() | "FlagRows" >> FlagRows()
     failures = (harmonized[FAILURES], unreadable) | "AllFailures" >> beam.Flatten()
     metrics_files = rows | "WriteMetrics" >> WriteRows(

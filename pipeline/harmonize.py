@@ -17,6 +17,7 @@ from pipeline.progress import Counts
 from pipeline.resume import Task
 from pipeline.rows import METRICS_SCHEMA, STAGES, Record, failure, with_extra
 from pipeline.settings import Settings
+from transforms import versions
 from transforms.errors import HarmonizeError, OutputError
 
 ROWS, FAILURES = "rows", "failures"
@@ -52,6 +53,7 @@ class HarmonizePair(beam.DoFn):
         self.shared = Shared()
 
     def setup(self) -> None:
+        versions.check_same(dict(self.settings.launcher))
         self.worker = self.shared.acquire(lambda: pair_work.Worker.load(self.settings), tag=self.settings)
         self.progress = progress.Writer(self.settings.scratch)
         self.journal = Journal(self.settings.table("metrics"), self.schema)
@@ -65,7 +67,7 @@ class HarmonizePair(beam.DoFn):
 
     def process(self, task: Task) -> Iterator[Any]:
         # A thread that has run torch before keeps its number of threads: each one is told.
-        torch.set_num_threads(self.settings.threads)
+        torch.set_num_threads(self.worker.settings.threads)
         stages = pair_work.Stages()
         try:
             row = pair_work.harmonize(task, self.worker, stages, self.progress.begin)

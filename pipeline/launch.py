@@ -3,29 +3,22 @@
 import dataclasses
 import io
 import json
-import logging
 from collections.abc import Sequence
 from typing import Any
 
-import apache_beam as beam
 import click
 import torch
-from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
 from model import harmonizer, weights
 from model.config import HDNetConfig
-from pipeline import closing, cost, graph, local_run, machine, run_info, supervise
+from pipeline import advice, beam_options, closing, cluster, cost, graph, local_run, machine, run_info, supervise, text
 from pipeline.rows import Record
 from pipeline.settings import Format, Precision, Settings
 from transforms import manifest_check, schemes, storage
 from transforms.errors import StorageError
 from transforms.manifest_check import ManifestInfo
-
-
-class UnknownOptions(Exception):
-    """Beam options that Beam does not know."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +43,8 @@ class Request:
     dry_run: bool
     report: bool
     max_failure_rate: float = 1.0
+    accelerator: str | None = None
+    vcpu_price: float | None = None
     allow_scheme: Sequence[str] = ()
     beam_args: Sequence[str] = ()
 
@@ -71,10 +66,10 @@ def run(request: Request) -> Outcome | None:
     """Check the request, run it, and tell what came of it; None after a dry run, or where nobody waits for the end.
 
     Raises:
-        UnknownOptions: Beam would ignore one of the Beam options.
-        HarmonizeError: The manifest, the weights or the output cannot be used.
+        BeamOptionsError: The Beam options cannot be used as they are.
+        HarmonizeError: The manifest, the weights or the output cannot be used, or the job failed.
     """
-    check_beam_args(request.beam_args)
+    options = _beam_options(request)
     header = weights.read_header(request.weights)
     info = manifest_check.check(request.manifest)
     precision = harmonizer.choose_precision(request.precision, torch.device("cpu"))
@@ -82,35 +77,49 @@ def run(request: Request) -> Outcome | None:
     estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
-        pace = cost.seconds_per_megapixel(request.weights, precision, plan.threads)
-        click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
+        _describe(request, info, estimate, plan, precision)
         return None
     job = _job(request, info, header)
+    if beam_options.is_local(options):
+        _prepare(job)
+        local_run.run(job, request.beam_args, plan)
+        return _tell(job)
+    dataflow = beam_options.is_dataflow(options)
+    settings = dataclasses.replace(job.settings, own_machine=dataflow, device="cuda" if request.accelerator else "auto")
+    hints = cluster.hints(options, estimate, request.accelerator) if dataflow else {}
+    root = cluster.pipeline(options)
     _prepare(job)
-    if any(argument.startswith("--runner") for argument in request.beam_args):
-        return _run_elsewhere(job, request.beam_args)
-    local_run.run(job, request.beam_args, plan)
-    return _tell(job)
+    return _tell(job) if cluster.run(root, options, dataclasses.replace(job, settings=settings, hints=hints)) else None
 
 
-def check_beam_args(arguments: Sequence[str]) -> None:
-    """Refuse options that Beam would silently ignore.
+def _beam_options(request: Request) -> PipelineOptions:
+    options = beam_options.parse(request.beam_args)
+    if beam_options.is_dataflow(options):
+        if request.workers or request.memory:
+            raise beam_options.BeamOptionsError(
+                "--workers and --memory divide this machine: give Dataflow --max_num_workers and --machine_type"
+            )
+        weights_place = None if request.weights in weights.shipped() else request.weights
+        places = {"input": request.manifest, "output": request.output, "weights": weights_place}
+        beam_options.check_dataflow(options, places)
+        beam_options.complete_dataflow(options, request.run_id)
+    elif request.accelerator:
+        raise beam_options.BeamOptionsError("--accelerator asks Dataflow for GPUs: give --runner=DataflowRunner, too")
+    return options
 
-    Raises:
-        UnknownOptions: Names them.
-    """
-    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
-    for options in PipelineOptions.__subclasses__():
-        if "_add_argparse_args" in options.__dict__:
-            options._add_argparse_args(parser)
-    unknown = parser.parse_known_args(list(arguments))[1]
-    if unknown:
-        raise UnknownOptions(f"Beam knows no option {' '.join(unknown)}")
-    ours = [
-        argument for argument in arguments if argument.startswith(("--direct_num_workers", "--direct_running_mode"))
-    ]
-    if ours:
-        raise UnknownOptions(f"{' '.join(ours)}: local workers are chosen with --workers, before the --")
+
+def _describe(
+    request: Request, info: ManifestInfo, found: cost.Estimate, plan: machine.Plan, precision: harmonizer.Precision
+) -> None:
+    """Print what a run would do: with one thread each, workers on Dataflow have the pace of one of these."""
+    pace = {threads: cost.seconds_per_megapixel(request.weights, precision, threads) for threads in {1, plan.threads}}
+    advised = advice.advise(
+        found.typical_bytes, found.largest_bytes, cost.megapixels(info, found, request.limit), pace[1]
+    )
+    lines = cost.lines(info, request.output, found, plan, request.limit, pace[plan.threads])
+    if found.images:
+        lines += advice.describe(advised, request.vcpu_price)
+    click.echo("\n".join(f"{name:13}{text.visible(value)}" for name, value in lines))
 
 
 def _job(request: Request, info: ManifestInfo, header: dict[str, Any]) -> graph.Job:
@@ -175,14 +184,6 @@ def _prepare(job: graph.Job) -> None:
     for uri in (probe, mark, f"{output}/runs/{run_id}.html", *tables):
         storage.remove(uri)
     storage.sweep(output)
-
-
-def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
-    logging.getLogger("apache_beam").setLevel(logging.INFO)  # where the job is, and how far
-    with beam.Pipeline(options=PipelineOptions(list(beam_args), save_main_session=False)) as root:
-        graph.build(root, job)
-    left_alone = ("--no_wait_until_finish", "--template_location")
-    return None if any(argument.startswith(left_alone) for argument in beam_args) else _tell(job)
 
 
 def _tell(job: graph.Job) -> Outcome:

@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from model import weights
 from model.harmonizer import Harmonizer
-from pipeline import supervise
+from pipeline import machine, supervise
 from pipeline.admission import Admission
 from pipeline.resume import Task
 from pipeline.rows import SCHEMA_VERSION, STAGES, VERSIONS, Record
@@ -67,14 +69,26 @@ class Worker:
 
     @classmethod
     def load(cls, settings: Settings) -> "Worker":
-        """Load the weights and build the network."""
+        """Load the weights and build the network.
+
+        Raises:
+            HarmonizeError: The weights cannot be used.
+            ValueError: The device is not there.
+        """
+        locks = settings.scratch
+        if settings.own_machine:
+            settings = dataclasses.replace(settings, **dataclasses.asdict(machine.whole()))
+            # The processes of one container find each other here. Where each has a container of its own they do not,
+            # and giants may meet.
+            locks = os.path.join(tempfile.gettempdir(), "hdnet")
+            os.makedirs(locks, exist_ok=True)
         with weights.local_copy(settings.weights) as path:  # fetched once
             header = weights.read_header(path)
-            harmonizer = Harmonizer.load(path, precision=settings.precision)
+            harmonizer = Harmonizer.load(path, settings.device, settings.precision)
         return cls(
             settings=settings,
             harmonizer=harmonizer,
-            admission=Admission(settings.memory, settings.workers, settings.scratch),
+            admission=Admission(settings.memory, settings.workers, locks),
             arch=header["architecture"],
             weights_sha256=header["sha256"],
             suspects=supervise.suspects(settings.scratch),

@@ -111,7 +111,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
             | "SpreadRecords" >> beam.Reshuffle()
             | "ReadRecords" >> beam.FlatMap(self._read)
         )
-        pairs = input_or_inputs | "KeyById" >> beam.Map(lambda pair: (pair.id, pair))
+        pairs = input_or_inputs | "KeyById" >> beam.Map(_keyed)
         joined = (pairs, known) | "JoinRecords" >> beam.CoGroupByKey()
         candidates, gone, stays = joined | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(
             LEFT, KEPT, main="candidates"
@@ -233,7 +233,7 @@ class KeepFailed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
     def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
         files = pairs.pipeline | "Failures" >> beam.Create([self.folder]) | "ListFailures" >> beam.FlatMap(list_tables)
         ids = files | "ReadFailures" >> beam.FlatMap(_ids)
-        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(lambda pair, ids: pair.id in ids, AsDict(ids))
+        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(_is_among, AsDict(ids))
         return kept
 
 
@@ -243,6 +243,14 @@ def list_tables(folder: str) -> list[str]:
         return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
     except FileNotFoundError:
         return []
+
+
+def _keyed(pair: Pair) -> tuple[str, Pair]:
+    return pair.id, pair
+
+
+def _is_among(pair: Pair, ids: Mapping[str, None]) -> bool:
+    return pair.id in ids
 
 
 def _ids(uri: str) -> list[tuple[str, None]]:

@@ -42,7 +42,11 @@ EXIT_TOO_MANY_FAILURES = 3
               type=click.Choice(["file", "gs", "memory", "s3"]),
               help="What the manifest may name beside its own scheme and the output's; may repeat.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost, do nothing.")
+@click.option("--vcpu-price", type=click.FloatRange(min=0), metavar="PRICE",
+              help="Of a vCPU hour on Dataflow, its memory included; --dry-run tells the cost.")  # fmt: skip
 @click.option("--report/--no-report", default=True, help="Write the HTML report.")
+@click.option("--accelerator", metavar="HINT",
+              help="GPU for Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'.")  # fmt: skip
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
 @click.version_option(package_name="hdnet-pipeline")
 def main(**options: Any) -> None:
@@ -63,13 +67,14 @@ def main(**options: Any) -> None:
       hdnet-harmonize --input catalog/ --output harmonized --limit 20
       hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
       hdnet-harmonize --input gs://catalog/pairs.parquet --output gs://catalog/harmonized \\
-          -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp
+          -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp \\
+          --sdk_container_image=R-docker.pkg.dev/P/hdnet/hdnet:1
 
     Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate.
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
-    from pipeline import launch, local_run
+    from pipeline import beam_options, launch, local_run
 
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.CRITICAL)):
@@ -87,7 +92,7 @@ def main(**options: Any) -> None:
     limit_rate = options["max_failure_rate"]
     try:
         outcome = launch.run(launch.Request(**options))
-    except launch.UnknownOptions as error:
+    except beam_options.BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error

@@ -44,7 +44,7 @@ class WriteRows(beam.PTransform[PCollection[Record], PCollection[str]]):
     def expand(self, rows: PCollection[Record]) -> PCollection[str]:
         files: PCollection[str] = (
             rows
-            | "KeyByFile" >> beam.Map(lambda row, files: (file_number(row, files), row), files=self.files)
+            | "KeyByFile" >> beam.Map(keyed, files=self.files)
             | "GroupByFile" >> beam.GroupByKey()
             | "WriteFile" >> beam.MapTuple(self._write)
         )
@@ -54,6 +54,11 @@ class WriteRows(beam.PTransform[PCollection[Record], PCollection[str]]):
         uri = storage.join(self.folder, f"part-{number:05}-of-{self.files:05}.parquet")
         storage.write(uri, to_parquet(rows, self.schema))
         return uri
+
+
+def keyed(row: Record, files: int) -> tuple[int, Record]:
+    """Return the row with the number of its file."""
+    return file_number(row, files), row
 
 
 def file_number(row: Record, files: int) -> int:
