@@ -18,6 +18,9 @@ from model.regions import Regions
 from model.strips import Conv, Foreground, Map, Source, Window, Writer, gather, spans
 from model.team import lead, share
 
+LARGE = 1 << 22
+"""Values of the stem from which threads share out strips; with less, an operation is too short for threads of Python
+to take turns, and they share each operation instead."""
 REACH = 2
 """Pixels that a result's colours see of the stem and of what the stem sees: one for each convolution."""
 
@@ -74,6 +77,9 @@ class Engine:
         Returns:
             (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
         """
+        values = composite[0, 0].numel() * self.network.config.width
+        if values < LARGE:
+            return self._harmonize(composite, mask)
         return lead(lambda: self._harmonize(composite, mask))
 
     def _harmonize(self, composite: Tensor, mask: Tensor) -> Tensor:
@@ -95,7 +101,7 @@ class Engine:
         for i in range(1, 6):
             x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
         x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
-        sources = [Stem(Map(pixels[window]), self.stem, mean), x]
+        sources: list[Source] = [Stem(Map(pixels[window]), self.stem, mean), x]
         mixed = self._mixer(sources, self.network.last, inside[0].crop(window))
         strips = share(lambda rows: self.out(mixed(*rows)), spans(sources, self.out))
         colours = torch.cat(strips, dim=2)[0].permute(1, 2, 0)

@@ -39,7 +39,7 @@ class Moments:
             # The statistics of batch normalisation alone: one read for the mean, one for the variance.
             unused = torch.empty(2, times * channels)
             wide = rows[: length * times].view(length, -1)
-            mean, var = torch.batch_norm_update_stats(wide, *unused, 0.0)
+            mean, var = torch.batch_norm_update_stats(wide, unused[0], unused[1], 0.0)
             found.append(cls([length] * times, mean.view(times, -1), var.view(times, -1)))
         if length * times < len(rows):
             rest = rows[length * times :].float()
@@ -49,12 +49,9 @@ class Moments:
     @classmethod
     def merged(cls, several: Iterable[Self], channels: int) -> Tensor:
         """Return count, mean and squared deviation of all together, (3,C) float64."""
-        counts = [torch.empty(0, 1, dtype=torch.float64)]
-        parts = [torch.empty(2, 0, channels)]
-        for one in several:
-            counts.append(torch.tensor(one.counts, dtype=torch.float64)[:, None])
-            parts.append(torch.stack([one.means, one.variances]))
-        count, (mean, var) = torch.cat(counts), torch.cat(parts, dim=1).double()
+        parts = [cls([], *torch.empty(2, 0, channels)), *several]
+        count = torch.tensor([n for part in parts for n in part.counts], dtype=torch.float64)[:, None]
+        mean, var = (torch.cat([getattr(part, name) for part in parts]).double() for name in ("means", "variances"))
         whole = (mean * count).sum(0) / count.sum().clamp(min=1)
         spread = ((var + (mean - whole).square()) * count).sum(0)
         return torch.stack([count.sum().expand(channels), whole, spread])

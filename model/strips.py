@@ -106,8 +106,7 @@ class Map:
             return rows
         scale, shift = self.affine
         out = _affine(rows, scale[-1], shift[-1])
-        index = () if self.foreground is None else self.foreground.within(top, bottom)
-        if len(index):
+        if self.foreground is not None and len(index := self.foreground.within(top, bottom)):
             inside = torch.addcmul(shift[0], rows.flatten(0, 1).index_select(0, index), scale[0])
             out.flatten(0, 1).index_copy_(0, index, inside)
         return out if self.slope == 1 else F.leaky_relu_(out, self.slope)

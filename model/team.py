@@ -38,8 +38,8 @@ def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]
         for i in left:
             done[i] = work(todo[i])
 
-    team: ThreadPoolExecutor | None = getattr(_member, "team", None)
-    others = [team.submit(_alone, take) for _ in todo[1:]] if team else []
+    team: tuple[ThreadPoolExecutor, int] | None = getattr(_member, "team", None)
+    others = [team[0].submit(_alone, take) for _ in todo[1 : team[1]]] if team else []
     take()
     for other in others:
         if not other.cancel():  # it has begun; one that has not would find nothing to do
@@ -59,7 +59,7 @@ def _team(count: int) -> ThreadPoolExecutor:
     def begin() -> None:
         torch.get_num_threads()  # takes over the process's setting, which would else undo the next line
         torch.set_num_threads(1)
-        _member.team = team
+        _member.team = team, count
         begun.wait()
 
     team = ThreadPoolExecutor(count, "team", begin)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model import strips, weights
+from model import engine, strips, weights
 from model.config import HDNetConfig
 from model.engine import Engine
 from model.hdnet import HDNet
@@ -28,6 +28,7 @@ VARIANTS = [
 @pytest.fixture(autouse=True)
 def many_strips(monkeypatch):
     monkeypatch.setattr(strips, "STRIP", 1 << 14)
+    monkeypatch.setattr(engine, "LARGE", 0)
 
 
 def example(height, width, kind="square"):

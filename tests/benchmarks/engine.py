@@ -27,6 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 from model import harmonizer, registry, weights
+from model.allocator import keep_strips
 from model.engine import Engine
 from model.harmonizer import Harmonizer, Precision
 from model.hdnet import LEVELS, HDNet
@@ -119,6 +120,7 @@ def peak(case: Case) -> int:
 def measure(case: Case, runs: int) -> tuple[list[float], list[float]]:
     """Return the seconds of `runs` images and of as many passes of the bare convolutions, in turn."""
     net, dtype = network(case.arch), getattr(torch, case.precision)
+    keep_strips()  # as Harmonizer does
     engine, pair = Engine(net, dtype), inputs(case.size)
     times, floors = [], []
     for _ in range(runs + 1):  # the first of each warms up
