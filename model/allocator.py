@@ -1,21 +1,33 @@
-"""Keep the C library from returning large freed blocks to the system during training."""
+"""Keep the C library from returning freed blocks to the system that are soon wanted again.
+
+The kernel hands out memory page by page, and zeroes it: on maps that are used once or twice that costs as much as the
+elementwise arithmetic itself. All this is for glibc on Linux; elsewhere it does nothing.
+"""
 
 import ctypes
 import sys
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h
+LARGEST = 1 << 25
+"""Bytes from which glibc maps a block by itself; it takes no more."""
+KEPT = 1 << 27
+"""Bytes that stay at hand between images."""
 
 
-def keep_freed_memory() -> None:
-    """Reuse freed memory on Linux with glibc; elsewhere do nothing.
+def keep_all() -> None:
+    """Reuse all freed memory: a training step allocates the same blocks every time, and its peak is needed anyway."""
+    _set({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1})
 
-    glibc maps every block over 32 MiB afresh, and the kernel zeroes it page by page: on a batch of
-    256 x 256 maps that costs as much as the elementwise arithmetic itself. A training step allocates
-    the same blocks every time, so keeping them costs no more than the step's own peak.
-    """
+
+def keep_strips() -> None:
+    """Reuse freed blocks of up to 32 MiB, 128 MiB of them: an image's strips, and small images' maps."""
+    _set({M_MMAP_THRESHOLD: LARGEST, M_TRIM_THRESHOLD: KEPT})
+
+
+def _set(options: dict[int, int]) -> None:
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        for name, value in options.items():
+            mallopt(name, value)

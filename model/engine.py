@@ -5,7 +5,7 @@ reasons and figures.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -15,8 +15,12 @@ from torch import Tensor
 from model.hdnet import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
 from model.regional import Dynamics
 from model.regions import Regions
-from model.strips import Conv, Map, Source, Window, Writer, gather, strips
+from model.strips import Conv, Foreground, Map, Source, Window, Writer, gather, spans
+from model.team import lead, share
 
+LARGE = 1 << 22
+"""Values of the stem from which threads share out strips; with less, an operation is too short for threads of Python
+to take turns, and they share each operation instead."""
 REACH = 2
 """Pixels that a result's colours see of the stem and of what the stem sees: one for each convolution."""
 
@@ -43,7 +47,7 @@ class Stem:
 
     def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,n)
         """Convolve and activate rows."""
-        out = self.conv(gather([self.pixels], top - 1, bottom + 1, self.conv.weight.dtype))
+        out = self.conv(gather([self.pixels], top, bottom, self.conv.weight.dtype))
         return F.leaky_relu_(out, SLOPE)[0].permute(1, 2, 0)
 
 
@@ -73,17 +77,23 @@ class Engine:
         Returns:
             (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
         """
-        inside = [(mask[0, 0, :: 2**level, :: 2**level] > 0.5).contiguous() for level in range(4)]
-        if not inside[0].any():
+        values = composite[0, 0].numel() * self.network.config.width
+        if values < LARGE:
+            return self._harmonize(composite, mask)
+        return lead(lambda: self._harmonize(composite, mask))
+
+    def _harmonize(self, composite: Tensor, mask: Tensor) -> Tensor:
+        inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level] > 0.5) for level in range(4)]
+        if not len(inside[0].index):
             return composite.clone()
-        window = _window(inside[0])
+        window = _window(inside[0].mask)
         colours = self._colours(composite[0].permute(1, 2, 0), inside, window)
         result = composite.clone(memory_format=torch.channels_last)
         pixels = result[0].permute(1, 2, 0)[window]
-        pixels.copy_(torch.where(inside[0][window][:, :, None], colours, pixels))
+        pixels.copy_(torch.where(inside[0].mask[window][:, :, None], colours, pixels))
         return result
 
-    def _colours(self, pixels: Tensor, inside: list[Tensor], window: Window) -> Tensor:  # (H,W,3) -> (h,w,3)
+    def _colours(self, pixels: Tensor, inside: list[Foreground], window: Window) -> Tensor:  # (H,W,3) -> (h,w,3)
         """Return the network's colours in a window that holds the foreground and all it sees of the stem."""
         mean, skips = self._encode(pixels)
         x = self._localise(skips[-1], inside[3])
@@ -91,9 +101,10 @@ class Engine:
         for i in range(1, 6):
             x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
         x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
-        stem = Stem(Map(pixels[window]), self.stem, mean)
-        mixed = self._mixed([stem, x], self.network.last, inside[0][window], self.out)
-        colours = torch.cat([self.out(strip) for strip in mixed], dim=2)[0].permute(1, 2, 0)
+        sources: list[Source] = [Stem(Map(pixels[window]), self.stem, mean), x]
+        mixed = self._mixer(sources, self.network.last, inside[0].crop(window))
+        strips = share(lambda rows: self.out(mixed(*rows)), spans(sources, self.out))
+        colours = torch.cat(strips, dim=2)[0].permute(1, 2, 0)
         return colours.float().add_(cast(Tensor, self.network.out.bias)).tanh_()
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
@@ -101,42 +112,53 @@ class Engine:
         x: Stem | Map = Stem(Map(pixels), self.stem, torch.empty(0))
         maps: list[Stem | Map] = []
         for conv, norm in self.encoder:
-            out, total = self._writer(x, conv), torch.zeros(x.shape[2])
-            for strip in strips([x], conv):
-                total += strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
-                out.write(conv(strip))
-            maps.append(dataclasses.replace(x, mean=total / (x.shape[0] * x.shape[1])))
+            mean, out = self._encode_stage(x, conv)
+            maps.append(dataclasses.replace(x, mean=mean))
             x = out.map(norm, SLOPE)
         return maps[0].mean, [*maps[1:], x]
 
-    def _localise(self, x: Source, inside: Tensor) -> Map:
+    def _encode_stage(self, x: Source, conv: Conv) -> tuple[Tensor, Writer]:
+        """Return the mean of the input, and the output."""
+        out = self._writer(x, conv)
+
+        def run(rows: tuple[int, int]) -> Tensor:
+            strip = gather([x], *rows, self.dtype)
+            out.write(rows[0] // conv.stride, conv(strip))
+            return strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
+
+        total = torch.stack(share(run, spans([x], conv))).sum(0)
+        return total / (x.shape[0] * x.shape[1]), out
+
+    def _localise(self, x: Source, inside: Foreground) -> Map:
         """Run the neck and local dynamics, whole: at 1/8 they are small."""
-        out = torch.cat([self.neck(strip) for strip in strips([x], self.neck)], dim=2)
-        matched = self.network.local(out.float(), Regions.of(inside[None, None]))
+        strips = share(lambda rows: self.neck(gather([x], *rows, self.dtype)), spans([x], self.neck))
+        out = torch.cat(strips, dim=2)
+        matched = self.network.local(out.float(), Regions.of(inside.mask[None, None]))
         return Map(matched[0].permute(1, 2, 0))
 
     def _decode(
-        self, i: int, sources: Sequence[Source], before: Tensor, after: Tensor, window: Window | None = None
+        self, i: int, sources: Sequence[Source], before: Foreground, after: Foreground, window: Window | None = None
     ) -> Map:
         """Run a stage of the decoder, whose input and result have these foregrounds."""
         conv, dynamics, norm = self.decoder[i]
         out = self._writer(sources[0], conv, after, window)
-        for strip in self._mixed(sources, dynamics, before, conv):
-            out.write(conv(strip))
+        mixed = self._mixer(sources, dynamics, before)
+        share(lambda rows: out.write(int(rows[0] * conv.scale), conv(mixed(*rows))), spans(sources, conv))
         return out.map(norm)
 
-    def _mixed(self, sources: Sequence[Source], dynamics: Dynamics, inside: Tensor, conv: Conv) -> Iterator[Tensor]:
-        """Yield strips of the joined maps, mixed globally and activated."""
+    def _mixer(self, sources: Sequence[Source], dynamics: Dynamics, inside: Foreground) -> Callable[[int, int], Tensor]:
+        """Return what reads rows of the joined maps, mixes them globally and activates them."""
         mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
-        framed, top = F.pad(inside[None, None].float(), (0, 0, 1, 1)), 0
-        for strip in strips(sources, conv):
-            regions = Regions.of(framed[:, :, top : top + strip.shape[2]])
-            top += strip.shape[2] - 2
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                mixed = F.relu_(mix(strip, regions))
-            yield mixed
 
-    def _writer(self, x: Source, conv: Conv, inside: Tensor | None = None, window: Window | None = None) -> Writer:
+        def mixed(top: int, bottom: int) -> Tensor:
+            index = inside.within(top - 1, bottom + 1)
+            regions = Regions(inside.mask[None], index, [len(index)])
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                return F.relu_(mix(gather(sources, top, bottom, self.dtype), regions))
+
+        return mixed
+
+    def _writer(self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None) -> Writer:
         height, width, _ = x.shape
         return Writer((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from model.allocator import keep_strips
 from model.engine import Engine
 from model.hdnet import HDNet
 from model.memory import peak_bytes
@@ -128,6 +129,7 @@ class Harmonizer:
     def _run(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The engine on a CPU, elsewhere the network itself; two threads that both make it make the same."""
         if self.device.type == "cpu":
+            keep_strips()
             return Engine(self.network, getattr(torch, self.precision))
         return self._run_network
 

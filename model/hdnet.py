@@ -117,8 +117,9 @@ class DecoderStage(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    # The paper's start: weights from N(0, 0.02), biases 0.
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    # The paper's start: weights from N(0, 0.02), biases 0. Where nothing is stored, random numbers would only make
+    # torch import its compiler, for one to two seconds.
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not module.weight.is_meta:
         nn.init.normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from model import checkpoint, validation, weights
@@ -102,7 +101,8 @@ class Recorder:
     def _write_history(self, row: dict[str, float]) -> None:
         log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
         write_csv(self.output / "metrics.csv", self.progress.history)
-        draw_curves(self.output / "curves.png", self.progress.history)
+        if importlib.util.find_spec("matplotlib"):
+            draw_curves(self.output / "curves.png", self.progress.history)
         if self.board:
             for name, value in _curves(row).items():
                 self.board.add_scalar(name, value, int(row["step"]))
@@ -119,6 +119,8 @@ def write_csv(path: Path, history: list[dict[str, float]]) -> None:
 
 def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
     """Plot loss, learning rate and the validation scores over the epochs."""
+    from matplotlib.figure import Figure
+
     names = list(_curves(history[0]))
     figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):

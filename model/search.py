@@ -11,8 +11,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from model.team import share
+
 SMALL = 4096
 """Keys up to which comparing all with all is faster."""
+STEP = 512
+"""Queries compared at a time with so few."""
 BLOCK = 64
 """Rows of a block, at most."""
 SEEDS = 8
@@ -30,19 +34,22 @@ def nearest(queries: Tensor, keys: Tensor, k: int) -> Tensor:  # (F,C), (G,C) ->
     Only the indices leave the search: gradients flow through the few pairs it found.
     """
     if len(keys) <= SMALL or not len(queries):
-        return torch.cat([(rows @ keys.T).topk(k).indices for rows in queries.split(SMALL)])
+        return torch.cat(share(lambda rows: (rows @ keys.T).topk(k).indices, queries.split(STEP)))
     # Keys, made equally long by one more coordinate, are the nearer the larger the product:
     # |q - k|^2 = |q|^2 + reach - 2 q.k
     lengths, reach = queries.square().sum(1), keys.square().sum(1).amax()
     basis = torch.linalg.eigh(keys.T @ keys).eigenvectors[:, -DIMENSIONS:]
     places, index = _places(queries @ basis, lengths), torch.empty(len(queries), k, dtype=torch.int64)
     blocks = _Blocks.of(keys, _places(keys @ basis, reach))
-    for rows in _divide(places).remainder_(len(queries)):
+
+    def search(rows: Tensor) -> None:
         gaps = blocks.gaps(places[rows])
         seeds = gaps.topk(min(SEEDS + k // BLOCK, len(gaps)), largest=False).indices
         products = blocks.best(queries[rows], seeds, k)[0]
         bounds = lengths[rows] + reach - 2 * products[:, -1] + SLACK * reach
         index[rows] = blocks.best(queries[rows], blocks.within(places[rows], bounds, gaps), k)[1]
+
+    share(search, _divide(places).remainder_(len(queries)))
     return index
 
 

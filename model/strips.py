@@ -5,20 +5,59 @@ store it normalised, or joined with another, would cost a pass over memory each,
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.moments import WIDE, Moments
 from model.norm import InstanceNorm, RegionNorm
 
 STRIP = 1 << 20
 """Values in a strip of a convolution's input, and of its result: 4 MiB in float32, which caches hold."""
+PARTS, LEAST = 2, 8
+"""Strips of a map, at least, if each has rows enough: they are what threads share out."""
 
 Window = tuple[slice, slice]
 """Rows and columns of a map."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreground:
+    """Where a map's foreground is.
+
+    Attributes:
+        mask: (H,W) bool.
+        index: (F,) int64, its positions in the map flattened.
+        before: (H+1), how many of them lie above each row, and above the end.
+    """
+
+    mask: Tensor
+    index: Tensor
+    before: list[int]
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Self:  # (H,W) bool
+        """Find the foreground of a mask."""
+        return cls(mask, mask.flatten().nonzero()[:, 0], [0, *mask.sum(1).cumsum(0).tolist()])
+
+    def crop(self, window: Window) -> Self:
+        """Return the foreground of part of the map."""
+        whole = self.mask.shape == tuple(part.stop - part.start for part in window)
+        return self if whole else self.of(self.mask[window])
+
+    def within(self, top: int, bottom: int) -> Tensor:  # (F,) int64
+        """Return its positions in rows, flattened; of rows outside the map none is foreground."""
+        height, width = self.mask.shape
+        return self.index[self.before[max(top, 0)] : self.before[min(bottom, height)]] - top * width
+
+    def outside(self, top: int, bottom: int) -> Tensor:  # (G,) int64
+        """Return the background's positions in rows, flattened."""
+        return self.mask[top:bottom].flatten().logical_not().nonzero()[:, 0]
 
 
 class Source(Protocol):
@@ -43,14 +82,14 @@ class Map:
     Attributes:
         raw: (H,W,C), as the convolution left it.
         affine: Scale and shift that normalise it, each (R,C) float32: for foreground and background, or for all.
-        inside: (H,W) bool, the foreground; None where there is one region.
+        foreground: None where there is one region.
         slope: Of the activation after normalisation, for negative values; 1 for none.
         mean: (C,) float32, over the whole map as read.
     """
 
     raw: Tensor
     affine: tuple[Tensor, Tensor] | None = None
-    inside: Tensor | None = None
+    foreground: Foreground | None = None
     slope: float = 1.0
     mean: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0))
 
@@ -62,12 +101,15 @@ class Map:
 
     def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,C)
         """Normalise and activate rows."""
-        rows = self.raw[top:bottom].flatten(0, 1)
-        if self.affine is not None:
-            inside = None if self.inside is None else self.inside[top:bottom].flatten()
-            rows = _normalise(rows, self.affine, inside)
-            rows = rows if self.slope == 1 else F.leaky_relu_(rows, self.slope)
-        return rows.view(bottom - top, *self.shape[1:])
+        rows = self.raw[top:bottom]
+        if self.affine is None:
+            return rows
+        scale, shift = self.affine
+        out = _affine(rows, scale[-1], shift[-1])
+        if self.foreground is not None and len(index := self.foreground.within(top, bottom)):
+            inside = torch.addcmul(shift[0], rows.flatten(0, 1).index_select(0, index), scale[0])
+            out.flatten(0, 1).index_copy_(0, index, inside)
+        return out if self.slope == 1 else F.leaky_relu_(out, self.slope)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,36 +149,15 @@ class Conv:
         return self.function(strip, self.weight, None, self.stride, (self.margin, 1))
 
 
-class Moments:
-    """Count, mean and squared deviation of a region's values.
-
-    Each strip is centred on its own mean before it is squared, and strips are merged in float64, so that
-    nothing is lost where a mean is large beside its spread.
-    """
-
-    def __init__(self, channels: int) -> None:
-        self.count = 0
-        self.mean = torch.zeros(channels, dtype=torch.float64)
-        self.spread = torch.zeros(channels, dtype=torch.float64)
-
-    def add(self, rows: Tensor) -> None:  # (P,C)
-        """Count values in, using up their memory."""
-        rows = rows.float()
-        mean = rows.mean(0)
-        share = len(rows) / (self.count + len(rows))
-        offset = mean.double() - self.mean
-        self.spread += rows.sub_(mean).square_().sum(0) + offset.square() * (self.count * share)
-        self.mean += offset * share
-        self.count += len(rows)
-
-
 class Writer:
-    """Takes a map's rows from the convolution, in order, and gathers each region's moments.
+    """Takes a map's rows from the convolution, and gathers each region's moments.
+
+    Several threads may write, each rows of its own.
 
     Args:
         shape: Height, width and channels of the map.
         dtype: To keep it in.
-        inside: (H,W) bool, the foreground; None where there is one region.
+        foreground: Of the map; None where there is one region.
         window: What to keep of it; the moments are of all.
     """
 
@@ -144,71 +165,64 @@ class Writer:
         self,
         shape: tuple[int, int, int],
         dtype: torch.dtype,
-        inside: Tensor | None = None,
+        foreground: Foreground | None = None,
         window: Window | None = None,
     ) -> None:
-        self.inside = inside
+        self.foreground = foreground
         self.window = window or (slice(0, shape[0]), slice(0, shape[1]))
         height, width = (part.stop - part.start for part in self.window)
         self.raw = torch.empty(height, width, shape[2], dtype=dtype)
-        self.moments = [Moments(shape[2]) for _ in range(1 if inside is None else 2)]
-        self.row = 0
+        self.moments: dict[int, list[list[Moments]]] = {}
 
-    def write(self, strip: Tensor) -> None:  # (1,C,h,W)
-        """Take the next rows, and use up their memory."""
+    def write(self, start: int, strip: Tensor) -> None:  # (1,C,h,W)
+        """Take the rows from `start` on."""
         rows = strip[0].permute(1, 2, 0)
-        start, self.row = self.row, self.row + len(rows)
+        stop = start + len(rows)
         kept, columns = self.window
-        top, bottom = max(start, kept.start), min(self.row, kept.stop)
+        top, bottom = max(start, kept.start), min(stop, kept.stop)
         if top < bottom:
             self.raw[top - kept.start : bottom - kept.start] = rows[top - start : bottom - start, columns]
         values = rows.flatten(0, 1)
-        if self.inside is None:
-            self.moments[0].add(values)
-        else:
-            self._add_regions(values, self.inside[start : self.row].flatten())
+        self.moments[start] = [Moments.of(part) for part in self._regions(values, start, stop)]
 
     def map(self, norm: InstanceNorm | RegionNorm, slope: float = 1.0) -> Map:
         """Return the map as a normalisation has it; with regions, its mean too."""
-        sizes = torch.tensor([[moments.count] for moments in self.moments], dtype=torch.float64)
-        means, spreads = (torch.stack([getattr(m, name) for m in self.moments]) for name in ("mean", "spread"))
+        strips = [self.moments[start] for start in sorted(self.moments)]
+        regions = [Moments.merged(itertools.chain(*parts), self.raw.shape[2]) for parts in zip(*strips, strict=True)]
+        sizes, mean, spread = torch.stack(regions, dim=1)
         divisor = sizes + norm.slack
-        mean = means * sizes / divisor
-        var = (spreads + sizes * (means - mean).square()) / divisor
-        scale, shift = (part[0].float() for part in norm.affine(mean[None], var[None]))
-        whole = ((means * scale + shift) * sizes).sum(0) / sizes.sum()
-        inside = None if self.inside is None else self.inside[self.window].contiguous()
-        return Map(self.raw, (scale, shift), inside, slope, whole.float())
+        centre = mean * sizes / divisor
+        var = (spread + sizes * (mean - centre).square()) / divisor
+        scale, shift = (part[0].float() for part in norm.affine(centre[None], var[None]))
+        whole = ((mean * scale + shift) * sizes).sum(0) / sizes.sum(0)
+        seen = self.foreground and self.foreground.crop(self.window)
+        return Map(self.raw, (scale, shift), seen, slope, whole.float())
 
-    def _add_regions(self, values: Tensor, inside: Tensor) -> None:
-        count = int(inside.sum())
-        if 0 < count < len(values):
-            for moments, where in zip(self.moments, (inside, ~inside), strict=True):
-                moments.add(values.index_select(0, where.nonzero()[:, 0]))
-        else:
-            self.moments[0 if count else 1].add(values)
+    def _regions(self, values: Tensor, top: int, bottom: int) -> list[Tensor]:  # (P,C) of rows
+        if self.foreground is None:
+            return [values]
+        index = self.foreground.within(top, bottom)
+        if 0 < len(index) < len(values):
+            return [values.index_select(0, where) for where in (index, self.foreground.outside(top, bottom))]
+        return [values[: len(index)], values[len(index) :]]
 
 
-def strips(sources: Sequence[Source], conv: Conv) -> Iterator[Tensor]:
-    """Yield maps of one size, joined, in blocks of rows from top to bottom, as a convolution takes them.
-
-    Yields:
-        (1,C,h+2,W): h rows, an even number, between one more above and one below; 0 outside the maps.
-    """
+def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
+    """Divide the rows of maps of one size into strips of an even number: first row and the one after the last."""
     height, width, _ = sources[0].shape
     channels = max(sum(source.shape[2] for source in sources), int(conv.channels * conv.scale**2))
-    step = max(2, STRIP // (width * channels) // 2 * 2)
-    for top in range(0, height, step):
-        yield gather(sources, top - 1, min(top + step, height) + 1, conv.weight.dtype)
+    step = max(2, min(STRIP // (width * channels), max(height // PARTS, LEAST)) // 2 * 2)
+    return [(top, min(top + step, height)) for top in range(0, height, step)]
 
 
-def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype) -> Tensor:  # (1,C,bottom-top,W)
-    """Read and join the same rows of maps; rows outside them are 0."""
+def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype) -> Tensor:  # (1,C,h+2,W)
+    """Read and join the same rows of maps, between one more above and one below; 0 outside the maps."""
+    top, bottom = top - 1, bottom + 1
     height, width, _ = sources[0].shape
     first, last = max(top, 0), min(bottom, height)
     strip = torch.empty(bottom - top, width, sum(source.shape[2] for source in sources), dtype=dtype)
-    strip[: first - top] = 0
-    strip[last - top :] = 0
+    strip[: first - top].zero_()
+    strip[last - top :].zero_()
     start = 0
     for source in sources:
         end = start + source.shape[2]
@@ -218,11 +232,7 @@ def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype)
     return strip[None].permute(0, 3, 1, 2)
 
 
-def _normalise(rows: Tensor, affine: tuple[Tensor, Tensor], inside: Tensor | None) -> Tensor:  # (P,C)
-    scale, shift = affine
-    out = rows.to(torch.float32, copy=True)
-    if inside is None:
-        return torch.addcmul(shift[-1], out, scale[-1], out=out)
-    index = inside.nonzero()[:, 0]
-    foreground = torch.addcmul(shift[0], out.index_select(0, index), scale[0])
-    return torch.addcmul(shift[-1], out, scale[-1], out=out).index_copy_(0, index, foreground)
+def _affine(rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:  # (h,W,C) -> (h,W,C) float32
+    times = math.gcd(rows.shape[1], WIDE)
+    wide = rows.view(-1, times * rows.shape[2])
+    return torch.addcmul(shift.repeat(times), wide, scale.repeat(times)).view(rows.shape)

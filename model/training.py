@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from model import augment, checkpoint, dataset, registry, weights
-from model.allocator import keep_freed_memory
+from model.allocator import keep_all
 from model.config import TrainConfig
 from model.recorder import BEST_WEIGHTS, Recorder
 from model.trainer import Trainer
@@ -45,7 +45,7 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     Raises:
         HarmonizeError: The data set is incomplete, the folder holds another run, or a file is broken.
     """
-    keep_freed_memory()
+    keep_all()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -62,16 +62,13 @@ class GroupInBlocks(beam.PTransform[Collections[Any], PCollection[tuple[Any, Ite
     def expand(self, input_or_inputs: Collections[Any]) -> PCollection[tuple[Any, Iterable[bytes]]]:
         # To flatten the collections would write out all of their values one by one, at least on the local runner.
         packed = [
-            collection | f"Key{i}" >> beam.Map(self._keyed) | f"Pack{i}" >> beam.ParDo(Pack(SIZE))
+            collection | f"Key{i}" >> beam.Map(_keyed, self.key, self.arguments) | f"Pack{i}" >> beam.ParDo(Pack(SIZE))
             for i, collection in enumerate(each(input_or_inputs))
         ]
         groups: PCollection[tuple[Any, Iterable[bytes]]] = (
             packed | "Blocks" >> beam.Flatten() | "Group" >> beam.GroupByKey()
         )
         return groups
-
-    def _keyed(self, value: Any) -> tuple[Any, Any]:
-        return self.key(value, *self.arguments), value
 
 
 @dataclasses.dataclass
@@ -87,7 +84,7 @@ class SpreadInBlocks(beam.PTransform[PCollection[Any], PCollection[Any]]):
     def expand(self, values: PCollection[Any]) -> PCollection[Any]:
         spread: PCollection[Any] = (
             values
-            | "KeyAlike" >> beam.Map(lambda value: (None, value))
+            | "KeyAlike" >> beam.Map(_keyed_alike)
             | "Pack" >> beam.ParDo(Pack(self.size))
             | "Blocks" >> beam.Values()
             | "Spread" >> beam.Reshuffle()
@@ -127,3 +124,11 @@ class Pack(beam.DoFn):
     def _close(self) -> Iterator[tuple[Any, bytes]]:
         found, self.open, self.count = self.open, {}, 0
         return ((key, pack(waiting)) for key, waiting in found.items())
+
+
+def _keyed(value: Any, key: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+    return key(value, *arguments), value
+
+
+def _keyed_alike(value: Any) -> tuple[None, Any]:
+    return None, value

@@ -1,5 +1,6 @@
 """What a run prints when it is over: plain text, for a terminal or a log."""
 
+import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,10 @@ from transforms import storage
 
 MOST_IMAGES = 20
 """In a run whose images are all named in `psnr_table`."""
+
+COMPLETE = "hdnet run complete"
+TOO_MANY_FAILURES = "hdnet run has too many failures"
+"""Of a job's log: what the alerts in deploy/terraform look for."""
 
 LEFT_OUT = {"skipped": "up to date", "removed": "not in the manifest, left as they are"}
 
@@ -31,6 +36,16 @@ def table(content: Mapping[str, Any]) -> str:
     ]
     title = f"Run {text.visible(content['run_id'])}, {text.duration(content['seconds'])}"
     return Table(title, (("", ""), ("total", ">"), ("rate", "")), tuple(rows)).text()
+
+
+def log_lines(content: Mapping[str, Any], max_failure_rate: float) -> list[tuple[int, str]]:
+    """Return what a job's log says at its end, each line with its level."""
+    totals, share, run_id = content["totals"], content["rates"]["failure_share"] or 0, content["run_id"]
+    counts = ", ".join(f"{totals[name]} {name}" for name in ("done", "failed", "skipped"))
+    lines = [(logging.INFO, f"{COMPLETE}: {run_id}, {counts}")]
+    if share > max_failure_rate:
+        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {share:.1%}, more than {max_failure_rate:.1%}"))
+    return lines
 
 
 def psnr_table(rows: Sequence[Record]) -> str:

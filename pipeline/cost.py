@@ -39,12 +39,14 @@ class Estimate:
         images: Composites whose header could be read.
         mean_pixels: Of such a composite.
         typical_bytes: Peak memory of a worker on a composite that few are larger than.
+        largest_bytes: Peak memory of a worker on the largest one.
         faults: What is wrong with the files whose header could not be read.
     """
 
     images: int
     mean_pixels: float
     typical_bytes: int
+    largest_bytes: int
     faults: tuple[str, ...]
 
 
@@ -63,18 +65,25 @@ def estimate(
         others = list(pool.map(read, [uri for pair in pairs for uri in (pair.mask, pair.reference) if uri]))
     found = [each for each in composites if isinstance(each, Header) and each.pixels <= max_pixels]
     pixels = [each.pixels for each in found]
-    side = int(np.sqrt(np.quantile(pixels, TYPICAL))) if pixels else 1024
+    sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
+    typical, largest = (memory.peak_bytes(network, side, side, precision) for side in sides)
     return Estimate(
         images=len(found),
         mean_pixels=float(np.mean(pixels or [0])),
-        typical_bytes=memory.peak_bytes(network, side, side, precision),
+        typical_bytes=typical,
+        largest_bytes=largest,
         faults=tuple(each for each in [*composites, *others] if isinstance(each, str)),
     )
 
 
-def describe(
+def megapixels(info: ManifestInfo, found: Estimate, limit: int | None) -> float:
+    """Return about how many megapixels a run has to do."""
+    return min(info.rows, limit or info.rows) * found.mean_pixels / 1e6
+
+
+def lines(
     info: ManifestInfo, output: str, found: Estimate, plan: Plan, limit: int | None, per_megapixel: float
-) -> str:
+) -> list[tuple[str, str]]:
     """Say what a run would do, and about how long it would take here.
 
     Args:
@@ -86,13 +95,13 @@ def describe(
         per_megapixel: Seconds of the network on one of the plan's workers.
     """
     rows = min(info.rows, limit or info.rows)
-    megapixels = rows * found.mean_pixels / 1e6
-    seconds = megapixels * per_megapixel / plan.workers
-    lines = [
+    size = megapixels(info, found, limit)
+    seconds = size * per_megapixel / plan.workers
+    said = [
         ("manifest", f"{info.uri}: {info.format}, {text.plural(info.rows, 'pair')}, {info.with_reference:,} with a"
                      f" reference; columns {', '.join(info.columns)}"),
         ("would write", f"{output}/images and the tables and report beside it"),
-        ("would do", f"{text.plural(rows, 'image')}, about {megapixels:,.1f} megapixels by the first {found.images}"
+        ("would do", f"{text.plural(rows, 'image')}, about {size:,.1f} megapixels by the first {found.images}"
                      if found.images else f"{text.plural(rows, 'image')} of unknown size"),
         ("here", f"{text.plural(plan.workers, 'worker')} of {text.plural(plan.threads, 'thread')} and"
                  f" {plan.memory / 1e9:.1f} GB; a large image needs about {found.typical_bytes / 1e9:.1f} GB"),
@@ -101,8 +110,8 @@ def describe(
         *(("unreadable", fault) for fault in found.faults[:NAMED]),
     ]  # fmt: skip
     if len(found.faults) > NAMED:
-        lines.append(("", f"and {len(found.faults) - NAMED} more of the first {SAMPLE} pairs' files"))
-    return "\n".join(f"{name:13}{text.visible(value)}" for name, value in lines)
+        said.append(("", f"and {len(found.faults) - NAMED} more of the first {SAMPLE} pairs' files"))
+    return said
 
 
 def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"], threads: int) -> float:

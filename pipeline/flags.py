@@ -26,7 +26,7 @@ class LargestUsual(beam.PTransform[Collections[Record], PCollection[float]]):
 
     @no_annotations  # type: ignore[untyped-decorator]
     def expand(self, input_or_inputs: Collections[Record]) -> PCollection[float]:
-        changes = [rows | f"Changes{i}" >> beam.FlatMap(_change) for i, rows in enumerate(each(input_or_inputs))]
+        changes = [rows | f"Changes{i}" >> beam.FlatMap(change) for i, rows in enumerate(each(input_or_inputs))]
         quantiles = ApproximateQuantilesCombineFn.create(OUTLIERS + 1)
         combined = SingleInputTupleCombineFn(CountCombineFn(), quantiles)
         spread = changes | "AllChanges" >> beam.Flatten() | "Spread" >> beam.CombineGlobally(combined)
@@ -34,8 +34,9 @@ class LargestUsual(beam.PTransform[Collections[Record], PCollection[float]]):
         return largest
 
 
-def _change(row: Record) -> list[float]:
-    return [] if row["delta_e"] is None else [row["delta_e"]]
+def change(row: Record) -> list[float]:
+    """Return the change of colour, none where it is not known."""
+    return [row["delta_e"]] if row["delta_e"] is not None else []
 
 
 def largest_usual(count: int, quantiles: list[float]) -> float:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterable
+import logging
+import operator
+from collections.abc import Collection, Iterable, Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList
 
-from pipeline import run_info
+from pipeline import closing, run_info
 from pipeline.flags import LargestUsual
 from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
 from pipeline.read import ReadPairs
@@ -19,6 +21,8 @@ from pipeline.settings import Settings
 from pipeline.summary import Summarise, Summary
 from pipeline.write import WriteRows, file_count
 from transforms import storage
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,8 @@ class Job:
         retry: Do only what failed in the run of this name; None for all.
         verify: Tell files apart by content.
         report: Write the HTML report.
+        max_failure_rate: Share of the pairs that may fail before it is an error in the log.
+        hints: Beam's resource hints for the one step that works on pixels.
     """
 
     manifest: str
@@ -50,6 +56,8 @@ class Job:
     retry: str | None = None
     verify: bool = False
     report: bool = True
+    max_failure_rate: float = 1.0
+    hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def build(root: beam.Pipeline, job: Job) -> None:
@@ -62,7 +70,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
         settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
         partial=bool(job.limit or job.retry),
     )  # fmt: skip
-    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra)
+    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra).with_resource_hints(**job.hints)
     images = (harmonized[ROWS], kept, stays)
     failures = (harmonized[FAILURES], unreadable, refused)
     written = (
@@ -73,8 +81,8 @@ def build(root: beam.Pipeline, job: Job) -> None:
         ),
         failures | "WriteFailures" >> WriteRows(settings.table("failures"), FAILURES_SCHEMA, files),
     ) | "AllFiles" >> beam.Flatten()
-    uris = written | "Uris" >> beam.Map(lambda file: file.uri)
-    parts = written | "Parts" >> beam.Map(lambda file: file.summary)
+    uris = written | "Uris" >> beam.Map(operator.attrgetter("uri"))
+    parts = written | "Parts" >> beam.Map(operator.attrgetter("summary"))
     (
         (parts, left)
         | "AllParts" >> beam.Flatten()
@@ -104,6 +112,9 @@ def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
         storage.write(f"{base}.html", report.render(run, summary, pictures).encode())
     content = {**run_info.to_json(run, summary), "files": sorted(written)}
     storage.write(f"{base}.json", json.dumps(content, indent=1).encode())
+    if not job.settings.scratch:  # a local run says it on its terminal
+        for level, line in closing.log_lines(content, job.max_failure_rate):
+            log.log(level, line)
 
 
 def _remove_others(settings: Settings, written: Collection[str]) -> None:

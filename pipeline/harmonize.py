@@ -15,6 +15,7 @@ from pipeline.progress import Counts
 from pipeline.resume import Task
 from pipeline.rows import METRICS_SCHEMA, STAGES, Record, failure, with_extra
 from pipeline.settings import Settings
+from transforms import versions
 from transforms.errors import HarmonizeError, OutputError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class HarmonizePair(beam.DoFn):
         self.shared = Shared()
 
     def setup(self) -> None:
+        versions.check_same(dict(self.settings.launcher))
         self.progress = progress.Writer(self.settings.scratch)
         self.journal = Journal(self.settings.table("metrics"), self.schema)
 
@@ -70,9 +72,10 @@ class HarmonizePair(beam.DoFn):
         from pipeline import pair
 
         # A thread that has run torch before keeps its number of threads: each one is told.
-        torch.set_num_threads(self.settings.threads)
         # Kept by us: the holder forgets what nobody holds.
         self.worker = self.shared.acquire(lambda: pair.Worker.load(self.settings), tag=self.settings)
+        # A thread that has run torch before keeps its number of threads: each one is told.
+        torch.set_num_threads(self.worker.settings.threads)
         stages = pair.Stages()
         try:
             row = pair.harmonize(task, self.worker, stages, self.progress.begin)

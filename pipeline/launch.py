@@ -3,29 +3,22 @@
 import dataclasses
 import io
 import json
-import logging
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import apache_beam as beam
 import click
-from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
 from model import weights_header
 from model.config import HDNetConfig
-from pipeline import closing, cost, graph, local_run, machine, run_info, supervise
+from pipeline import advice, beam_options, closing, cluster, cost, graph, local_run, machine, run_info, supervise, text
 from pipeline.rows import Record
 from pipeline.settings import Format, Precision, Settings
 from transforms import manifest_check, schemes, storage
 from transforms.errors import StorageError
 from transforms.manifest_check import ManifestInfo
-
-
-class UnknownOptions(Exception):
-    """Beam options that Beam does not know."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +42,9 @@ class Request:
     retry_failed: str | None
     dry_run: bool
     report: bool
+    max_failure_rate: float = 1.0
+    accelerator: str | None = None
+    vcpu_price: float | None = None
     allow_scheme: Sequence[str] = ()
     beam_args: Sequence[str] = ()
 
@@ -70,47 +66,61 @@ def run(request: Request) -> Outcome | None:
     """Check the request, run it, and tell what came of it; None after a dry run, or where nobody waits for the end.
 
     Raises:
-        UnknownOptions: Beam would ignore one of the Beam options.
-        HarmonizeError: The manifest, the weights or the output cannot be used.
+        BeamOptionsError: The Beam options cannot be used as they are.
+        HarmonizeError: The manifest, the weights or the output cannot be used, or the job failed.
     """
-    check_beam_args(request.beam_args)
+    options = _beam_options(request)
     header = weights_header.read_header(request.weights)
     info = manifest_check.check(request.manifest)
-    precision = _precision(request)
+    precision = _precision(request, beam_options.is_local(options))
     network = HDNetConfig.from_json(header["config"])
     estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     if request.dry_run:
         _check_output(request.output)
-        pace = cost.seconds_per_megapixel(request.weights, precision, plan.threads)
-        click.echo(cost.describe(info, request.output, estimate, plan, request.limit, pace))
+        _describe(request, info, estimate, plan, precision)
         return None
     job = _job(request, info, header, precision)
+    if beam_options.is_local(options):
+        _prepare(job)
+        local_run.run(job, request.beam_args, plan)
+        return _tell(job)
+    dataflow = beam_options.is_dataflow(options)
+    settings = dataclasses.replace(job.settings, own_machine=dataflow, device="cuda" if request.accelerator else "auto")
+    hints = cluster.hints(options, estimate, request.accelerator) if dataflow else {}
+    root = cluster.pipeline(options)
     _prepare(job)
-    if _is_elsewhere(request):
-        return _run_elsewhere(job, request.beam_args)
-    local_run.run(job, request.beam_args, plan)
-    return _tell(job)
+    return _tell(job) if cluster.run(root, options, dataclasses.replace(job, settings=settings, hints=hints)) else None
 
 
-def check_beam_args(arguments: Sequence[str]) -> None:
-    """Refuse options that Beam would silently ignore.
+def _beam_options(request: Request) -> PipelineOptions:
+    options = beam_options.parse(request.beam_args)
+    if beam_options.is_dataflow(options):
+        if request.workers or request.memory:
+            raise beam_options.BeamOptionsError(
+                "--workers and --memory divide this machine: give Dataflow --max_num_workers and --machine_type"
+            )
+        weights_place = None if request.weights in weights_header.shipped() else request.weights
+        places = {"input": request.manifest, "output": request.output, "weights": weights_place}
+        beam_options.check_dataflow(options, places)
+        beam_options.complete_dataflow(options, request.run_id)
+    elif request.accelerator:
+        raise beam_options.BeamOptionsError("--accelerator asks Dataflow for GPUs: give --runner=DataflowRunner, too")
+    return options
 
-    Raises:
-        UnknownOptions: Names them.
-    """
-    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
-    for options in PipelineOptions.__subclasses__():
-        if "_add_argparse_args" in options.__dict__:
-            options._add_argparse_args(parser)
-    unknown = parser.parse_known_args(list(arguments))[1]
-    if unknown:
-        raise UnknownOptions(f"Beam knows no option {' '.join(unknown)}")
-    ours = [
-        argument for argument in arguments if argument.startswith(("--direct_num_workers", "--direct_running_mode"))
-    ]
-    if ours:
-        raise UnknownOptions(f"{' '.join(ours)}: local workers are chosen with --workers, before the --")
+
+def _describe(
+    request: Request, info: ManifestInfo, found: cost.Estimate, plan: machine.Plan, precision: Precision
+) -> None:
+    """Print what a run would do: with one thread each, workers on Dataflow have the pace of one of these."""
+    pace = {threads: cost.seconds_per_megapixel(request.weights, precision, threads) for threads in {1, plan.threads}}
+    advised = advice.advise(
+        found.typical_bytes, found.largest_bytes, cost.megapixels(info, found, request.limit), pace[1]
+    )
+    lines = cost.lines(info, request.output, found, plan, request.limit, pace[plan.threads])
+    if found.images:
+        lines += advice.describe(advised, request.vcpu_price)
+    click.echo("\n".join(f"{name:13}{text.visible(value)}" for name, value in lines))
 
 
 def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision: Precision) -> graph.Job:
@@ -139,18 +149,15 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision
         retry=request.retry_failed,
         verify=request.verify,
         report=request.report,
+        max_failure_rate=request.max_failure_rate,
     )
 
 
-def _is_elsewhere(request: Request) -> bool:
-    return any(argument.startswith("--runner") for argument in request.beam_args)
-
-
-def _precision(request: Request) -> Precision:
+def _precision(request: Request, local: bool) -> Precision:
     if request.precision != "auto":
         return request.precision
     # The machines of a cluster may differ, and an image must not depend on which of them made it.
-    return "bfloat16" if not _is_elsewhere(request) and machine.computes_bfloat16() else "float32"
+    return "bfloat16" if local and machine.computes_bfloat16() else "float32"
 
 
 def _schemes(request: Request) -> frozenset[str]:
@@ -199,14 +206,6 @@ def _check_output(output: str) -> None:
     probe = storage.join(folder, ".hdnet-probe")
     storage.write(probe, b"")
     storage.remove(probe)
-
-
-def _run_elsewhere(job: graph.Job, beam_args: Sequence[str]) -> Outcome | None:
-    logging.getLogger("apache_beam").setLevel(logging.INFO)  # where the job is, and how far
-    with beam.Pipeline(options=PipelineOptions(list(beam_args), save_main_session=False)) as root:
-        graph.build(root, job)
-    left_alone = ("--no_wait_until_finish", "--template_location")
-    return None if any(argument.startswith(left_alone) for argument in beam_args) else _tell(job)
 
 
 def _tell(job: graph.Job) -> Outcome:

@@ -8,6 +8,10 @@ HEADROOM = 0.8
 """Share of the free memory that workers may plan with; the rest is for the system's file cache and surprises."""
 LAUNCHER_BYTES = 500_000_000
 """Of the launcher itself, with Beam and its buffers."""
+BEAM_BYTES = 150_000_000
+"""Of a worker process, beside what the network's process takes: Beam, and memory freed but kept."""
+SERVICE_BYTES = 1_000_000_000
+"""Of what Dataflow itself runs on a worker: by its documentation usually less."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,21 @@ def computes_bfloat16() -> bool:
     return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
+def whole() -> Plan:
+    """Divide a machine that is there for one job alone: a process of one thread for each core."""
+    return Plan(available_cores(), 1, usable(total_memory()))
+
+
+def usable(total: float) -> int:
+    """Return the bytes that workers may plan with on a machine that is there for one job alone."""
+    return max(1, int(HEADROOM * (total - SERVICE_BYTES)))
+
+
+def total_for(wanted: float) -> float:
+    """Return how many bytes such a machine must have for workers that want so many."""
+    return wanted / HEADROOM + SERVICE_BYTES
+
+
 def available_cores() -> int:
     """Return the cores this process may use: its affinity, and its control group's quota where there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -64,6 +83,15 @@ def available_memory() -> int:
     if most and most != ["max"]:
         free.append(max(0, int(most[0]) - _group_memory()))
     return min(free, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def total_memory() -> int:
+    """Return the bytes that the machine, or the control group where there is one, has altogether."""
+    found = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal:")]
+    most = _read_words("/sys/fs/cgroup/memory.max")
+    if most and most != ["max"]:
+        found.append(int(most[0]))
+    return min(found, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def _group_memory() -> int:

@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from model import weights
 from model.harmonizer import Harmonizer
-from pipeline import supervise
+from pipeline import machine, supervise
 from pipeline.admission import Admission
 from pipeline.resume import Task
 from pipeline.rows import SCHEMA_VERSION, STAGES, VERSIONS, Record
@@ -23,8 +25,6 @@ FILE_BYTES = 16
 """Bytes of a file for each pixel that an image may have: twice what the largest format needs."""
 METADATA_BYTES = 1 << 24
 """Bytes that a file may have beside them: profiles, EXIF, previews."""
-BEAM_BYTES = 150_000_000
-"""Of a worker process, beside what the network's process takes: Beam, and memory freed but kept."""
 DECODE_BYTES = 20
 """Peak memory a pixel while a file is decoded; measured: 10 to 19."""
 
@@ -67,14 +67,26 @@ class Worker:
 
     @classmethod
     def load(cls, settings: Settings) -> "Worker":
-        """Load the weights and build the network."""
+        """Load the weights and build the network.
+
+        Raises:
+            HarmonizeError: The weights cannot be used.
+            ValueError: The device is not there.
+        """
+        locks = settings.scratch
+        if settings.own_machine:
+            settings = dataclasses.replace(settings, **dataclasses.asdict(machine.whole()))
+            # The processes of one container find each other here. Where each has a container of its own they do not,
+            # and giants may meet.
+            locks = os.path.join(tempfile.gettempdir(), "hdnet")
+            os.makedirs(locks, exist_ok=True)
         with weights.local_copy(settings.weights) as path:  # fetched once
             header = weights.read_header(path)
-            harmonizer = Harmonizer.load(path, precision=settings.precision)
+            harmonizer = Harmonizer.load(path, settings.device, settings.precision)
         return cls(
             settings=settings,
             harmonizer=harmonizer,
-            admission=Admission(settings.memory, settings.workers, settings.scratch),
+            admission=Admission(settings.memory, settings.workers, locks),
             arch=header["architecture"],
             weights_sha256=header["sha256"],
             suspects=supervise.suspects(settings.scratch),
@@ -189,7 +201,7 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
     """Return about how many bytes a pair takes at its peak: a mask may be larger than its composite."""
     composite = files[0].header
     largest = max(file.header.pixels for file in files)
-    beside = BEAM_BYTES + DECODE_BYTES * (largest - composite.pixels)
+    beside = machine.BEAM_BYTES + DECODE_BYTES * (largest - composite.pixels)
     return harmonizer.estimate(composite.height, composite.width) + beside
 
 

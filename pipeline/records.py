@@ -56,7 +56,7 @@ class KeepFailed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
     def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
         files = pairs.pipeline | "Failures" >> beam.Create([self.folder]) | "ListFailures" >> beam.FlatMap(list_tables)
         ids = files | "ReadFailures" >> beam.FlatMap(_ids)
-        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(lambda pair, ids: pair.id in ids, AsDict(ids))
+        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(_is_among, AsDict(ids))
         return kept
 
 
@@ -66,6 +66,10 @@ def list_tables(folder: str) -> list[str]:
         return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
     except FileNotFoundError:
         return []
+
+
+def _is_among(pair: Pair, ids: Mapping[str, None]) -> bool:
+    return pair.id in ids
 
 
 def _ids(uri: str) -> list[tuple[str, None]]:

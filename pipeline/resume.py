@@ -102,7 +102,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         )
         candidates, gone, stays, refused = (
             (input_or_inputs, known)
-            | "JoinRecords" >> GroupInBlocks(lambda entry, parts: _part(entry.id, parts), (-(-self.rows // JOINED),))
+            | "JoinRecords" >> GroupInBlocks(_part_of, (-(-self.rows // JOINED),))
             | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(LEFT, KEPT, REFUSED, main="candidates")
         )
         compared = (
@@ -236,6 +236,10 @@ def check_schemes(pair: Pair, allowed: frozenset[str] | None) -> None:
     for uri in files_of(pair):
         if uri is not None and allowed is not None:
             schemes.check(uri, allowed)
+
+
+def _part_of(entry: Pair | Known, parts: int) -> int:
+    return _part(entry.id, parts)
 
 
 def _part(identity: str, parts: int) -> int:

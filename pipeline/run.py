@@ -33,7 +33,7 @@ EXIT_TOO_MANY_FAILURES = 3
 @click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
-              help="Exit with 3 when a larger share of the pairs failed.")  # fmt: skip
+              help="Exit with 3 when a larger share of the pairs failed; a job's log says it.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
 @click.option("--resume/--no-resume", default=True, help="Leave out what earlier runs have done and is unchanged.")
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
@@ -42,7 +42,11 @@ EXIT_TOO_MANY_FAILURES = 3
               type=click.Choice(["file", "gs", "memory", "s3"]),
               help="What the manifest may name beside its own scheme and the output's; may repeat.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost, do nothing.")
+@click.option("--vcpu-price", type=click.FloatRange(min=0), metavar="PRICE",
+              help="Of a vCPU hour on Dataflow, its memory included; --dry-run tells the cost.")  # fmt: skip
 @click.option("--report/--no-report", default=True, help="Write the HTML report.")
+@click.option("--accelerator", metavar="HINT",
+              help="GPU for Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'.")  # fmt: skip
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
 @click.version_option(package_name="hdnet-pipeline")
 def main(**options: Any) -> None:
@@ -63,14 +67,15 @@ def main(**options: Any) -> None:
       hdnet-harmonize --input catalog/ --output harmonized --limit 20
       hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
       hdnet-harmonize --input gs://catalog/pairs.parquet --output gs://catalog/harmonized \\
-          -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp
+          -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp \\
+          --sdk_container_image=R-docker.pkg.dev/P/hdnet/hdnet:1
 
     Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate,
     130 ended by Ctrl-C.
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
-    from pipeline import launch, local_run
+    from pipeline import beam_options, launch, local_run
 
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.CRITICAL)):
@@ -85,10 +90,10 @@ def main(**options: Any) -> None:
     options["output"] = options["output"].rstrip("/")
     if not options["output"]:
         raise click.BadParameter("a folder or URI is wanted", param_hint="'--output'")
-    limit_rate = options.pop("max_failure_rate")
+    limit_rate = options["max_failure_rate"]
     try:
         outcome = launch.run(launch.Request(**options))
-    except launch.UnknownOptions as error:
+    except beam_options.BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error

@@ -26,6 +26,10 @@ class Settings:
         memory: Bytes that all worker processes of one machine may use together; 0 for no limit.
         workers: Worker processes on one machine.
         scratch: Local folder that a machine's workers share, for admission and progress; "" for none.
+        own_machine: The workers' machine is there for them alone: they divide its cores and memory themselves, and
+            `threads`, `memory` and `workers` say nothing.
+        device: Of the network, "cpu" or "cuda"; "auto" is the GPU where there is one.
+        launcher: Versions, by name, of what the launcher runs; empty where workers need not have the same.
     """
 
     output: str
@@ -41,6 +45,9 @@ class Settings:
     memory: int = 0
     workers: int = 1
     scratch: str = ""
+    own_machine: bool = False
+    device: str = "auto"
+    launcher: tuple[tuple[str, str], ...] = ()
 
     def table(self, name: str) -> str:
         """Return the folder of this run's "metrics" or "failures"."""

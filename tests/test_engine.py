@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model import strips, weights
+from model import engine, strips, weights
 from model.config import HDNetConfig
 from model.engine import Engine
 from model.hdnet import HDNet
+from model.moments import Moments
 
 MASKS = ["square", "corner", "blobs", "one pixel", "full", "empty"]
 VARIANTS = [
@@ -27,6 +28,7 @@ VARIANTS = [
 @pytest.fixture(autouse=True)
 def many_strips(monkeypatch):
     monkeypatch.setattr(strips, "STRIP", 1 << 14)
+    monkeypatch.setattr(engine, "LARGE", 0)
 
 
 def example(height, width, kind="square"):
@@ -92,17 +94,18 @@ def test_bfloat16_keeps_float32_statistics(lite):
 
 def test_moments_survive_a_large_mean():
     values = torch.randn(5000, 3, dtype=torch.float64) + 1000
-    moments = strips.Moments(3)
-    for rows in values.split(777):
-        moments.add(rows.float())
-    torch.testing.assert_close(moments.mean, values.mean(0), rtol=1e-6, atol=0)
-    torch.testing.assert_close(moments.spread / 5000, values.var(0, correction=0), rtol=1e-3, atol=0)
+    parts = [part for rows in values.split(777) for part in Moments.of(rows.float())]
+    count, mean, spread = Moments.merged(parts, 3)
+    assert count.tolist() == [5000] * 3
+    torch.testing.assert_close(mean, values.mean(0), rtol=1e-6, atol=0)
+    torch.testing.assert_close(spread / 5000, values.var(0, correction=0), rtol=1e-3, atol=0)
 
 
 CHILD = """
 import sys, numpy as np
 from model import registry, harmonizer
 from model.hdnet import HDNet
+from model.moments import Moments
 import torch
 arch, precision, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 runner = harmonizer.Harmonizer(registry.build(arch).eval(), torch.device("cpu"), precision)

@@ -1,12 +1,34 @@
 """Which versions of what made a file."""
 
 import platform
+from collections.abc import Mapping
 from importlib import metadata
+
+
+class VersionError(RuntimeError):
+    """Two processes that must run the same do not."""
 
 
 def versions(*packages: str) -> dict[str, str]:
     """Return Python's version and each package's, "not installed" where one runs from a checkout."""
     return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+
+
+def check_same(others: Mapping[str, str]) -> None:
+    """Make sure that this process has the versions that another one has; of Python the first two numbers count.
+
+    Raises:
+        VersionError: Names what differs, with both versions.
+    """
+    ours = versions(*(name for name in others if name != "python"))
+    wrong = [f"{name} {other} there and {ours[name]} here" for name, other in others.items()
+             if _relevant(name, other) != _relevant(name, ours[name])]  # fmt: skip
+    if wrong:
+        raise VersionError(f"the launcher and this worker differ: {', '.join(wrong)}; run both from one image")
+
+
+def _relevant(name: str, version: str) -> str:
+    return ".".join(version.split(".")[:2]) if name == "python" else version
 
 
 def _version(name: str) -> str:

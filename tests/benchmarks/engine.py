@@ -27,11 +27,12 @@ from PIL import Image
 from torch import Tensor
 
 from model import registry, weights
+from model.allocator import keep_strips
 from model.engine import Engine
 from model.harmonizer import Harmonizer, Precision
 from model.hdnet import LEVELS, HDNet
 from model.memory import peak_bytes
-from model.strips import Map, Source, Window
+from model.strips import Foreground, Map, Source, Window
 from transforms import image, tensor
 
 PHOTO = Path(__file__).parents[2] / "examples" / "catalog" / "composites" / "astronaut.jpg"
@@ -120,6 +121,7 @@ def peak(case: Case) -> int:
 def measure(case: Case, runs: int) -> tuple[list[float], list[float]]:
     """Return the seconds of `runs` images and of as many passes of the bare convolutions, in turn."""
     net, dtype = network(case.arch), getattr(torch, case.precision)
+    keep_strips()  # as Harmonizer does
     engine, pair = Engine(net, dtype), inputs(case.size)
     times, floors = [], []
     for _ in range(runs + 1):  # the first of each warms up
@@ -158,12 +160,12 @@ class Staged(Engine):
         with self.timed("stem, e1 to e6"):
             return super()._encode(pixels)
 
-    def _localise(self, x: Source, inside: Tensor) -> Map:
+    def _localise(self, x: Source, inside: Foreground) -> Map:
         with self.timed("neck and LD"):
             return super()._localise(x, inside)
 
     def _decode(
-        self, i: int, sources: Sequence[Source], before: Tensor, after: Tensor, window: Window | None = None
+        self, i: int, sources: Sequence[Source], before: Foreground, after: Foreground, window: Window | None = None
     ) -> Map:
         with self.timed(f"d{7 - i}" if i else "widen"):
             return super()._decode(i, sources, before, after, window)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from model import registry
-from model.allocator import keep_freed_memory
+from model.allocator import keep_all
 from model.config import TrainConfig
 from model.dataset import Sample
 from model.trainer import Trainer
@@ -88,7 +88,7 @@ def measure(arch: str, size: int, batch: int, precision: str, runs: int) -> tupl
 @click.option("--threads", default=0, help="Torch threads; 0 for torch's choice.")
 def main(arch: str, size: int, batch: int, precision: str, runs: int, threads: int) -> None:
     """Print the median seconds of a training step and of its bare convolutions, and their ratio."""
-    keep_freed_memory()
+    keep_all()
     torch.set_num_threads(threads or torch.get_num_threads())
     steps, bare = measure(arch, size, batch, precision, runs)
     ratios = [step / floor for step, floor in zip(steps, bare, strict=True)]

@@ -1,0 +1,1 @@
+"""What takes the pipeline to Dataflow; none of it is in the wheel."""

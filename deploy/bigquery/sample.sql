@@ -1,0 +1,6 @@
+-- About one image in a hundred (3 of 256), always the same ones, as a manifest: for a canary.
+SELECT id, composite, mask, reference
+FROM hdnet.metrics
+WHERE SUBSTR(TO_HEX(MD5(id)), 1, 2) < '03'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY harmonized_at DESC) = 1
+ORDER BY id;

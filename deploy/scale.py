@@ -1,0 +1,205 @@
+"""What catalogs of millions take and cost, computed from what this machine measured.
+
+python -m deploy.scale measure > deploy/measured.json
+python -m deploy.scale table --vcpu-hour 0.056 --gb-hour 0.003557
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from apache_beam.coders.typecoders import registry as coders
+from PIL import Image
+from pyarrow import parquet
+
+from model import registry, weights
+from pipeline import journal, write
+from pipeline.machine import available_cores
+from pipeline.rows import STAGES
+from transforms.manifest import Pair
+
+ROOT = Path(__file__).parents[1]
+PHOTO = ROOT / "examples" / "catalog" / "composites" / "astronaut.jpg"
+MEASURED = ROOT / "deploy" / "measured.json"
+
+MEGAPIXELS = 2.0
+SIZE = (1600, 1250)
+"""Of the images measured, which are `MEGAPIXELS`."""
+CASES = tuple((arch, precision) for arch in ("hdnet-lite", "hdnet") for precision in ("float32", "bfloat16"))
+MILLIONS = (1, 10, 100)
+NIGHT = 8
+"""Hours of a night."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prices:
+    """Of Dataflow and Cloud Storage, in dollars.
+
+    Attributes:
+        vcpu_hour: Of a worker.
+        gb_hour: Of a worker's memory.
+        shuffled_gb: Of what a shuffle processes.
+        write: Of one object written.
+        read: Of one object read.
+    """
+
+    vcpu_hour: float
+    gb_hour: float
+    shuffled_gb: float
+    write: float
+    read: float
+
+
+def dollars(millions: float, hours: float, gigabytes: float, bytes_shuffled: float, prices: Prices) -> float:
+    """Return the price of so many images, of 3 files read and 1 written each.
+
+    Args:
+        millions: Images, in millions.
+        hours: Of a vCPU.
+        gigabytes: Of memory, for each vCPU.
+        bytes_shuffled: Of each image.
+        prices: Of each thing.
+    """
+    images = millions * 1e6
+    workers = hours * (prices.vcpu_hour + gigabytes * prices.gb_hour)
+    return workers + images * (bytes_shuffled / 1e9 * prices.shuffled_gb + prices.write + 3 * prices.read)
+
+
+def table(measured: dict[str, Any], waiting: float, gigabytes: float, prices: Prices) -> str:
+    """Return the page's table, as Markdown; each image waits so many seconds for the object store."""
+    lines = [
+        "| images | network | precision | s an image | vCPU-hours | vCPUs for a night | dollars |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for millions in MILLIONS:
+        for case, stages in measured["seconds_per_megapixel"].items():
+            seconds = MEGAPIXELS * sum(stages.values()) + waiting
+            hours = millions * 1e6 * seconds / 3600
+            cost = dollars(millions, hours, gigabytes, measured["bytes_shuffled"], prices)
+            lines.append(
+                f"| {millions} million | {' | '.join(case.split())} | {seconds:.2f}"
+                f" | {hours:,.0f} | {hours / NIGHT:,.0f} | {cost:,.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def load(measured: dict[str, Any], waiting: float) -> str:
+    """Return the page's second table: what a night asks of everything but processors, by the fastest case."""
+    stages = min(measured["seconds_per_megapixel"].values(), key=lambda each: sum(each.values()))
+    lines = [
+        "| images | writes a second | reads a second | GB shuffled | Parquet files | journal files |",
+        "|---|---|---|---|---|---|",
+    ]
+    for millions in MILLIONS:
+        images, night = millions * 1_000_000, NIGHT * 3600
+        processes = images * (MEGAPIXELS * sum(stages.values()) + waiting) / night
+        lines.append(
+            f"| {millions} million | {images / night:,.0f} | {3 * images / night:,.0f}"
+            f" | {images * measured['bytes_shuffled'] / 1e9:,.1f} | {write.file_count(images):,}"
+            f" | {processes * journal_files(night):,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def journal_files(seconds: float) -> int:
+    """Return how many journal files one process writes in a run of that length."""
+    files, at = 0, 0.0
+    while at < seconds:
+        at += min(journal.LONGEST, max(journal.SHORTEST, journal.SHARE * at))
+        files += 1
+    return files
+
+
+def measure(folder: Path, images: int) -> dict[str, Any]:
+    """Harmonize `images` images with each network and precision, one process of one thread on each core.
+
+    Returns:
+        machine: What measured.
+        seconds_per_megapixel: By "network precision", the seconds of each stage of one worker.
+        bytes_shuffled: Of one image: its pair, spread over the workers, and its row, grouped by file.
+    """
+    manifest = _catalog(folder, images)
+    found = {f"{arch} {precision}": _run(folder, manifest, arch, precision) for arch, precision in CASES}
+    machine = f"{available_cores()} cores, {_processor()}; one process of one thread on each"
+    return {"machine": machine, "seconds_per_megapixel": found, "bytes_shuffled": _bytes_shuffled(folder, manifest)}
+
+
+def _catalog(folder: Path, images: int) -> Path:
+    photo = Image.open(PHOTO).convert("RGB").resize(SIZE, Image.Resampling.BICUBIC)
+    mask = Image.new("L", SIZE)
+    mask.paste(255, (SIZE[0] // 4, SIZE[1] // 4, SIZE[0] * 3 // 4, SIZE[1] * 3 // 4))
+    mask.save(folder / "mask.png")
+    lines = ["id,composite,mask"]
+    for number in range(images):
+        photo.save(folder / f"{number}.jpg", quality=95)
+        lines.append(f"{number},{number}.jpg,mask.png")
+    path = folder / "pairs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, float]:
+    """Run the command on the catalog; return each stage's seconds per megapixel."""
+    named = arch
+    if arch not in weights.shipped():
+        named = str(folder / f"{arch}.safetensors")
+        weights.save(registry.build(arch), Path(named), arch, {})
+    words = ["--input", manifest, "--output", folder / arch, "--weights", named, "--run-id", precision,
+             "--precision", precision, "--workers", str(available_cores()), "--no-resume", "--no-report"]  # fmt: skip
+    command = [sys.executable, "-m", "pipeline.run", *map(str, words)]
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    totals = json.loads((folder / arch / "runs" / f"{precision}.json").read_text())["totals"]
+    return {stage: round(totals["seconds"][stage] / (totals["pixels"] / 1e6), 3) for stage in STAGES}
+
+
+def _bytes_shuffled(folder: Path, manifest: Path) -> int:
+    arch, precision = CASES[0]
+    (file,) = (folder / arch / "metrics" / f"run_id={precision}").glob("part-*")
+    row = parquet.read_table(file, partitioning=None).to_pylist()[0]
+    pair = Pair(id=row["id"], composite=row["composite"], mask=row["mask"], source=str(manifest))
+    return sum(len(coders.get_coder(type(each)).encode(each)) for each in (pair, row))
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@click.group()
+def main() -> None:
+    """Say what a catalog of millions takes."""
+
+
+@main.command("measure")
+@click.option("--images", default=4, show_default=True)
+def measure_command(images: int) -> None:
+    """Time every network and precision here, and print JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        click.echo(json.dumps(measure(Path(folder), images), indent=1))
+
+
+# Defaults: list prices of us-central1, cloud.google.com/dataflow/pricing and cloud.google.com/storage/pricing.
+@main.command("table")
+@click.option("--vcpu-hour", default=0.056, show_default=True, help="Dollars for a worker's vCPU.")
+@click.option("--gb-hour", default=0.003557, show_default=True, help="Dollars for a worker's memory.")
+@click.option("--shuffled-gb", default=0.011, show_default=True, help="Dollars for shuffling.")
+@click.option("--write", default=5e-6, show_default=True, help="Dollars for an object written.")
+@click.option("--read", default=4e-7, show_default=True, help="Dollars for an object read.")
+@click.option("--waiting", default=0.2, show_default=True, help="Seconds an image waits for the object store.")
+@click.option("--gigabytes", default=4.0, show_default=True, help="Memory for each vCPU.")
+def table_command(waiting: float, gigabytes: float, **prices: float) -> None:
+    """Print time and cost of 1, 10 and 100 million images, and what they ask of storage and shuffle."""
+    measured = json.loads(MEASURED.read_text())
+    click.echo(f"{table(measured, waiting, gigabytes, Prices(**prices))}\n\n{load(measured, waiting)}")
+
+
+if __name__ == "__main__":
+    main()

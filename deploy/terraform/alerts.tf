@@ -1,0 +1,141 @@
+resource "google_monitoring_notification_channel" "email" {
+  display_name = "HDNet nights"
+  type         = "email"
+  labels       = { email_address = var.alert_email }
+
+  depends_on = [google_project_service.needed]
+}
+
+# The line that a run logs when its summary is written (COMPLETE in pipeline/closing.py).
+resource "google_logging_metric" "complete" {
+  name   = "hdnet/runs_complete"
+  filter = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"${local.job}\" AND \"hdnet run complete\""
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_monitoring_alert_policy" "not_finished" {
+  count = var.template == null ? 0 : 1
+
+  display_name          = "HDNet: a night did not finish"
+  combiner              = "OR"
+  enabled               = !var.paused
+  notification_channels = [google_monitoring_notification_channel.email.id]
+
+  conditions {
+    display_name = "The job failed"
+
+    condition_threshold {
+      filter          = "resource.type=\"dataflow_job\" AND resource.labels.job_name=\"${local.job}\" AND metric.type=\"dataflow.googleapis.com/job/is_failed\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  conditions {
+    display_name = "The job runs for more than ${var.max_hours} hours"
+
+    condition_threshold {
+      filter          = "resource.type=\"dataflow_job\" AND resource.labels.job_name=\"${local.job}\" AND metric.type=\"dataflow.googleapis.com/job/elapsed_time\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = var.max_hours * 3600
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  # Whatever the reason: 23.5 hours is the longest absence that can be asked for, and the window before it gives a night
+  # six hours to end later than the one before.
+  conditions {
+    display_name = "No run was completed for a day"
+
+    condition_absent {
+      filter   = "resource.type=\"dataflow_job\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.complete.name}\""
+      duration = "84600s"
+
+      aggregations {
+        alignment_period     = "21600s"
+        per_series_aligner   = "ALIGN_SUM"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  documentation {
+    content = "deploy/README.md of hdnet-pipeline, \"A night did not finish\"."
+  }
+}
+
+resource "google_monitoring_alert_policy" "not_launched" {
+  count = var.template == null ? 0 : 1
+
+  display_name          = "HDNet: a night was not launched"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.email.id]
+
+  conditions {
+    display_name = "The schedule or the launcher failed"
+
+    condition_matched_log {
+      filter = <<-END
+        (resource.type="cloud_scheduler_job" AND resource.labels.job_id="${local.job}" AND severity>=ERROR)
+        OR (resource.type="dataflow_step" AND resource.labels.job_name="${local.job}" AND "Template launch failed")
+      END
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "deploy/README.md of hdnet-pipeline, \"A night was not launched\"."
+  }
+}
+
+# The other line that a run logs at its end (TOO_MANY_FAILURES in pipeline/closing.py), by --max-failure-rate.
+resource "google_monitoring_alert_policy" "too_many_failures" {
+  count = var.template == null ? 0 : 1
+
+  display_name          = "HDNet: too many pairs failed"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.email.id]
+
+  conditions {
+    display_name = "More than ${var.max_failure_rate * 100} % of the pairs failed"
+
+    condition_matched_log {
+      filter = <<-END
+        resource.type="dataflow_step" AND resource.labels.job_name="${local.job}"
+        AND severity>=ERROR AND "hdnet run has too many failures"
+      END
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "deploy/README.md of hdnet-pipeline, \"Too many pairs failed\"."
+  }
+}

@@ -1,0 +1,24 @@
+output "jobs_bucket" {
+  description = "BUCKET of deploy/build.sh."
+  value       = google_storage_bucket.jobs.name
+}
+
+output "results" {
+  description = "Images, tables and reports."
+  value       = "gs://${google_storage_bucket.results.name}/harmonized"
+}
+
+output "worker" {
+  description = "Account of launcher and workers, for jobs started by hand."
+  value       = google_service_account.worker.email
+}
+
+output "launch" {
+  description = "What the schedule sends, for deploy/launch.sh."
+  value       = local.launch
+}
+
+output "launch_url" {
+  description = "Where it sends it."
+  value       = local.launch_url
+}

@@ -1,0 +1,69 @@
+# Results stay for good. What a night replaces or removes can be brought back for 30 days.
+resource "google_storage_bucket" "results" {
+  name                        = "${var.project}-hdnet-results"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  versioning {
+    enabled = true
+  }
+
+  lifecycle_rule {
+    condition {
+      days_since_noncurrent_time = 30
+    }
+    action {
+      type = "Delete"
+    }
+  }
+
+  lifecycle_rule {
+    condition {
+      age = 1
+    }
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+  }
+}
+
+# Templates stay, for rolling back. What jobs leave is of no use once they are over.
+resource "google_storage_bucket" "jobs" {
+  name                        = "${var.project}-hdnet-jobs"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+
+  lifecycle_rule {
+    condition {
+      age            = 7
+      matches_prefix = ["staging/", "temp/"]
+    }
+    action {
+      type = "Delete"
+    }
+  }
+
+  lifecycle_rule {
+    condition {
+      age = 1
+    }
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+  }
+}
+
+resource "google_artifact_registry_repository" "images" {
+  repository_id = "hdnet"
+  location      = var.region
+  format        = "DOCKER"
+  description   = "Images of launcher and workers."
+
+  depends_on = [google_project_service.needed]
+}

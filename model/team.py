@@ -1,0 +1,74 @@
+"""Threads that share out one image's work, each computing its parts alone.
+
+Convolutions gain from threads that work on one together, but the small operations between them do not: they wait
+for each other. Whole parts side by side keep every thread busy (docs/engine.md has figures).
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_member = threading.local()
+
+
+def lead(work: Callable[[], Result]) -> Result:
+    """Do work that shares out parts, in inference mode, in the team of as many threads as torch has here.
+
+    The whole process has one such team: callers in several threads share it.
+    """
+    count = torch.get_num_threads()
+    return _alone(work) if count == 1 else _team(count).submit(_alone, work).result()
+
+
+def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+    """Return what `work` makes of each part, in order; threads of the team that are idle take parts too."""
+    todo = list(parts)
+    done: dict[int, Result] = {}
+    left = iter(range(len(todo)))
+
+    def take() -> None:
+        for i in left:
+            done[i] = work(todo[i])
+
+    team: tuple[ThreadPoolExecutor, int] | None = getattr(_member, "team", None)
+    others = [team[0].submit(_alone, take) for _ in todo[1 : team[1]]] if team else []
+    take()
+    for other in others:
+        if not other.cancel():  # it has begun; one that has not would find nothing to do
+            other.result()
+    return [done[i] for i in range(len(todo))]
+
+
+def _alone(work: Callable[[], Result]) -> Result:
+    with torch.inference_mode():
+        return work()
+
+
+@cache
+def _team(count: int) -> ThreadPoolExecutor:
+    begun = threading.Barrier(count + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # takes over the process's setting, which would else undo the next line
+        torch.set_num_threads(1)
+        _member.team = team, count
+        begun.wait()
+
+    team = ThreadPoolExecutor(count, "team", begin)
+    for _ in range(count):
+        team.submit(int)
+    begun.wait()
+    torch.set_num_threads(count)  # what threads to come begin with is what was set last, anywhere
+    return team
+
+
+# A forked process has none of its parent's threads.
+os.register_at_fork(after_in_child=_team.cache_clear)

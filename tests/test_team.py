@@ -1,0 +1,82 @@
+"""Threads that share out parts."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from model.team import lead, share
+
+
+def squares(count):
+    return share(lambda part: (part**2, torch.get_num_threads(), threading.get_ident()), range(count))
+
+
+@pytest.fixture(autouse=True)
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_parts_come_in_order_from_threads_that_compute_alone():
+    done = lead(lambda: squares(1000))
+    assert [value for value, _, _ in done] == [part**2 for part in range(1000)]
+    assert {threads for _, threads, _ in done} == {1}
+    assert threading.get_ident() not in {thread for _, _, thread in done}
+
+
+def test_the_callers_threads_are_what_they_were():
+    lead(lambda: squares(3))
+    assert torch.get_num_threads() == 3
+    seen = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [3]
+
+
+def test_without_a_team_the_caller_does_it_all():
+    assert {(threads, thread) for _, threads, thread in squares(5)} == {(3, threading.get_ident())}
+
+
+def test_more_callers_than_threads_share_the_team():
+    counts = []
+
+    def call():
+        counts.append(len(lead(lambda: share(lambda part: squares(part), range(20)))))
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=60)
+    assert counts == [20] * 8
+
+
+def test_an_error_reaches_the_caller():
+    def fail(part):
+        raise ValueError(f"part {part}")
+
+    with pytest.raises(ValueError, match="part"):
+        lead(lambda: share(fail, range(4)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_forked_process_makes_a_team_of_its_own():
+    code = """
+import os, torch
+from model.team import lead, share
+torch.set_num_threads(2)
+work = lambda: share(lambda part: part + 1, range(5))
+assert lead(work) == [1, 2, 3, 4, 5]
+pid = os.fork()
+if not pid:
+    os._exit(lead(work) != [1, 2, 3, 4, 5])
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "0\n", run.stderr
