@@ -7,7 +7,7 @@ elementwise arithmetic itself. All this is for glibc on Linux; elsewhere it does
 import ctypes
 import sys
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8  # malloc.h
 LARGEST = 1 << 25
 """Bytes from which glibc maps a block by itself; it takes no more."""
 KEPT = 1 << 27
@@ -20,8 +20,11 @@ def keep_all() -> None:
 
 
 def keep_strips() -> None:
-    """Reuse freed blocks of up to 32 MiB, 128 MiB of them: an image's strips, and small images' maps."""
-    _set({M_MMAP_THRESHOLD: LARGEST, M_TRIM_THRESHOLD: KEPT})
+    """Reuse freed blocks of up to 32 MiB, 128 MiB of them, in all threads: strips, and small images' maps.
+
+    Threads that begin later share one heap, so that what one has freed serves the others.
+    """
+    _set({M_MMAP_THRESHOLD: LARGEST, M_TRIM_THRESHOLD: KEPT, M_ARENA_MAX: 1})
 
 
 def _set(options: dict[int, int]) -> None:
