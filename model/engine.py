@@ -13,14 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.hdnet import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
+from model.memory import LARGE
 from model.regional import Dynamics
 from model.regions import Regions
 from model.strips import Conv, Foreground, Map, Source, Window, Writer, gather, spans
 from model.team import lead, share
 
-LARGE = 1 << 22
-"""Values of the stem from which threads share out strips; with less, an operation is too short for threads of Python
-to take turns, and they share each operation instead."""
 REACH = 2
 """Pixels that a result's colours see of the stem and of what the stem sees: one for each convolution."""
 
@@ -78,7 +76,7 @@ class Engine:
             (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
         """
         values = composite[0, 0].numel() * self.network.config.width
-        if values < LARGE:
+        if values < LARGE:  # operations too short for Python's threads to take turns: they share each instead
             return self._harmonize(composite, mask)
         return lead(lambda: self._harmonize(composite, mask))
 
