@@ -211,7 +211,10 @@ def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
     """Divide the rows of maps of one size into strips of an even number: first row and the one after the last."""
     height, width, _ = sources[0].shape
     channels = max(sum(source.shape[2] for source in sources), int(conv.channels * conv.scale**2))
-    step = max(2, min(STRIP // (width * channels), max(height // PARTS, LEAST)) // 2 * 2)
+    count = -(-height // max(2, min(STRIP // (width * channels), max(height // PARTS, LEAST))))
+    count += -count % PARTS if count > 1 else 0  # threads are done together
+    step = -(-height // count)
+    step += step % 2
     return [(top, min(top + step, height)) for top in range(0, height, step)]
 
 
