@@ -179,7 +179,8 @@ def test_the_wheel_is_small_and_found_by_a_bare_interpreter(wheel, python):
 
 
 def test_a_staged_job_makes_what_a_local_run_makes(bucket, catalog, staged, python, tmp_path):
-    harmonize(catalog, f"{catalog}/local", "--workers", "1", "--run-id", "one")
+    # On a cluster, whose machines may differ, "auto" is float32.
+    harmonize(catalog, f"{catalog}/local", "--workers", "1", "--run-id", "one", "--precision", "float32")
     with (
         portable.pool(python, tmp_path / "pool", bucket[1]) as (_, address),
         portable.job_service(python, tmp_path / "service", bucket[1]) as (_, service),
