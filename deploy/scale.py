@@ -40,7 +40,7 @@ NIGHT = 8
 
 @dataclasses.dataclass(frozen=True)
 class Prices:
-    """Of Dataflow and Cloud Storage, in dollars.
+    """Of Dataflow and Cloud Storage, in dollars; the command's defaults are examples.
 
     Attributes:
         vcpu_hour: Of a worker.

@@ -122,6 +122,5 @@ def _remove_others(settings: Settings, written: Collection[str]) -> None:
     for table in ("metrics", "failures"):
         folder = settings.table(table)
         if storage.is_folder(folder):
-            found = [storage.join(folder, name) for name in storage.list_files(folder)]
-            for uri in set(found) - set(written):
-                storage.remove(uri)
+            found = {storage.join(folder, name) for name in storage.list_files(folder)}
+            storage.remove_files(found.difference(written))

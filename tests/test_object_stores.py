@@ -43,6 +43,18 @@ def test_files_are_written_listed_read_and_removed(folder):
     assert storage.list_files(folder) == ["a.png", "empty"]
 
 
+def test_many_files_are_removed_by_few_requests(folder, proxy):
+    names = [f"{folder}/{number}" for number in range(20)]
+    for name in names[1:]:
+        storage.write(name, b"")
+    before = len(proxy.requests)
+    storage.remove_files(names[:-1])
+    # gcsfs puts a hundred into one request, but of Google's own servers only.
+    assert len(proxy.requests) - before == (1 if folder.startswith("s3") else 19)
+    assert storage.list_files(folder) == ["19"]
+    storage.remove_files(names[:-1])  # nothing of it is there any more
+
+
 def test_a_file_costs_one_request_each_way(folder, proxy):
     storage.write(f"{folder}/a", b"x" * 1_000_000)
     assert len(proxy.requests) == 1

@@ -194,6 +194,14 @@ for number in itertools.count():
 """
 
 
+def test_files_are_removed_whether_they_are_there_or_not(tmp_path):
+    for name in ("b", "d"):
+        (tmp_path / name).touch()
+    storage.remove_files([f"{tmp_path}/{name}" for name in "abcd"])
+    assert not list(tmp_path.iterdir())
+    storage.remove_files([])
+
+
 def test_a_killed_writer_leaves_a_whole_file_and_what_a_sweep_removes(tmp_path):
     target, left = tmp_path / "images/a.png", 0
     for delay in np.random.default_rng(0).uniform(0, 0.03, 8):
