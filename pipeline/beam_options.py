@@ -1,6 +1,8 @@
 """Beam's own options: what is mistyped, missing or of no use on Dataflow is refused before anything runs."""
 
+import argparse
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 
 from apache_beam.options import pipeline_options
@@ -29,13 +31,18 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
     """Return Beam's options.
 
     Raises:
-        BeamOptionsError: Beam would silently ignore one of them, or it would be in the way of ours.
+        BeamOptionsError: One has no value that Beam takes, Beam would silently ignore it, or it would be in the way of
+            ours.
     """
-    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
+    # Left to itself, the parser prints the names of all options that Beam has and ends the process.
+    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False, exit_on_error=False)
     for options in PipelineOptions.__subclasses__():
         if "_add_argparse_args" in options.__dict__:
             options._add_argparse_args(parser)
-    unknown = parser.parse_known_args(list(arguments))[1]
+    try:
+        unknown = parser.parse_known_args(list(arguments))[1]
+    except argparse.ArgumentError as error:
+        raise BeamOptionsError(str(error)) from error
     if unknown:
         raise BeamOptionsError(f"Beam knows no option {' '.join(unknown)}")
     ours = [each for each in arguments if each.startswith(("--direct_num_workers", "--direct_running_mode"))]
@@ -63,8 +70,8 @@ def check_dataflow(options: PipelineOptions, places: Mapping[str, str | None]) -
         places: Our options that name a file or a folder, by name, None where not given.
 
     Raises:
-        BeamOptionsError: Names all that is missing, or the place that only this machine has; or the runner itself is
-            not installed.
+        BeamOptionsError: Names all that is missing, or the place that only this machine has, or that Beam would
+            exchange for a bucket of its own; or the runner itself is not installed.
     """
     # Without the second, Beam would ask for nobody's credentials and be refused much later.
     if not all(map(_is_installed, ("google.cloud.dataflow", "google_auth_httplib2"))):
@@ -73,6 +80,9 @@ def check_dataflow(options: PipelineOptions, places: Mapping[str, str | None]) -
     missing = [f"--{name} ({what})" for name, what in REQUIRED.items() if not given[name]]
     if missing:
         raise BeamOptionsError(f"--runner=DataflowRunner needs, after the --, also {'; '.join(missing)}")
+    for name in ("temp_location", "staging_location"):
+        if given[name] and not re.match("gs://[^/]+/", given[name]):
+            raise BeamOptionsError(f"--{name} {given[name]}: gs://BUCKET/FOLDER is wanted")
     for name, place in places.items():
         if place is not None and is_here(place):
             raise BeamOptionsError(

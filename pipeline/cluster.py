@@ -28,11 +28,11 @@ def pipeline(options: PipelineOptions) -> beam.Pipeline:
     """Return an empty pipeline for the options' runner.
 
     Raises:
-        BeamOptionsError: The runner finds fault with an option.
+        BeamOptionsError: The runner finds fault with an option, or cannot reach what one of them names.
     """
     try:
         return beam.Pipeline(options=options)
-    except ValueError as error:
+    except Exception as error:  # Google's clients have errors of their own
         raise BeamOptionsError(str(error)) from error
 
 
@@ -54,17 +54,17 @@ def run(root: beam.Pipeline, options: PipelineOptions, job: graph.Job) -> bool:
     """Start a job, and wait for its end unless the options say not to; returns whether it has ended.
 
     Raises:
-        JobFailed: It ended before it was done.
+        JobFailed: It could not be started, or ended before it was done.
     """
     logging.getLogger("apache_beam").setLevel(logging.INFO)  # how far it is
     logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").setLevel(logging.WARNING)  # every option
     settings = dataclasses.replace(job.settings, launcher=tuple(_ours().items()))
     graph.build(root, dataclasses.replace(job, settings=settings))
-    result = root.run()
-    click.echo(_whereabouts(result, options), err=True)
-    if options.view_as(StandardOptions).no_wait_until_finish or _is_template(options):
-        return False
     try:
+        result = root.run()
+        click.echo(_whereabouts(result, options), err=True)
+        if options.view_as(StandardOptions).no_wait_until_finish or _is_template(options):
+            return False
         state = result.wait_until_finish()
     except Exception as error:  # each runner has a class of its own for it
         raise JobFailed(f"the job failed: {error}") from error

@@ -61,6 +61,29 @@ def test_the_command_refuses_before_it_writes(ours, beams, said, tmp_path, monke
     assert re.search(said, " ".join(result.output.split())), result.output
 
 
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--num_workers=many"], "argument --num_workers: invalid int value: 'many'"),
+        ([*WHOLE, "--project"], "argument --project: expected one argument"),
+        (["--nothing=1"], "Beam knows no option --nothing=1"),
+        ([*WHOLE, "--temp_location=/tmp/a"], "--temp_location /tmp/a: gs://BUCKET/FOLDER is wanted"),
+        ([*WHOLE, "--staging_location=gs://bucket"], "--staging_location gs://bucket: gs://BUCKET/FOLDER is wanted"),
+    ],
+)
+def test_a_mistake_among_beams_options_is_named(given, said):
+    with pytest.raises(BeamOptionsError, match=f"^{re.escape(said)}$"):
+        beam_options.check_dataflow(beam_options.parse(given), PLACES)
+
+
+def test_a_job_that_cannot_be_started_is_told_without_a_traceback(tmp_path):
+    weights = write_weights(tmp_path / "w.safetensors")
+    places = ["--input", str(write_catalog(tmp_path, good=1, broken=0)), "--output", str(tmp_path / "out")]
+    beams = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=1"]
+    result = CliRunner().invoke(main, [*places, "--weights", str(weights), "--", *beams])
+    assert result.exit_code == 1 and "Error: the job failed: " in result.output, result.output
+
+
 def test_a_job_is_named_after_its_run_and_has_one_thread():
     options = beam_options.parse(WHOLE)
     beam_options.complete_dataflow(options, "2026-11-20T07:30_Z")
