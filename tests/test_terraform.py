@@ -69,6 +69,9 @@ def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
     ]
     alerts = (FOLDER / "alerts.tf").read_text()
     assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in (closing.COMPLETE, closing.TOO_MANY_FAILURES))
+    # PromQL writes / and whatever else is no letter as _.
+    (metric,) = (each["name"] for kind, _, each in check_terraform.resources() if kind == "google_logging_metric")
+    assert re.fullmatch(r'"?[a-z_]+"?', metric)
 
 
 def test_few_failures_are_no_error():

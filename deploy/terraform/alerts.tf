@@ -8,7 +8,7 @@ resource "google_monitoring_notification_channel" "email" {
 
 # The line that a run logs when its summary is written (COMPLETE in pipeline/closing.py).
 resource "google_logging_metric" "complete" {
-  name   = "hdnet/runs_complete"
+  name   = "hdnet_runs_complete"
   filter = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"${local.job}\" AND \"hdnet run complete\""
 
   metric_descriptor {
@@ -59,20 +59,15 @@ resource "google_monitoring_alert_policy" "not_finished" {
     }
   }
 
-  # Whatever the reason: 23.5 hours is the longest absence that can be asked for, and the window before it gives a night
-  # six hours to end later than the one before.
+  # Whatever the reason; a night may end six hours later than the one before. In PromQL, because the other condition on
+  # absence allows 23.5 hours at most. Windows of more than 25 hours want five minutes between two looks.
   conditions {
     display_name = "No run was completed for a day"
 
-    condition_absent {
-      filter   = "resource.type=\"dataflow_job\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.complete.name}\""
-      duration = "84600s"
-
-      aggregations {
-        alignment_period     = "21600s"
-        per_series_aligner   = "ALIGN_SUM"
-        cross_series_reducer = "REDUCE_SUM"
-      }
+    condition_prometheus_query_language {
+      query               = "absent_over_time(logging_googleapis_com:user_${google_logging_metric.complete.name}{monitored_resource=\"dataflow_job\"}[30h])"
+      duration            = "0s"
+      evaluation_interval = "300s"
     }
   }
 

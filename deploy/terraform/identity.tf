@@ -2,6 +2,8 @@
 resource "google_service_account" "worker" {
   account_id   = "hdnet-worker"
   display_name = "HDNet launcher and workers"
+
+  depends_on = [google_project_service.needed]
 }
 
 resource "google_project_iam_member" "worker" {
@@ -38,6 +40,8 @@ resource "google_artifact_registry_repository_iam_member" "worker_pulls" {
 resource "google_service_account" "scheduler" {
   account_id   = "hdnet-scheduler"
   display_name = "HDNet nightly schedule"
+
+  depends_on = [google_project_service.needed]
 }
 
 resource "google_project_iam_custom_role" "launcher" {

@@ -48,7 +48,7 @@ variable "time_zone" {
 }
 
 variable "paused" {
-  description = "True stops the nights and the alert that one is missing."
+  description = "True stops the nights, and the alert that one did not finish."
   type        = bool
   default     = false
 }
