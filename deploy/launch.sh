@@ -8,6 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/terraform"
 (($#)) || { echo "usage: deploy/launch.sh JOB [PARAMETER=VALUE]..." >&2; exit 2; }
+for word in "${@:2}"; do
+    [[ $word == ?*=* ]] || { echo "deploy/launch.sh: '$word' is no PARAMETER=VALUE" >&2; exit 2; }
+done
 
 body=$(terraform output -json launch | python3 -c '
 import json, sys

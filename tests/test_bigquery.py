@@ -3,6 +3,7 @@
 import hashlib
 import re
 import sqlite3
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ def test_tables_read_every_run_and_views_no_journal():
     (pattern,) = set(re.findall(r"REGEXP_CONTAINS\(_FILE_NAME, '(.+?)'\)", text))
     assert re.search(pattern, "gs://b/metrics/run_id=r/part-00000-of-00001.parquet")
     assert not re.search(pattern, "gs://b/metrics/run_id=part-1/journal-1.parquet")
+
+
+@pytest.mark.parametrize("number, dataset, folder", [(0, "hdnet", "harmonized"), (1, "canary", "canary")])
+def test_the_runbooks_commands_fill_in_every_place(number, dataset, folder):
+    edits = re.findall(r"^sed '(.+?)'", (ROOT / "deploy" / "README.md").read_text(), re.MULTILINE)
+    filled = subprocess.run(
+        ["sed", edits[number], FOLDER / "tables.sql"], capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    statements = re.sub("^--.*", "", filled, flags=re.MULTILINE)
+    assert statements.count(f"gs://PROJECT-hdnet-results/{folder}/") == 4 and "OUTPUT" not in statements
+    assert statements.count(f" {dataset}.") == 6 and f"EXISTS {dataset};" in statements
 
 
 def test_nights(tables):

@@ -1,6 +1,6 @@
 -- The tables of a catalog's runs, read where they lie: nothing is loaded, and a run is there when its files are.
 --
---   sed 's#OUTPUT#gs://PROJECT-hdnet-results/harmonized#' deploy/bigquery/tables.sql |
+--   sed 's#OUTPUT#gs://PROJECT-hdnet-results/harmonized#g' deploy/bigquery/tables.sql |
 --       bq --location=REGION query --nouse_legacy_sql
 --
 -- Columns of your manifest can be added as STRING at the end of metrics_files.
