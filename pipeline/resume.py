@@ -26,6 +26,7 @@ from pipeline.settings import Settings
 from pipeline.summary import EXAMPLES, Summary
 from transforms import schemes, storage
 from transforms.errors import StorageError
+from transforms.listed import Listed
 from transforms.manifest import Pair
 
 TASKS, KEPT, LEFT, REFUSED = "tasks", "kept", "left", "refused"
@@ -205,7 +206,7 @@ class _Files:
     """What listings of folders say of files, each folder listed once while it is wanted."""
 
     def __init__(self) -> None:
-        self.found: dict[str, storage.Listed] = {}
+        self.found: dict[str, Listed] = {}
         self.folders: set[str] = set()
 
     def list_folders(self, batch: Sequence[Candidate]) -> None:

@@ -11,15 +11,15 @@ import itertools
 import os
 import posixpath
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from transforms import clients, faults, local
 from transforms.errors import OutputError, SizeError, StorageError
+from transforms.listed import Listed
 
 SCHEMES = frozenset({"file", "gs", "memory", "s3"})
 """What a manifest may name; a plain path needs none."""
@@ -185,20 +185,6 @@ def list_files(uri: str) -> list[str]:
     return found
 
 
-class Listed(NamedTuple):
-    """What a listing says of a file.
-
-    Attributes:
-        version: What changes when the content does: its etag, or size and time of change.
-        size: In bytes.
-        modified: Seconds since 1970; None where it is not told.
-    """
-
-    version: str
-    size: int
-    modified: float | None
-
-
 def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | None = None) -> dict[str, Listed]:
     """List the files of folders, by URI.
 
@@ -215,7 +201,7 @@ def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | N
 
     def find(root: str) -> list[tuple[str, Listed]]:
         try:
-            return [(root + name, _listed(info)) for name, info in _find(root, depth=1)]
+            return [(root + name, Listed.of(info)) for name, info in _find(root, depth=1)]
         except StorageError as error:
             if excuse is None:
                 raise
@@ -297,18 +283,3 @@ def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, A
     except Exception as error:  # as in `read`
         raise StorageError(f"{uri} cannot be listed: {faults.reason(error)}") from error
     yield from ((name[len(root) :], info) for name, info in found.items() if name.startswith(root))
-
-
-def _listed(info: dict[str, Any]) -> Listed:
-    if info.get("islink"):  # of a local link, the listing gives the link's own time
-        with contextlib.suppress(OSError):
-            info = {**info, "mtime": os.stat(info["name"]).st_mtime}
-    time = next((info[name] for name in ("mtime", "LastModified", "updated", "created") if info.get(name)), None)
-    etag = info.get("etag") or info.get("ETag")
-    return Listed(str(etag or f"{info['size']} {time}"), info["size"], _seconds(time))
-
-
-def _seconds(time: float | str | datetime | None) -> float | None:
-    if isinstance(time, str):
-        time = datetime.fromisoformat(time)
-    return time.timestamp() if isinstance(time, datetime) else time
