@@ -7,7 +7,7 @@ for each other. Whole parts side by side keep every thread busy (docs/engine.md 
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 _member = threading.local()
+_making = threading.Lock()
 
 
 def lead(work: Callable[[], Result]) -> Result:
@@ -25,7 +26,11 @@ def lead(work: Callable[[], Result]) -> Result:
     The whole process has one such team: callers in several threads share it.
     """
     count = torch.get_num_threads()
-    return _alone(work) if count == 1 else _team(count).submit(_alone, work).result()
+    if count == 1:
+        return _alone(work)
+    with _making:
+        team = _team(count)
+    return team.submit(_alone, work).result()
 
 
 def size() -> int:
@@ -35,22 +40,37 @@ def size() -> int:
 
 
 def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-    """Return what `work` makes of each part, in order; threads of the team that are idle take parts too."""
+    """Return what `work` makes of each part, in order; threads of the team that are idle take parts too.
+
+    When it returns or raises, no thread is at work on a part any more.
+    """
     todo = list(parts)
     done: dict[int, Result] = {}
     left = iter(range(len(todo)))
 
     def take() -> None:
-        for i in left:
-            done[i] = work(todo[i])
+        try:
+            for i in left:
+                done[i] = work(todo[i])
+        finally:
+            list(left)  # after an error nobody takes another
 
     team: tuple[ThreadPoolExecutor, int] | None = getattr(_member, "team", None)
-    others = [team[0].submit(_alone, take) for _ in todo[1 : team[1]]] if team else []
-    take()
-    for other in others:
-        if not other.cancel():  # it has begun; one that has not would find nothing to do
-            other.result()
+    offer = [take]
+    others = [team[0].submit(_accept, offer) for _ in todo[1 : team[1]]] if team else []
+    try:
+        take()
+    finally:
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+        offer.clear()  # the team's queue keeps what was cancelled until a thread is idle: it must not keep maps
+    for other in begun:
+        other.result()
     return [done[i] for i in range(len(todo))]
+
+
+def _accept(offer: list[Callable[[], None]]) -> None:
+    _alone(offer[0])
 
 
 def _alone(work: Callable[[], Result]) -> Result:
@@ -76,5 +96,10 @@ def _team(count: int) -> ThreadPoolExecutor:
     return team
 
 
-# A forked process has none of its parent's threads.
-os.register_at_fork(after_in_child=_team.cache_clear)
+def _forget() -> None:
+    _team.cache_clear()
+    _making.release()
+
+
+# A forked process has none of its parent's threads, so that no fork may come while a team is being made.
+os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_forget)

@@ -71,7 +71,6 @@ class HarmonizePair(beam.DoFn):
 
         from pipeline import pair
 
-        # A thread that has run torch before keeps its number of threads: each one is told.
         # Kept by us: the holder forgets what nobody holds.
         self.worker = self.shared.acquire(lambda: pair.Worker.load(self.settings), tag=self.settings)
         # A thread that has run torch before keeps its number of threads: each one is told.

@@ -72,15 +72,16 @@ def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
 def _early_end(scratch: Path) -> Iterator[None]:
     """Say what ended the run: Beam knows only that a worker is gone, or a worker's traceback."""
     deaths: list[str] = []
+    timers: list[threading.Timer] = []
     before = threading.excepthook
 
     def notice(failure: threading.ExceptHookArgs) -> None:
         if "Worker subprocess exited" in str(failure.exc_value):
             deaths.append(str(failure.exc_value))
             if supervise.scratch():
-                leave = threading.Timer(GRACE, os._exit, [supervise.DIED])
-                leave.daemon = True
-                leave.start()
+                timers.append(threading.Timer(GRACE, os._exit, [supervise.DIED]))
+                timers[-1].daemon = True
+                timers[-1].start()
         else:
             before(failure)
 
@@ -97,6 +98,8 @@ def _early_end(scratch: Path) -> Iterator[None]:
         raise
     finally:
         threading.excepthook = before
+        for timer in timers:  # Beam has noticed, or the worker died when all was done
+            timer.cancel()
 
 
 @contextlib.contextmanager
@@ -124,7 +127,7 @@ class Watch(threading.Thread):
     def __init__(self, scratch: Path, total: int) -> None:
         super().__init__(daemon=True)
         self.scratch, self.line, self.stop = scratch, ProgressLine(total), threading.Event()
-        self.began, self.seen = time.monotonic(), 0
+        self.began, self.seen, self.before = time.monotonic(), 0, progress.read(scratch).pixels
 
     def __enter__(self) -> "Watch":
         self.start()
@@ -147,5 +150,5 @@ class Watch(threading.Thread):
         seen = min(found.images + found.failures + found.skipped, self.line.total)
         if seen > self.seen:
             self.seen = seen
-            rate = found.pixels / 1e6 / (time.monotonic() - self.began)
+            rate = (found.pixels - self.before) / 1e6 / (time.monotonic() - self.began)
             self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")

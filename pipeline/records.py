@@ -13,7 +13,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsDict, PCollection
 from pyarrow import parquet
 
-from pipeline.rows import FILES, HASHES, VERSIONS, Record
+from pipeline.rows import FILES, HASHES, METRICS_SCHEMA, VERSIONS, Record
 from transforms import storage
 from transforms.errors import StorageError
 from transforms.manifest import Pair
@@ -110,13 +110,14 @@ def read_records(uri: str, *, whole: bool) -> list[Record]:
     """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date.
 
     Returns:
-        No rows if it lacks such a column: an older program's records tell too little to be believed.
+        No rows if it lacks such a column, or for whole rows any of ours: an older program's records tell too little
+        to be believed, or to be kept.
 
     Raises:
         StorageError: It cannot be read, or is not Parquet.
     """
     told = ("weights_sha256", "options", "harmonized_at", "output", "output_bytes", "output_sha256")
-    wanted = ["id", *FILES, *told, *VERSIONS, *HASHES]
+    wanted = METRICS_SCHEMA.names if whole else ["id", *FILES, *told, *VERSIONS, *HASHES]
     try:
         with parquet.ParquetFile(io.BytesIO(storage.read(uri))) as table:
             if not set(wanted) <= set(table.schema_arrow.names):

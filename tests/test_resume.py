@@ -167,6 +167,15 @@ def test_records_that_tell_too_little_are_not_believed_and_broken_ones_are_named
     assert harmonize(*base, "--no-report", "--no-resume").exit_code == 0
 
 
+def test_rows_of_an_older_program_are_made_again(shop):
+    """As if this run had been cut short, and the program changed before it went on."""
+    (part,) = (shop.root / "out/metrics/run_id=night-1").iterdir()
+    parquet.write_table(parquet.read_table(part).drop_columns(["newly_clipped_ratio"]), part)
+    before = {path: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
+    assert shop.run(name="night-1")[0] == ALL
+    assert all(path.stat().st_mtime_ns != at for path, at in before.items())
+
+
 def test_an_image_that_is_not_as_its_record_left_it_is_made_again(shop):
     images = sorted((shop.root / "out/images/good").iterdir())
     whole = images[0].read_bytes()

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+import time
+import weakref
 
 import pytest
 import torch
@@ -43,26 +45,67 @@ def test_without_a_team_the_caller_does_it_all():
     assert {(threads, thread) for _, threads, thread in squares(5)} == {(3, threading.get_ident())}
 
 
-def test_more_callers_than_threads_share_the_team():
-    counts = []
-
-    def call():
-        counts.append(len(lead(lambda: share(lambda part: squares(part), range(20)))))
-
-    callers = [threading.Thread(target=call) for _ in range(8)]
+def at_once(count, call):
+    callers = [threading.Thread(target=call, daemon=True) for _ in range(count)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(timeout=60)
-    assert counts == [20] * 8
 
 
-def test_an_error_reaches_the_caller():
+def test_more_callers_than_threads_share_the_team():
+    torch.set_num_threads(4)  # of so many there is no team yet
+    ready, counts, threads = threading.Barrier(8), [], set[int]()
+
+    def call():
+        torch.get_num_threads()  # while a team is made, threads that are new to torch learn of its own setting
+        ready.wait()
+        found = lead(lambda: share(squares, range(20)))
+        counts.append(len(found))
+        threads.update(thread for several in found for _, _, thread in several)
+
+    at_once(8, call)
+    assert counts == [20] * 8 and len(threads) <= 4
+
+
+def test_a_team_without_an_idle_thread_keeps_no_parts():
+    class Part:
+        pass
+
+    busy, seen = threading.Barrier(3), []
+
+    def work():
+        part = Part()
+        gone = weakref.ref(part)
+        busy.wait()
+        share(lambda each: each, [part, part])
+        del part
+        seen.append(gone())
+        busy.wait()
+
+    at_once(3, lambda: lead(work))
+    assert seen == [None] * 3
+
+
+def test_an_error_reaches_the_caller_when_no_thread_is_at_work_any_more():
+    together, begun, ended = threading.Barrier(3), [], []
+
     def fail(part):
-        raise ValueError(f"part {part}")
+        begun.append(part)
+        if part < 3:
+            together.wait()
+        if part == 0:
+            raise ValueError("part 0")
+        time.sleep(0.05)
+        ended.append(part)
 
-    with pytest.raises(ValueError, match="part"):
-        lead(lambda: share(fail, range(4)))
+    def work():
+        with pytest.raises(ValueError, match="part 0"):
+            share(fail, range(100))
+        return len(begun), len(ended) + 1
+
+    at_work, over = lead(work)
+    assert at_work == over < 100
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
