@@ -48,12 +48,19 @@ def test_imports_point_one_way(package):
 def test_imports_inside_functions_are_seen(tmp_path):
     path = tmp_path / "module.py"
     path.write_text("import os.path\ndef f():\n    from model import hdnet\n    import pipeline.run as run\n")
-    assert set(imports(path)) == {"os.path", "model", "pipeline.run"}
+    assert set(imports(path)) == {"os.path", "model", "model.hdnet", "pipeline.run"}
 
 
 def test_every_package_is_shipped_with_its_types():
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(FORBIDDEN)
     assert all((ROOT / package / "py.typed").is_file() for package in FORBIDDEN)
+
+
+def test_a_job_uses_every_requirement():
+    modules = {"apache-beam": "apache_beam", "pillow": "PIL", "scikit-image": "skimage"}
+    by_name = {"gcsfs"}  # fsspec loads it for gs://
+    wanted = {modules.get(name, name) for name in (Requirement(r).name for r in PROJECT["project"]["dependencies"])}
+    assert wanted - by_name <= reached("pipeline.run")
 
 
 @pytest.mark.parametrize("target", PROJECT["project"]["scripts"].values())
@@ -86,4 +93,23 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from [node.module or "", *(name for name in names if source(name).is_file())]
+
+
+def reached(name: str) -> set[str]:
+    """Return all that a module of ours imports, itself and through ours: ours by module, others by package."""
+    found: set[str] = set()
+    todo = {name}
+    while todo:
+        each = todo.pop()
+        found.add(each)
+        for other in imports(source(each)) if source(each).is_file() else ():
+            ours = other.partition(".")[0] in FORBIDDEN
+            todo |= {other if ours else other.partition(".")[0]} - found
+    return found
+
+
+def source(module: str) -> Path:
+    """Return the file of a module, if it is ours and no package."""
+    return ROOT / (module.replace(".", "/") + ".py")
