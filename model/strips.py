@@ -14,14 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import team
 from model.moments import WIDE, Moments
 from model.norm import InstanceNorm, RegionNorm
 
 STRIP = 1 << 20
 """Values in a strip of a convolution's input, and of its result: 4 MiB in float32, which caches hold."""
-LEAST = 8
-"""Rows that a strip keeps where a map is divided further, for threads to share out."""
+PARTS = 2
+"""What the strips of a map of half that size and more come in multiples of, so that threads are done together.
+
+Not the number of threads: it must not show in the result.
+"""
 
 Window = tuple[slice, slice]
 """Rows and columns of a map."""
@@ -209,15 +211,12 @@ class Writer:
 
 
 def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
-    """Divide the rows of maps of one size into strips of an even number: first row and the one after the last.
-
-    There are as many for each thread that takes part, so that all are done together.
-    """
-    threads = team.size()
+    """Divide the rows of maps of one size into strips of an even number: first row and the one after the last."""
     height, width, _ = sources[0].shape
     channels = max(sum(source.shape[2] for source in sources), int(conv.channels * conv.scale**2))
-    count = -(-height // max(2, min(STRIP // (width * channels), max(height // threads, LEAST))))
-    count += -count % threads if count > 1 else 0
+    parts = PARTS if 2 * height * width * channels >= STRIP else 1
+    count = -(-height // max(2, STRIP // (width * channels)))
+    count += -count % parts
     step = -(-height // count)
     step += step % 2
     return [(top, min(top + step, height)) for top in range(0, height, step)]

@@ -33,12 +33,6 @@ def lead(work: Callable[[], Result]) -> Result:
     return team.submit(_alone, work).result()
 
 
-def size() -> int:
-    """Return how many threads take parts that are shared out here."""
-    team: tuple[ThreadPoolExecutor, int] | None = getattr(_member, "team", None)
-    return team[1] if team else 1
-
-
 def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
     """Return what `work` makes of each part, in order; threads of the team that are idle take parts too.
 
