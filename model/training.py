@@ -72,6 +72,9 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     loader = _loader(config, dataset.TrainingSet(packed, augmentation, config.seed), batches, device)
     trainer.run(loader, callbacks)
     if world > 1:
+        # gloo's threads give back Python's objects after a step, and one that does so while the interpreter ends
+        # aborts the process: no process leaves before the first has validated and written.
+        torch.distributed.barrier()
         torch.distributed.destroy_process_group()
     return output / BEST_WEIGHTS
 
