@@ -31,9 +31,10 @@ SLACK = 1e-5
 def nearest(queries: Tensor, keys: Tensor, k: int) -> Tensor:  # (F,C), (G,C) -> (F,K) int64
     """Return the keys of largest dot product with each query, the largest first; k is 1 to G.
 
-    Only the indices leave the search: gradients flow through the few pairs it found.
+    Only the indices leave the search: gradients flow through the few pairs it found. Nothing is ruled out on a GPU,
+    which would wait for every decision.
     """
-    if len(keys) <= SMALL or not len(queries):
+    if len(keys) <= SMALL or not len(queries) or queries.device.type != "cpu":
         return torch.cat(share(lambda rows: (rows @ keys.T).topk(k).indices, queries.split(STEP)))
     # Keys, made equally long by one more coordinate, are the nearer the larger the product:
     # |q - k|^2 = |q|^2 + reach - 2 q.k
@@ -77,7 +78,7 @@ class _Blocks:
         rows = divided % len(keys)
         handicap = torch.where(divided < len(keys), 0.0, -torch.inf).to(keys)
         low, high = places[rows].aminmax(dim=1)
-        return cls(rows, keys[rows], handicap, low, high)
+        return cls(rows, keys.index_select(0, rows.flatten()).view(*rows.shape, -1), handicap, low, high)
 
     def gaps(self, places: Tensor) -> Tensor:  # (P,D) -> (N,)
         """Return the squared distance of each block's box from the box around these places."""

@@ -6,7 +6,6 @@ store it normalised, or joined with another, would cost a pass over memory each,
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
@@ -14,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.moments import WIDE, Moments
+from model.affine import Affine
+from model.moments import Moments
 from model.norm import InstanceNorm, RegionNorm
+from model.regions import put_rows
 
 STRIP = 1 << 20
 """Values in a strip of a convolution's input, and of its result: 4 MiB in float32, which caches hold."""
@@ -46,7 +47,9 @@ class Foreground:
     @classmethod
     def of(cls, mask: Tensor) -> Self:  # (H,W) bool
         """Find the foreground of a mask."""
-        return cls(mask, mask.flatten().nonzero()[:, 0], [0, *mask.sum(1).cumsum(0).tolist()])
+        height, width = mask.shape
+        index = mask.flatten().nonzero()[:, 0]
+        return cls(mask, index, torch.searchsorted(index, torch.arange(height + 1) * width).tolist())
 
     def crop(self, window: Window) -> Self:
         """Return the foreground of part of the map."""
@@ -84,14 +87,14 @@ class Map:
 
     Attributes:
         raw: (H,W,C), as the convolution left it.
-        affine: Scale and shift that normalise it, each (R,C) float32: for foreground and background, or for all.
+        affine: What normalises it: foreground and background, or all of it.
         foreground: None where there is one region.
         slope: Of the activation after normalisation, for negative values; 1 for none.
         mean: (C,) float32, over the whole map as read.
     """
 
     raw: Tensor
-    affine: tuple[Tensor, Tensor] | None = None
+    affine: tuple[Affine, ...] = ()
     foreground: Foreground | None = None
     slope: float = 1.0
     mean: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0))
@@ -105,13 +108,12 @@ class Map:
     def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,C)
         """Normalise and activate rows."""
         rows = self.raw[top:bottom]
-        if self.affine is None:
+        if not self.affine:
             return rows
-        scale, shift = self.affine
-        out = _affine(rows, scale[-1], shift[-1])
+        out = self.affine[-1](rows)
         if self.foreground is not None and len(index := self.foreground.within(top, bottom)):
-            inside = torch.addcmul(shift[0], rows.flatten(0, 1).index_select(0, index), scale[0])
-            out.flatten(0, 1).index_copy_(0, index, inside)
+            inside = rows.flatten(0, 1).index_select(0, index)
+            put_rows(out.flatten(0, 1), index, self.affine[0](inside))
         return out if self.slope == 1 else F.leaky_relu_(out, self.slope)
 
 
@@ -199,7 +201,9 @@ class Writer:
         scale, shift = (part[0].float() for part in norm.affine(centre[None], var[None]))
         whole = ((mean * scale + shift) * sizes).sum(0) / sizes.sum(0)
         seen = self.foreground and self.foreground.crop(self.window)
-        return Map(self.raw, (scale, shift), seen, slope, whole.float())
+        together = [1, self.raw.shape[1]][-len(scale) :]  # the foreground comes in any number of positions
+        affine = tuple(Affine.of(*one) for one in zip(scale, shift, together, strict=True))
+        return Map(self.raw, affine, seen, slope, whole.float())
 
     def _regions(self, values: Tensor, top: int, bottom: int) -> list[Tensor]:  # (P,C) of rows
         if self.foreground is None:
@@ -238,8 +242,3 @@ def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype)
     # Added first, the batch's stride is one that oneDNN takes for channels_last; added last, it would copy.
     return strip[None].permute(0, 3, 1, 2)
 
-
-def _affine(rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:  # (h,W,C) -> (h,W,C) float32
-    times = math.gcd(rows.shape[1], WIDE)
-    wide = rows.view(-1, times * rows.shape[2])
-    return torch.addcmul(shift.repeat(times), wide, scale.repeat(times)).view(rows.shape)
