@@ -84,15 +84,13 @@ class Engine:
         inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level] > 0.5) for level in range(4)]
         if not len(inside[0].index):
             return composite.clone()
-        window = _window(inside[0].mask)
-        colours = self._colours(composite[0].permute(1, 2, 0), inside, window)
         result = composite.clone(memory_format=torch.channels_last)
-        pixels = result[0].permute(1, 2, 0)[window]
-        pixels.copy_(torch.where(inside[0].mask[window][:, :, None], colours, pixels))
+        pixels, painted = (image[0].permute(1, 2, 0) for image in (composite, result))
+        self._paint(painted, pixels, inside, _window(inside[0].mask))
         return result
 
-    def _colours(self, pixels: Tensor, inside: list[Foreground], window: Window) -> Tensor:  # (H,W,3) -> (h,w,3)
-        """Return the network's colours in a window that holds the foreground and all it sees of the stem."""
+    def _paint(self, result: Tensor, pixels: Tensor, inside: list[Foreground], window: Window) -> None:  # (H,W,3) both
+        """Put the network's colours into the foreground; the window holds it and all it sees of the stem."""
         mean, skips = self._encode(pixels)
         x = self._localise(skips[-1], inside[3])
         x = self._decode(0, [x], inside[3], inside[3])
@@ -100,10 +98,16 @@ class Engine:
             x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
         x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
         sources: list[Source] = [Stem(Map(pixels[window]), self.stem, mean), x]
-        mixed = self._mixer(sources, self.network.last, inside[0].crop(window))
-        strips = share(lambda rows: self.out(mixed(*rows)), spans(sources, self.out))
-        colours = torch.cat(strips, dim=2)[0].permute(1, 2, 0)
-        return colours.float().add_(cast(Tensor, self.network.out.bias)).tanh_()
+        seen = inside[0].crop(window)
+        mixed = self._mixer(sources, self.network.last, seen)
+        bias = cast(Tensor, self.network.out.bias)
+
+        def paint(rows: tuple[int, int]) -> None:
+            colours = self.out(mixed(*rows))[0].permute(1, 2, 0).float().add_(bias).tanh_()
+            part = result[window][slice(*rows)]
+            part.copy_(torch.where(seen.mask[slice(*rows), :, None], colours, part))
+
+        share(paint, spans(sources, self.out))
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
         """Return the mean of the stem, and the other skips: e1 ... e6."""
