@@ -241,4 +241,3 @@ def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype)
         start = end
     # Added first, the batch's stride is one that oneDNN takes for channels_last; added last, it would copy.
     return strip[None].permute(0, 3, 1, 2)
-
