@@ -40,7 +40,7 @@ PHOTO = Path(__file__).parents[2] / "examples" / "catalog" / "composites" / "ast
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One row of the table: an architecture, a precision, and the height and width of the image."""
+    """One row of the table: an architecture or a file of weights, a precision, and the image's height and width."""
 
     arch: str
     precision: Precision
@@ -48,9 +48,10 @@ class Case:
 
 
 def network(arch: str) -> HDNet:
-    """Return the weights that ship, or random ones."""
+    """Return the weights that ship, those of a file, or random ones of an architecture that ships without."""
     torch.manual_seed(0)
-    built = weights.load_network(arch) if arch in weights.shipped() else registry.build(arch).eval()
+    random = arch in registry.ARCHITECTURES and arch not in weights.shipped()
+    built = registry.build(arch).eval() if random else weights.load_network(arch)
     assert isinstance(built, HDNet)
     return built
 
@@ -193,7 +194,10 @@ def stages(case: Case, runs: int) -> str:
 
 @click.command()
 @click.option("--sizes", default="256,1024", show_default=True, help="Heights, and widths, of the images.")
-@click.option("--arch", "archs", multiple=True, default=["hdnet-lite", "hdnet"], show_default=True)
+@click.option(
+    "--arch", "archs", multiple=True, default=["hdnet-lite", "hdnet"], show_default=True,
+    help="An architecture or a file of weights; with random weights the search rules little out.",
+)  # fmt: skip
 @click.option("--precision", "precisions", multiple=True, default=["float32", "bfloat16"], show_default=True)
 @click.option("--runs", default=5, show_default=True)
 @click.option("--stages", "by_stage", is_flag=True, help="Print the seconds of each stage instead.")
