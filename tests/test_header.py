@@ -60,7 +60,9 @@ def test_depth_and_channels(depth, channels):
     for data in (pictures.png(pixels), pictures.tiff(pixels, ">")):
         found = header.read(data, "a")
         assert (found.bits, found.channels, found.pixels) == (depth, channels, 192)
-    assert found.decoded_bytes == 192 * (4 if channels in (2, 4) else 3) * depth // 8
+        picture = decode.decode(data, "a")
+        assert (picture.pixels.itemsize * 8, picture.pixels.size) == (found.bits, 3 * found.pixels)
+        assert (picture.grey, picture.alpha is not None) == (found.channels < 3, found.channels in (2, 4))
 
 
 @pytest.mark.parametrize("alpha", [False, True])

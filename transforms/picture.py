@@ -49,11 +49,6 @@ class Header:
         """Width and height before the orientation is applied."""
         return (self.width, self.height) if self.orientation < 5 else (self.height, self.width)
 
-    @property
-    def decoded_bytes(self) -> int:
-        """Size of the decoded RGB pixels and alpha, in bytes; decoding peaks at two to six times this."""
-        return self.pixels * (4 if self.channels in (2, 4) else 3) * (2 if self.bits == 16 else 1)
-
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
