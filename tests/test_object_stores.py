@@ -157,15 +157,23 @@ def test_a_store_that_never_answers_ends_in_an_error_and_in_time_the_run(folder,
     monkeypatch.setattr(clients, "PATIENCE", 1.0)
     monkeypatch.setattr(clients, "MOST_UNANSWERED", 2)
     storage.write(f"{folder}/b", b"x")
+    storage.write("memory://other/b", b"x")
     proxy.plan = lambda number: "stall"
     kinds = []
     for _ in range(2):
+        assert storage.read("memory://other/b") == b"x"  # which says nothing of this store
         with pytest.raises(StorageError, match="did not answer as it should.*run again later") as caught:
             storage.read(f"{folder}/a")
         kinds.append(type(caught.value))
+    with pytest.raises(StorageError, match="no such file") as caught:
+        storage.read("memory://other/none")
+    kinds.append(type(caught.value))
     proxy.plan = lambda number: None
     storage.read(f"{folder}/b")
-    assert kinds == [StorageError, OutputError] and not clients.is_dead()
+    proxy.plan = lambda number: "stall"
+    with pytest.raises(StorageError, match="did not answer as it should") as caught:
+        storage.read(f"{folder}/a")
+    assert [*kinds, type(caught.value)] == [StorageError, OutputError, StorageError, StorageError]
 
 
 def test_an_open_file_of_a_store_that_breaks_down_is_an_expected_error(folder, proxy):

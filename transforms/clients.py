@@ -4,9 +4,13 @@ fsspec keeps one client per process and set of options, shared by its threads an
 """
 
 import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from fsspec import AbstractFileSystem
 
 IDLE = 30.0
 """Seconds without a byte, after which a request is given up and made again."""
@@ -14,11 +18,12 @@ PATIENCE = 300.0
 """Seconds that one call may take, and after which a failed one is not made again."""
 
 MOST_UNANSWERED = 3
-"""Calls in a row that are given up before the store counts as dead."""
+"""Calls of a store in a row that are given up before it counts as dead."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
 
-_unanswered = 0  # calls in a row that were given up
+_unanswered = Counter[AbstractFileSystem]()  # calls in a row that were given up, by the store asked
+_counting = threading.Lock()
 
 Result = TypeVar("Result")
 
@@ -40,36 +45,37 @@ def options(uri: str) -> dict[str, Any]:
     return {}
 
 
-def retry(call: Callable[[], Result]) -> Result:
+def retry(files: AbstractFileSystem, call: Callable[[], Result]) -> Result:
     """Call until it succeeds, fails for good or `PATIENCE` is over, with exponential back-off and full jitter.
 
     gcsfs and botocore make a failed request six times within half a minute before they give up. One in 5,000 does not
     get through even so where a store answers a quarter of all requests with 503, and neither notices every stall.
 
+    Args:
+        files: The store, or disk, that the call asks.
+        call: May be made again.
+
     Raises:
         Exception: The last call's.
     """
-    global _unanswered
     end, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
     while True:
         try:
             result = call()
-            _unanswered = 0
+            _count(files, answered=True)
             return result
         except Exception as error:  # the backends' errors have no common root
-            if not is_transient(error):
-                _unanswered = 0  # it is alive
-                raise
-            if time.monotonic() + pause > end:
-                _unanswered += 1
+            alive = not is_transient(error)
+            if alive or time.monotonic() + pause > end:
+                _count(files, answered=alive)
                 raise
         time.sleep(random.uniform(0, pause))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def is_dead() -> bool:
-    """Say whether this process's last calls were all given up, so that the next one would be, too."""
-    return _unanswered >= MOST_UNANSWERED
+def is_dead(files: AbstractFileSystem) -> bool:
+    """Say whether this process's last calls of a store were all given up, so that the next one would be, too."""
+    return _unanswered[files] >= MOST_UNANSWERED
 
 
 def is_transient(error: Exception) -> bool:
@@ -92,6 +98,11 @@ def status(error: Exception) -> int | None:
     else:
         found = getattr(error, "code", None)
     return int(found) if str(found).isdecimal() else None
+
+
+def _count(files: AbstractFileSystem, *, answered: bool) -> None:
+    with _counting:
+        _unanswered[files] = 0 if answered else _unanswered[files] + 1
 
 
 def _network_errors() -> tuple[type[Exception], ...]:

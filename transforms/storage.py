@@ -49,7 +49,7 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
     """
     files, path = _locate(uri)
     try:
-        with clients.retry(lambda: files.open(path, "rb", **(_AHEAD if files.async_impl else {}))) as file:
+        with clients.retry(files, lambda: files.open(path, "rb", **(_AHEAD if files.async_impl else {}))) as file:
             yield cast(IO[bytes], file)
     except FileNotFoundError:
         raise
@@ -69,7 +69,7 @@ def read(uri: str, limit: int | None = None) -> bytes:
 
     Raises:
         SizeError: It has more bytes than `limit`.
-        OutputError: Nothing at all can be read any more, for many minutes.
+        OutputError: The store has answered nothing any more, for many minutes.
         StorageError: There is none, or it cannot be read.
     """
     files, path = _locate(uri)
@@ -78,11 +78,11 @@ def read(uri: str, limit: int | None = None) -> bytes:
             data = local.read(path, limit)
         else:
             part = {} if limit is None else {"start": 0, "end": limit + 1}
-            data = clients.retry(lambda: files.cat_file(path, **part, **_patience(files)))
+            data = clients.retry(files, lambda: files.cat_file(path, **part, **_patience(files)))
     except Exception as error:  # every backend has errors of its own, without a common root
         if clients.status(error) == 416:  # no byte of an empty file can be had
             return b""
-        kind = OutputError if clients.is_dead() else StorageError
+        kind = OutputError if clients.is_dead(files) else StorageError
         raise kind(f"{uri} cannot be read: {faults.reason(error)}") from error
     if limit is not None and len(data) > limit:
         raise SizeError(f"{uri} has more than {limit} bytes: make it smaller")
@@ -102,7 +102,7 @@ def write(uri: str | Path, data: bytes) -> None:
             local.replace(Path(path), data)
         else:
             # One PUT, or parts that are put together at the end: object stores show it when it is complete.
-            clients.retry(lambda: files.pipe_file(path, data, **_patience(files)))
+            clients.retry(files, lambda: files.pipe_file(path, data, **_patience(files)))
     except Exception as error:  # as in `read`
         kind = OutputError if faults.is_final(error, isinstance(files, LocalFileSystem)) else StorageError
         raise kind(f"{uri} cannot be written: {faults.reason(error)}") from error
@@ -116,7 +116,7 @@ def remove(uri: str) -> None:
     """
     files, path = _locate(uri)
     try:
-        clients.retry(lambda: files.rm(path, recursive=True))
+        clients.retry(files, lambda: files.rm(path, recursive=True))
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
@@ -157,7 +157,7 @@ def is_folder(uri: str) -> bool:
     """
     files, path = _locate(uri)
     try:
-        return bool(clients.retry(lambda: files.isdir(path)))
+        return bool(clients.retry(files, lambda: files.isdir(path)))
     except Exception as error:  # as in `read`
         raise StorageError(f"{uri} cannot be listed: {faults.reason(error)}") from error
 
@@ -259,7 +259,7 @@ def _locate(uri: str) -> tuple[Any, str]:
 def _remove_some(uris: list[str]) -> None:
     located = [_locate(uri) for uri in uris]
     try:
-        clients.retry(lambda: located[0][0].rm([path for _, path in located]))
+        clients.retry(located[0][0], lambda: located[0][0].rm([path for _, path in located]))
     except FileNotFoundError:  # a disk stops at the first that is not there
         for uri in uris:
             remove(uri)
@@ -277,7 +277,7 @@ def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, A
     files, path = _locate(uri)
     root = path.rstrip("/") + "/"
     try:
-        found = clients.retry(lambda: files.find(path, maxdepth=depth, detail=True))
+        found = clients.retry(files, lambda: files.find(path, maxdepth=depth, detail=True))
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
