@@ -21,6 +21,7 @@ from pipeline.settings import Settings
 from pipeline.summary import Summarise, Summary
 from pipeline.write import WriteRows, file_count
 from transforms import storage
+from transforms.errors import ManifestError
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +97,14 @@ def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
     """Remove what the run's files replace, write runs/<run>.html and, last, runs/<run>.json.
 
     Raises:
-        RuntimeError: The tables hold fewer pairs than the manifest.
+        ManifestError: The tables hold fewer pairs than the manifest held when the run began.
     """
     found = summary.done + summary.failed + summary.skipped
     if found < job.rows and not job.retry:
-        raise RuntimeError(f"{found} of {job.rows} pairs came to an end: has {job.manifest} changed? Run again")
+        raise ManifestError(
+            f"{job.manifest} has changed while it was read: {found:,} pairs came to an end, and it held {job.rows:,} "
+            "when the run began; run again, what is done is kept"
+        )
     written = set(files)
     _remove_others(job.settings, written)
     run = dataclasses.replace(job.run, finished=run_info.now())

@@ -79,8 +79,7 @@ class HarmonizePair(beam.DoFn):
         try:
             row = pair.harmonize(task, self.worker, stages, self.progress.begin)
             self.journal.add(row)
-        except OutputError as error:  # nor could any other image be written
-            progress.stop(self.settings.scratch, str(error))
+        except OutputError:  # nor could any other image be written
             raise
         except HarmonizeError as error:
             Metrics.counter("failures", type(error).__name__).inc()

@@ -5,11 +5,13 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,12 +23,17 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from model.progress import ProgressLine
 from pipeline import graph, progress, supervise
 from pipeline.machine import Plan
-from transforms.errors import OutputError
+from transforms import errors
+from transforms.errors import HarmonizeError
 
 log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds that Beam has to notice that a worker died; for one that never answered it would wait for ever."""
+
+_EXPECTED = re.compile(
+    r"^transforms\.errors\.(\w+): (.*?)(?: \[while running '[^']*'\])?\s*\Z", re.DOTALL | re.MULTILINE
+)
 
 
 class WorkerDied(Exception):
@@ -38,7 +45,7 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
 
     Raises:
         WorkerDied: A worker process died; what was done until then is not lost.
-        OutputError: Nothing can be written any more.
+        HarmonizeError: The manifest, the weights, a record or the output cannot be used any more.
     """
     with contextlib.ExitStack() as stack:
         scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
@@ -46,7 +53,7 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
         settings = dataclasses.replace(
             job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
         )
-        stack.enter_context(_early_end(scratch))
+        stack.enter_context(_early_end())
         stack.enter_context(_environment(scratch, plan.threads))
         stack.enter_context(Watch(scratch, job.rows))
         log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
@@ -69,7 +76,7 @@ def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
 
 
 @contextlib.contextmanager
-def _early_end(scratch: Path) -> Iterator[None]:
+def _early_end() -> Iterator[None]:
     """Say what ended the run: Beam knows only that a worker is gone, or a worker's traceback."""
     deaths: list[str] = []
     timers: list[threading.Timer] = []
@@ -91,8 +98,8 @@ def _early_end(scratch: Path) -> Iterator[None]:
     except Exception as error:
         if "KeyboardInterrupt" in str(error):  # Beam takes it for the fault of what was under way
             raise KeyboardInterrupt from None
-        if (told := progress.stop_reason(scratch)) is not None:
-            raise OutputError(told) from error
+        if (expected := _expected(error)) is not None:
+            raise expected from error
         if deaths:
             raise WorkerDied(f"{deaths[0]}: killed for want of memory, perhaps; try fewer --workers") from error
         raise
@@ -100,6 +107,16 @@ def _early_end(scratch: Path) -> Iterator[None]:
         threading.excepthook = before
         for timer in timers:  # Beam has noticed, or the worker died when all was done
             timer.cancel()
+
+
+def _expected(error: Exception) -> HarmonizeError | None:
+    """Return the expected error that ended the run, without Beam's words; None if it was another one, a bug.
+
+    Of a worker process's error Beam has the traceback only, as the text of its own.
+    """
+    last = "".join(traceback.format_exception_only(error)).rpartition("Traceback (most recent call last):\n")[2]
+    found = _EXPECTED.search(last)
+    return getattr(errors, found[1])(found[2]) if found else None
 
 
 @contextlib.contextmanager

@@ -73,18 +73,6 @@ def read(scratch: Path) -> Counts:
     return total
 
 
-def stop(scratch: str, reason: str) -> None:
-    """Say why the run must end."""
-    if scratch:
-        (Path(scratch) / "stop").write_text(reason)
-
-
-def stop_reason(scratch: Path) -> str | None:
-    """Return why the run must end, None if no worker said so."""
-    path = scratch / "stop"
-    return path.read_text() if path.exists() else None
-
-
 def take_victims(scratch: Path) -> list[str]:
     """Return the ids of the pairs that processes died over, and forget them."""
     found = []

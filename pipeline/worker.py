@@ -1,5 +1,6 @@
 """A worker process of a local run: Beam's own, quiet, and gone at once when there is no more to do."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -14,7 +15,9 @@ def main() -> None:
 
     code = 1
     try:
-        sdk_worker_main.main(sys.argv)
+        # Beam prints an error's traceback, and sends it to the launcher, which tells it in its own way.
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            sdk_worker_main.main(sys.argv)
         code = 0
     finally:
         # Taking down the interpreter and the threads of gRPC takes a second or two, after all is done.

@@ -14,13 +14,10 @@ from click.testing import CliRunner
 from PIL import Image
 from pyarrow import dataset, parquet
 
-from pipeline import graph
+from pipeline import launch
 from pipeline.rows import METRICS_SCHEMA, SCHEMA_VERSION, with_extra
 from pipeline.run import main
-from pipeline.settings import Settings
-from pipeline.summary import Summary
 from tests.catalogs import BROKEN, write_catalog, write_weights
-from tests.run_samples import INFO
 from transforms import manifest
 
 
@@ -187,11 +184,30 @@ def test_a_dry_run_does_nothing(run, tmp_path, tiny):
     assert result.exit_code == 1 and "a file stands where a folder must be" in result.output
 
 
-def test_a_run_that_lost_a_pair_is_not_complete(tmp_path):
-    job = graph.Job(manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="a"), run=INFO, rows=3)
-    with pytest.raises(RuntimeError, match="2 of 3 pairs came to an end: has pairs.csv changed"):
-        graph.write_summary(Summary(done=1, failed=1), job, [])
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_manifest_that_changes_meanwhile_is_one_clear_line_and_no_image_is_lost(
+    tmp_path, tiny, monkeypatch, capfd, workers
+):
+    catalog, prepare = write_catalog(tmp_path, good=3, broken=0), launch._prepare
+    whole = catalog.read_text()
+
+    def prepare_and_shorten(job):
+        prepare(job)
+        catalog.write_text(whole[: whole.rindex("\n", 0, -1)])
+
+    monkeypatch.setattr(launch, "_prepare", prepare_and_shorten)
+    arguments = ["--input", catalog, "--output", tmp_path / "out", "--weights", tiny, "--workers", workers]
+    result = harmonize(*arguments, "--run-id", "one")
+    assert result.exit_code == 1 and "Traceback" not in result.output + capfd.readouterr().err
+    assert result.output.splitlines()[-1] == (
+        f"Error: {catalog} has changed while it was read: 2 pairs came to an end, and it held 3 when the run began; "
+        "run again, what is done is kept"
+    )
+    monkeypatch.undo()
+    catalog.write_text(whole)
+    assert harmonize(*arguments, "--run-id", "two", "--workers", 1).exit_code == 0
+    assert json.loads((tmp_path / "out/runs/two.json").read_text())["totals"]["skipped"] == 2
+    assert not (tmp_path / "out/runs/one.json").exists()
 
 
 def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
