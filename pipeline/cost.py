@@ -13,6 +13,7 @@ from model import memory
 from model.config import HDNetConfig
 from pipeline import text
 from pipeline.machine import Plan
+from pipeline.resume import Backlog
 from transforms import header, manifest_parts, schemes, storage
 from transforms.errors import HarmonizeError
 from transforms.manifest import Pair
@@ -76,13 +77,13 @@ def estimate(
     )
 
 
-def megapixels(info: ManifestInfo, found: Estimate, limit: int | None) -> float:
-    """Return about how many megapixels a run has to do."""
-    return min(info.rows, limit or info.rows) * found.mean_pixels / 1e6
+def megapixels(found: Estimate, images: int) -> float:
+    """Return about how many megapixels so many images have."""
+    return images * found.mean_pixels / 1e6
 
 
 def lines(
-    info: ManifestInfo, output: str, found: Estimate, plan: Plan, limit: int | None, per_megapixel: float
+    info: ManifestInfo, output: str, found: Estimate, plan: Plan, backlog: Backlog, per_megapixel: float
 ) -> list[tuple[str, str]]:
     """Say what a run would do, and about how long it would take here.
 
@@ -91,18 +92,18 @@ def lines(
         output: Where the run would write.
         found: In the first headers.
         plan: How this machine would be divided.
-        limit: Pairs that would be done at most.
+        backlog: What there is to do.
         per_megapixel: Seconds of the network on one of the plan's workers.
     """
-    rows = min(info.rows, limit or info.rows)
-    size = megapixels(info, found, limit)
+    size = megapixels(found, backlog.to_do)
     seconds = size * per_megapixel / plan.workers
     said = [
         ("manifest", f"{info.uri}: {info.format}, {text.plural(info.rows, 'pair')}, {info.with_reference:,} with a"
                      f" reference; columns {', '.join(info.columns)}"),
         ("would write", f"{output}/images and the tables and report beside it"),
-        ("would do", f"{text.plural(rows, 'image')}, about {size:,.1f} megapixels by the first {found.images}"
-                     if found.images else f"{text.plural(rows, 'image')} of unknown size"),
+        ("up to date", f"{backlog.up_to_date:,} of {text.plural(backlog.pairs, 'pair')}"),
+        ("would do", f"{text.plural(backlog.to_do, 'image')}, about {size:,.1f} megapixels by the first {found.images}"
+                     if found.images else f"{text.plural(backlog.to_do, 'image')} of unknown size"),
         ("here", f"{text.plural(plan.workers, 'worker')} of {text.plural(plan.threads, 'thread')} and"
                  f" {plan.memory / 1e9:.1f} GB; a large image needs about {found.typical_bytes / 1e9:.1f} GB"),
         ("would take", f"about {text.duration(seconds)}, reading and writing not counted" if found.images

@@ -5,9 +5,10 @@ import json
 import logging
 import operator
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList
+from apache_beam.pvalue import AsList, PCollection
 
 from pipeline import closing, run_info
 from pipeline.flags import LargestUsual
@@ -15,7 +16,7 @@ from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
 from pipeline.read import ReadPairs
 from pipeline.records import KeepFailed
 from pipeline.resume import SkipDone
-from pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, with_extra
+from pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, Record, with_extra
 from pipeline.run_info import RunInfo
 from pipeline.settings import Settings
 from pipeline.summary import Summarise, Summary
@@ -64,13 +65,7 @@ class Job:
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
     settings, files = job.settings, file_count(job.rows)
-    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
-    if job.retry:
-        pairs = pairs | "KeepFailed" >> KeepFailed(f"{settings.output}/failures/run_id={job.retry}")
-    tasks, kept, stays, left, refused = pairs | "SkipDone" >> SkipDone(
-        settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
-        partial=bool(job.limit or job.retry),
-    )  # fmt: skip
+    unreadable, (tasks, kept, stays, left, refused) = sort_out(root, job)
     harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra).with_resource_hints(**job.hints)
     images = (harmonized[ROWS], kept, stays)
     failures = (harmonized[FAILURES], unreadable, refused)
@@ -91,6 +86,17 @@ def build(root: beam.Pipeline, job: Job) -> None:
         # The files as side input: the summary is written when they are, and marks the run complete.
         | "WriteSummary" >> beam.Map(write_summary, job=job, files=AsList(uris))
     )
+
+
+def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Any]:
+    """Attach what comes before any pixel: failure rows of the manifest's bad rows, and what `SkipDone` gives."""
+    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
+    if job.retry:
+        pairs = pairs | "KeepFailed" >> KeepFailed(f"{job.settings.output}/failures/run_id={job.retry}")
+    return unreadable, pairs | "SkipDone" >> SkipDone(
+        job.settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
+        partial=bool(job.limit or job.retry),
+    )  # fmt: skip
 
 
 def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:

@@ -76,11 +76,12 @@ def run(request: Request) -> Outcome | None:
     network = HDNetConfig.from_json(header["config"])
     estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
+    job = _job(request, info, header, precision)
+    _check(job)
     if request.dry_run:
         _check_output(request.output)
-        _describe(request, info, estimate, plan, precision)
+        _describe(request, info, estimate, plan, job)
         return None
-    job = _job(request, info, header, precision)
     if beam_options.is_local(options):
         _prepare(job)
         local_run.run(job, request.beam_args, plan)
@@ -109,15 +110,13 @@ def _beam_options(request: Request) -> PipelineOptions:
     return options
 
 
-def _describe(
-    request: Request, info: ManifestInfo, found: cost.Estimate, plan: machine.Plan, precision: Precision
-) -> None:
+def _describe(request: Request, info: ManifestInfo, found: cost.Estimate, plan: machine.Plan, job: graph.Job) -> None:
     """Print what a run would do: with one thread each, workers on Dataflow have the pace of one of these."""
+    backlog, precision = local_run.count(job), job.settings.precision
     pace = {threads: cost.seconds_per_megapixel(request.weights, precision, threads) for threads in {1, plan.threads}}
-    advised = advice.advise(
-        found.typical_bytes, found.largest_bytes, cost.megapixels(info, found, request.limit), pace[1]
-    )
-    lines = cost.lines(info, request.output, found, plan, request.limit, pace[plan.threads])
+    size = cost.megapixels(found, backlog.to_do)
+    advised = advice.advise(found.typical_bytes, found.largest_bytes, size, pace[1])
+    lines = cost.lines(info, request.output, found, plan, backlog, pace[plan.threads])
     if found.images:
         lines += advice.describe(advised, request.vcpu_price)
     click.echo("\n".join(f"{name:13}{text.visible(value)}" for name, value in lines))
@@ -172,26 +171,38 @@ def _told(request: Request) -> dict[str, run_info.Option]:
     return {**values, "format": request.image_format, "beam": " ".join(request.beam_args)}
 
 
-def _prepare(job: graph.Job) -> None:
-    """Take back an earlier run of the same name, its mark of being complete first; its tables if it is not resumed.
+def _check(job: graph.Job) -> None:
+    """Check what a run would take up or take the place of.
 
     Raises:
-        StorageError: The output cannot be written, or there is no run to retry.
+        StorageError: There is no run to retry, or it is complete and only a part would take its place.
     """
-    output, run_id = job.settings.output, job.settings.run_id
-    restarted = supervise.remembered_run() == run_id
-    if job.retry is not None and not restarted:  # the first attempt may have taken that very run's mark back
-        storage.read(f"{output}/runs/{job.retry}.json")
-    mark, probe = f"{output}/runs/{run_id}.json", f"{output}/runs/{run_id}.probe"
+    # A first attempt may have taken the mark back of the very run that is retried.
+    if job.retry is not None and not _is_restarted(job):
+        storage.read(f"{job.settings.output}/runs/{job.retry}.json")
+    mark = f"{job.settings.output}/runs/{job.settings.run_id}.json"
     if job.limit is not None and storage.is_file(mark):
         raise StorageError(
             f"{mark}: a run of this name is complete, and a part of it cannot take its place: give another --run-id"
         )
-    storage.write(probe, b"")
-    tables = [] if job.resume or restarted else [job.settings.table(name) for name in ("metrics", "failures")]
-    for uri in (probe, mark, f"{output}/runs/{run_id}.html", *tables):
+
+
+def _prepare(job: graph.Job) -> None:
+    """Take back an earlier run of the same name, its mark of being complete first; its tables if it is not resumed.
+
+    Raises:
+        StorageError: The output cannot be written.
+    """
+    run = f"{job.settings.output}/runs/{job.settings.run_id}"
+    storage.write(f"{run}.probe", b"")
+    tables = [] if job.resume or _is_restarted(job) else [job.settings.table(name) for name in ("metrics", "failures")]
+    for uri in (f"{run}.probe", f"{run}.json", f"{run}.html", *tables):
         storage.remove(uri)
-    storage.sweep(output)
+    storage.sweep(job.settings.output)
+
+
+def _is_restarted(job: graph.Job) -> bool:
+    return supervise.remembered_run() == job.settings.run_id
 
 
 def _check_output(output: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
@@ -23,6 +24,8 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from model.progress import ProgressLine
 from pipeline import graph, progress, supervise
 from pipeline.machine import Plan
+from pipeline.records import list_tables
+from pipeline.resume import COUNTERS, Backlog, believed
 from transforms import errors
 from transforms.errors import HarmonizeError
 
@@ -61,6 +64,23 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
             graph.build(
                 root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
             )
+
+
+def count(job: graph.Job) -> Backlog:
+    """Run what comes before any pixel, in this process, to count what there is to do; nothing is written.
+
+    Raises:
+        HarmonizeError: The manifest or a record cannot be used.
+    """
+    if not job.retry and not list_tables(believed(job.settings, job.resume)):  # no folder of images need be listed
+        return Backlog(job.rows, 0, job.rows)
+    log.info("comparing %d pairs with what earlier runs did", job.rows)
+    with _early_end():
+        root = beam.Pipeline(_runner(1), _options((), 1))
+        graph.sort_out(root, job)
+        found = root.run().metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
+    counts = {each.key.metric.name: each.committed for each in found}
+    return Backlog(job.rows, counts.get("up_to_date", 0), counts.get("to_do", 0))
 
 
 def _runner(workers: int) -> FnApiRunner:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import no_annotations
 
@@ -43,6 +44,9 @@ CLOCKS = 10.0
 GROUPS = 16
 """Into how many the pairs of one folder are divided where comparing them means reading them."""
 
+COUNTERS = "resume"
+"""Of Beam's counters `to_do` and `up_to_date`, the namespace."""
+
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +60,20 @@ class Task(NamedTuple):
 
     pair: Pair
     versions: Versions = (None,) * len(FILES)
+
+
+class Backlog(NamedTuple):
+    """How much there is to do.
+
+    Attributes:
+        pairs: Of the manifest, or of its part that is asked for.
+        up_to_date: Of them, those that would be left out.
+        to_do: Of them, those that would be harmonized.
+    """
+
+    pairs: int
+    up_to_date: int
+    to_do: int
 
 
 class Candidate(NamedTuple):
@@ -96,8 +114,8 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         """Read the records, join them with the pairs, compare folder by folder."""
         known = (
             input_or_inputs.pipeline
-            | "Output" >> beam.Create([self.settings.output])
-            | "ListRecords" >> beam.FlatMap(self._record_files)
+            | "Output" >> beam.Create([believed(self.settings, self.others)])
+            | "ListRecords" >> beam.FlatMap(list_tables)
             | "SpreadRecords" >> beam.Reshuffle()
             | "ReadRecords" >> beam.FlatMap(known_images, self.settings.table("metrics"), self.verify)
         )
@@ -114,9 +132,6 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         left = (compared[LEFT], gone) | "AllLeft" >> beam.Flatten()
         together = min(MOST_TOGETHER, max(1, self.rows // FEWEST_BLOCKS))
         return compared[TASKS] | "SpreadTasks" >> SpreadInBlocks(together), compared[KEPT], stays, left, refused
-
-    def _record_files(self, output: str) -> list[str]:
-        return list_tables(f"{output}/metrics" if self.others else self.settings.table("metrics"))
 
     def _sort_out(self, _: int, packed: Iterable[bytes]) -> Iterator[Any]:
         pairs, newest = list[Pair](), dict[str, Known]()
@@ -168,6 +183,7 @@ class Compare(beam.DoFn):
             for pair, known in batch:
                 versions = tuple(uri and self.files.version(uri) for uri in files_of(pair))
                 if known is None or not self._is_current(pair, known, versions):
+                    Metrics.counter(COUNTERS, "to_do").inc()
                     yield Task(pair, versions)
                     continue
                 seen += 1
@@ -176,6 +192,7 @@ class Compare(beam.DoFn):
                 else:
                     skipped += 1
         if seen:
+            Metrics.counter(COUNTERS, "up_to_date").inc(seen)
             counts = progress.Writer(self.settings.scratch)
             counts.add(Counts(skipped=seen))
             counts.close()
@@ -226,6 +243,11 @@ class _Files:
     def version(self, uri: str) -> str | None:
         """Return a file's version, None if it is not known."""
         return self.found[uri].version if uri in self.found else None
+
+
+def believed(settings: Settings, others: bool) -> str:
+    """Return the folder of the metrics that are believed: of all runs, or without `others` of this run only."""
+    return f"{settings.output}/metrics" if others else settings.table("metrics")
 
 
 def check_schemes(pair: Pair, allowed: frozenset[str] | None) -> None:

@@ -5,6 +5,7 @@ from PIL import Image
 
 from model.config import HDNetConfig
 from pipeline import cost, machine
+from pipeline.resume import Backlog
 from transforms import manifest_check
 
 LITE = HDNetConfig(width=8)
@@ -38,8 +39,9 @@ def test_unreadable_files_are_named(catalog):
 def test_a_description_says_how_much_and_how_long(catalog):
     info = manifest_check.check(str(catalog))
     found = cost.estimate(str(catalog), LITE, "float32", max_pixels=10**7)
-    said = str(cost.lines(info, "gs://shop/out", found, machine.Plan(2, 1, 10**9), limit=10, per_megapixel=3600.0))
-    assert "10 images, about 1.1 megapixels by the first 19" in said
+    backlog, plan = Backlog(pairs=20, up_to_date=10, to_do=10), machine.Plan(2, 1, 10**9)
+    said = str(cost.lines(info, "gs://shop/out", found, plan, backlog, per_megapixel=3600.0))
+    assert "10 of 20 pairs" in said and "10 images, about 1.1 megapixels by the first 19" in said
     assert "about 33 min" in said and "gs://shop/out/images" in said and "05.png is empty" in said
 
 
@@ -47,5 +49,5 @@ def test_without_a_readable_header_nothing_is_promised(tmp_path):
     (tmp_path / "pairs.csv").write_text("id,composite,mask\na,no.png,no.png\n")
     info = manifest_check.check(str(tmp_path / "pairs.csv"))
     found = cost.estimate(str(tmp_path / "pairs.csv"), LITE, "float32", max_pixels=10**7)
-    said = str(cost.lines(info, "out", found, machine.Plan(2, 1, 10**9), limit=None, per_megapixel=1.0))
+    said = str(cost.lines(info, "out", found, machine.Plan(2, 1, 10**9), Backlog(1, 0, 1), per_megapixel=1.0))
     assert "1 image of unknown size" in said and "an unknown time" in said

@@ -38,6 +38,13 @@ class Shop:
         rows = [row for row in table(self.root / "out/metrics") if row["run_id"] == name]
         return {row["id"].removeprefix("good/") for row in rows}, totals
 
+    def dry(self, *options):
+        """Return the lines of a dry run by their names."""
+        base = ["--input", self.manifest, "--output", self.root / "out", "--weights", self.weights, "--dry-run"]
+        result = harmonize(*base, *options)
+        assert result.exit_code == 0, (result.output, result.exception)
+        return {line[:13].strip(): line[13:] for line in result.stdout.splitlines()}
+
     def composite(self, number):
         return next((self.root / "in/composites").glob(f"{number}.*"))
 
@@ -123,8 +130,9 @@ def test_only_what_failed_is_tried_again(shop):
     done, totals = shop.run("--retry-failed", "night-1")
     assert done == {"bad/truncated-0"} and totals["failed"] == totals["skipped"] == totals["removed"] == 0
     base = ["--input", shop.manifest, "--output", shop.root / "out", "--weights", shop.weights]
-    result = harmonize(*base, "--retry-failed", "never")
-    assert result.exit_code == 1 and "never.json" in result.output
+    for options in ([], ["--dry-run"]):
+        result = harmonize(*base, "--retry-failed", "never", *options)
+        assert result.exit_code == 1 and "never.json" in result.output
 
 
 def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
@@ -188,6 +196,23 @@ def test_an_image_that_is_not_as_its_record_left_it_is_made_again(shop):
     images[2].write_bytes(whole[::-1].ljust(before.st_size, b"x")[: before.st_size])
     os.utime(images[2], ns=(before.st_atime_ns, before.st_mtime_ns))
     assert shop.run()[0] == set() and shop.run("--verify")[0] == {"0002"}
+
+
+def test_a_dry_run_counts_what_a_run_would_leave_out(shop):
+    before = {path: path.stat().st_mtime_ns for path in shop.root.rglob("*") if path.is_file()}
+    for options, up_to_date, images in (
+        ([], 4, "1 image,"),
+        (["--verify"], 4, "1 image,"),
+        (["--quality", 90], 0, "5 images,"),
+        (["--no-resume"], 0, "5 images,"),
+        (["--retry-failed", "night-1"], 0, "1 image,"),
+    ):
+        said = shop.dry(*options)
+        assert said["up to date"] == f"{up_to_date} of 5 pairs" and said["would do"].startswith(images), options
+    assert before == {path: path.stat().st_mtime_ns for path in shop.root.rglob("*") if path.is_file()}
+    shop.composite(0).touch()
+    said = shop.dry("--limit", 3)
+    assert said["up to date"] == f"{shop.run('--limit', 3)[1]['skipped']} of 3 pairs"
 
 
 def test_a_copied_record_is_none_of_another_output(shop):
