@@ -22,6 +22,7 @@ class ProgressLine:
         self.began = time.monotonic()
         self.shown = self.began
         self.live = sys.stderr.isatty()
+        self.unfinished = False
         self.pause = 0.5 if self.live else 30.0
 
     def update(self, done: int, detail: Callable[[], str]) -> None:
@@ -36,8 +37,15 @@ class ProgressLine:
         if self.live:
             sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if done == self.total else ""))
             sys.stderr.flush()
+            self.unfinished = done < self.total
         else:
             log.info("%s", text)
+
+    def close(self) -> None:
+        """Leave a live line that stands unfinished, so that what is said next has a line of its own."""
+        if self.unfinished:
+            sys.stderr.write("\n")
+            self.unfinished = False
 
 
 def duration(seconds: float) -> str:

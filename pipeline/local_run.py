@@ -173,6 +173,7 @@ class Watch(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         self.join()
+        self.line.close()
 
     def run(self) -> None:
         """Look every half second."""

@@ -1,5 +1,6 @@
 """Processes that die, and what becomes of the run."""
 
+import io
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import progress, supervise
+from pipeline import local_run, progress, supervise
 from pipeline.progress import Counts
 from tests.catalogs import write_catalog, write_weights
 from tests.test_pipeline import table
@@ -66,6 +67,17 @@ def test_counts_add_up_over_threads(tmp_path):
     writers[1].close()
     assert progress.read(tmp_path) == Counts(1, 50, 1, 0)
     progress.Writer("").add(Counts(images=1))
+
+
+def test_what_follows_an_unfinished_progress_line_begins_on_its_own(tmp_path, monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    watch = local_run.Watch(tmp_path, 3)
+    watch.line.pause = 0.0
+    with watch:
+        progress.Writer(str(tmp_path)).add(Counts(images=2))
+    assert terminal.getvalue().startswith("\r\x1b[K2/3") and terminal.getvalue().endswith(" left\n")
 
 
 def test_only_the_dead_leave_victims_and_only_once(tmp_path):
