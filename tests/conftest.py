@@ -1,17 +1,32 @@
 """Fixtures for several files."""
 
+import asyncio
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
+
+# Read as OpenMP starts, by this process and all that it starts. The tests' images are tiny: threads that share their
+# work mostly wait for each other, and on a machine with other work to do such waits take most of the time.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import fsspec
 import pytest
+import torch
 
 from tests import emulators
+from transforms import clients
 
 # Read by gcsfs as it is imported, whichever test comes first.
 os.environ.update({name: value for name, value in emulators.environment("gs", "").items() if value == "false"})
 
 STORES = {"gs": emulators.gcs, "s3": emulators.s3}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Take back what a run set for the thread it was in."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", params=STORES)
@@ -31,3 +46,15 @@ def proxy(store, monkeypatch) -> Iterator[emulators.Proxy]:
         fsspec.get_filesystem_class(scheme).clear_instance_cache()
         yield found
         fsspec.get_filesystem_class(scheme).clear_instance_cache()
+
+
+@pytest.fixture
+def hasty(monkeypatch) -> None:
+    """Wait for seconds where users wait for minutes."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 20)
+
+    monkeypatch.setattr(clients, "IDLE", 2.0)
+    monkeypatch.setattr(clients, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("gcsfs.retry.asyncio", SimpleNamespace(sleep=sleep))

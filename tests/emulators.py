@@ -26,7 +26,9 @@ def gcs() -> Iterator[str]:
     server = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
     server.start()
     while server._api._httpd is None:  # its own event comes too early
+        assert server._api.is_alive(), "the emulator did not start"
         threading.Event().wait(0.01)
+    server._api._httpd.socket.listen(128)  # at five callers that wait, a sixth is put off for a second
     try:
         yield f"http://127.0.0.1:{server._api._httpd.server_address[1]}"
     finally:
@@ -81,6 +83,7 @@ class Proxy(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, upstream: str, plan: Plan) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -66,7 +66,7 @@ class Outcome:
     Attributes:
         kind: "image", or the class of the expected error.
         seconds: Of the processor, which a busy machine does not stretch.
-        excess: Bytes of memory at the peak above what was estimated for it.
+        excess: Bytes of memory that it took at its peak, above what was estimated for it.
     """
 
     kind: str
@@ -80,12 +80,12 @@ def attempt(data: bytes, harmonizer: Harmonizer, max_pixels: int, *, as_mask: bo
     Raises:
         Exception: What no input should be able to raise.
     """
-    began, allowed = time.process_time(), harmonizer.estimate(1, 1)
     forget_peak()
+    began, held, allowed = time.process_time(), peak(), 0
     try:
         found = header.read(data, "hostile")
         header.check_size(found, "hostile", max_pixels)
-        allowed = harmonizer.estimate(found.height, found.width)
+        allowed = harmonizer.estimate(found.height, found.width) - harmonizer.estimate(1, 1)
         if as_mask:
             share = mask.decode_mask(data, "hostile", max_pixels)
             harmonizer(np.zeros((*share.shape, 3), np.uint8), share)
@@ -98,7 +98,7 @@ def attempt(data: bytes, harmonizer: Harmonizer, max_pixels: int, *, as_mask: bo
     except errors.HarmonizeError as error:
         assert len(str(error)) < 1000, str(error)[:2000]
         kind = type(error).__name__
-    return Outcome(kind, time.process_time() - began, peak() - allowed)
+    return Outcome(kind, time.process_time() - began, peak() - held - allowed)
 
 
 def half_mask(height: int, width: int) -> picture.Mask:

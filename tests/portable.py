@@ -9,7 +9,6 @@ import pickletools
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -44,9 +43,20 @@ class Runner(FnApiRunner):
         self._num_workers = int(sys.argv[1])
 
 local_job_service_main.local_job_service.fn_runner.FnApiRunner = Runner
-local_job_service_main.run(sys.argv[2:])
+local_job_service_main.run(["--port_file", "port"])
 """
 """Beam's job service as it is, but for the number of workers, which no option of its own sets."""
+POOL = """
+import os
+from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
+
+address, server = BeamFnExternalWorkerPoolServicer.start(use_process=True)
+with open("new", "w") as file:
+    file.write(address.rpartition(":")[2])
+os.rename("new", "port")
+server.wait_for_termination()
+"""
+"""Beam's pool of workers on a port that the system chooses; its own command wants one named beforehand."""
 ENDED = (States.DONE, States.FAILED, States.CANCELLED)
 
 
@@ -77,42 +87,44 @@ def make_environment(folder: Path, wheel: Path) -> Path:
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> Iterator[int]:
-    """Run a program, in a group of its own, for as long as the block lasts; gives its process id."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"  # a pool starts workers as "python"
+def server(
+    code: str, python: Path, folder: Path, environment: Mapping[str, str], *arguments: str
+) -> Iterator[tuple[int, str]]:
+    """Run a program that writes its port to the file "port", in a group of its own, for as long as the block lasts.
+
+    Gives its process id, which is its group's, and its address. What it says is printed at the end: pytest shows it
+    where a test fails.
+    """
+    folder.mkdir(parents=True)
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # a pool starts workers as "python"
     whole = {**os.environ, **environment, "PATH": path, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     whole.pop("PYTHONPATH", None)
+    command = [python, "-P", "-c", code, *arguments]
     with (folder / "log").open("ab") as log:
         job = subprocess.Popen(command, cwd=folder, env=whole, stdout=log, stderr=log, start_new_session=True)
     try:
-        yield job.pid
+        until(lambda: (folder / "port").exists() or job.poll() is not None)
+        assert job.poll() is None, f"ended with {job.returncode} before it had a port"
+        yield job.pid, f"localhost:{(folder / 'port').read_text()}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(job.pid, signal.SIGKILL)
         job.wait()
+        print(f"{folder.name} said:", (folder / "log").read_text(errors="replace"), sep="\n")
 
 
-@contextlib.contextmanager
-def pool(python: Path, folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[int, str]]:
-    """Run a pool of workers; gives its process id, which is its group's, and its address."""
-    address = f"localhost:{free_port()}"
-    module = ["-P", "-m", "apache_beam.runners.worker.worker_pool_main", "--service_port"]
-    with process([python, *module, address.partition(":")[2]], folder, environment) as pid:
-        _wait_for(address)
-        yield pid, address
+def pool(
+    python: Path, folder: Path, environment: Mapping[str, str]
+) -> contextlib.AbstractContextManager[tuple[int, str]]:
+    """Run a pool of workers, as `server` does."""
+    return server(POOL, python, folder, environment)
 
 
-@contextlib.contextmanager
 def job_service(
     python: Path, folder: Path, environment: Mapping[str, str], workers: int = 1
-) -> Iterator[tuple[int, str]]:
-    """Run Beam's own job service with some workers for each of a job's environments; gives process id and address."""
-    address = f"localhost:{free_port()}"
-    command: list[str | Path] = [python, "-P", "-c", SERVICE, str(workers), "--port", address.partition(":")[2]]
-    with process(command, folder, environment) as pid:
-        _wait_for(address)
-        yield pid, address
+) -> contextlib.AbstractContextManager[tuple[int, str]]:
+    """Run Beam's own job service, as `server` does, with some workers for each of a job's environments."""
+    return server(SERVICE, python, folder, environment, str(workers))
 
 
 class Spread(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
@@ -185,9 +197,9 @@ class Submitted:
         answer = self.stub.GetState(beam_job_api_pb2.GetJobStateRequest(job_id=self.job_id))
         return int(answer.state)
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self) -> int:
         """Wait for the job's end and return its last state."""
-        until(self.has_ended, seconds)
+        until(self.has_ended)
         return self.state()
 
 
@@ -216,21 +228,9 @@ def _pickles(payload: bytes) -> Iterator[bytes]:
             yield bz2.decompress(base64.b64decode(text))
 
 
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return int(found.getsockname()[1])
-
-
-def until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait for something to become true."""
+def until(true: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait for something to become true; so long that only what never comes fails, on however slow a machine."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not so after {seconds} s"
-        time.sleep(0.1)
-
-
-def _wait_for(address: str) -> None:
-    with grpc.insecure_channel(address) as channel:
-        grpc.channel_ready_future(channel).result(60)
+        time.sleep(0.05)

@@ -15,11 +15,11 @@ from transforms import decode, errors, header, image
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
 def test_a_bomb_is_refused_at_once(kind):
-    start = time.perf_counter()
+    start = time.process_time()
     for read in (decode.decode, decode.decode_image, image.decode_mask):
         with pytest.raises(errors.SizeError, match=r"^bomb claims 60000 x 60000 = 3600000000 pixels"):
             read(bomb(kind, 60000, 60000), "bomb")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2  # pixels would be minutes
 
 
 def test_pillow_s_limit_for_tiff_is_an_error_of_size():

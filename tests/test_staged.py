@@ -173,7 +173,7 @@ def test_nothing_of_ours_is_pickled_by_value(staged):
 def test_the_wheel_is_small_and_found_by_a_bare_interpreter(wheel, python):
     assert wheel.stat().st_size < 8_000_000
     assert any(name.endswith("hdnet-lite.safetensors") for name in zipfile.ZipFile(wheel).namelist())
-    said = subprocess.run([python, "-I", "-c", WORKER], cwd="/", capture_output=True, text=True, check=True).stdout
+    said = subprocess.check_output([python, "-I", "-c", WORKER], cwd="/", text=True)
     # torch's compiler would take a second and more of every worker's start.
     assert said.startswith(str(python.parents[1])) and said.split()[1:] == ["hdnet-lite", "[]"]
 
@@ -186,7 +186,7 @@ def test_a_staged_job_makes_what_a_local_run_makes(bucket, catalog, staged, pyth
         portable.job_service(python, tmp_path / "service", bucket[1]) as (_, service),
         portable.submit(service, portable.on_workers(staged, address)) as job,
     ):
-        assert job.wait() == States.DONE, (tmp_path / "service/log").read_text()
+        assert job.wait() == States.DONE
     out, local = f"{catalog}/out", f"{catalog}/local"
     assert images(out) == images(local) and len(images(out)) == 9
     for table, count in (("metrics", 9), ("failures", 8)):
@@ -246,7 +246,7 @@ def run_on(service: str, pool: str, catalog: str, code: int = 0) -> str:
 
 def kill_when_written(folder: str, host: int, service: int, ended: threading.Event) -> None:
     """Kill a host when a table is begun. Dataflow would give its half to another; the local service fails, or waits."""
-    portable.until(lambda: storage.is_folder(folder), 120)
+    portable.until(lambda: storage.is_folder(folder))
     os.killpg(host, signal.SIGKILL)
     if not ended.wait(60):
         os.killpg(service, signal.SIGKILL)

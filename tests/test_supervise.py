@@ -1,5 +1,6 @@
 """Processes that die, and what becomes of the run."""
 
+import contextlib
 import io
 import json
 import os
@@ -7,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import local_run, progress, supervise
 from pipeline.progress import Counts
+from tests import portable
 from tests.catalogs import write_catalog, write_weights
 from tests.test_pipeline import table
 
@@ -57,6 +60,19 @@ supervise.remember_run(supervise.scratch(), "a", "now")
 signal.pause()
 """
 KEEPER = f"import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {WAITING!r}]))"
+
+
+@contextlib.contextmanager
+def watching(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A watching process whose child has begun to wait, and its own folder, below the one given."""
+    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(folder)}) as process:
+        try:
+            while not (begun := list(folder.glob("hdnet-*/started"))):
+                assert process.poll() is None
+                time.sleep(0.01)
+            yield process, begun[0].parent
+        finally:
+            process.kill()
 
 
 def test_counts_add_up_over_threads(tmp_path):
@@ -119,11 +135,9 @@ def test_what_dies_again_and_again_without_an_image_ends(monkeypatch, capfd):
 
 @pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGINT])
 def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path, wish):
-    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
-        while not list(tmp_path.glob("hdnet-*/started")):
-            assert process.poll() is None
+    with watching(tmp_path) as (process, _):
         process.send_signal(wish)
-        assert process.wait(20) == 128 + wish
+        assert process.wait(300) == 128 + wish
     assert not list(tmp_path.iterdir())
 
 
@@ -132,12 +146,9 @@ def test_what_a_killed_watcher_left_is_swept_and_nothing_else(tmp_path, monkeypa
     (tmp_path / "hdnet-dead").mkdir()
     (tmp_path / "hdnet-dead" / supervise.KEPT).touch()
     (tmp_path / "hdnet-other").mkdir()
-    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
-        while not (live := list(tmp_path.glob("hdnet-*/started"))):
-            assert process.poll() is None
+    with watching(tmp_path) as (_, live):
         assert supervise.run([sys.executable, "-c", "pass"]) == 0
-        assert {path.name for path in tmp_path.iterdir()} == {"hdnet-other", live[0].parent.name}
-        process.terminate()
+        assert {path.name for path in tmp_path.iterdir()} == {"hdnet-other", live.name}
 
 
 def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
@@ -166,13 +177,15 @@ def test_a_worker_that_dies_as_it_starts_is_not_waited_for(tmp_path, monkeypatch
 
 
 def test_nothing_outlives_the_watching_process(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
-        while not list(tmp_path.glob("hdnet-*/started")):
-            assert process.poll() is None
+    with watching(tmp_path) as (process, _):
         (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
-    for _ in range(200):
-        if not Path(f"/proc/{child}").exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{child} lives")
+    portable.until(lambda: not is_alive(child))
+
+
+def is_alive(process: str) -> bool:
+    """Say whether a process runs; a dead one may be listed until somebody asks what became of it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -50,7 +50,7 @@ def at_once(count, call):
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(timeout=60)
+        caller.join(timeout=300)
 
 
 def test_more_callers_than_threads_share_the_team():
@@ -101,11 +101,11 @@ def test_an_error_reaches_the_caller_when_no_thread_is_at_work_any_more():
 
     def work():
         with pytest.raises(ValueError, match="part 0"):
-            share(fail, range(100))
+            share(fail, range(1000))
         return len(begun), len(ended) + 1
 
     at_work, over = lead(work)
-    assert at_work == over < 100
+    assert at_work == over < 1000
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
@@ -121,5 +121,4 @@ if not pid:
     os._exit(lead(work) != [1, 2, 3, 4, 5])
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout == "0\n", run.stderr
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=300) == "0\n"

@@ -77,30 +77,37 @@ def test_a_run_leaves_everything_a_person_needs(data, tmp_path):
     assert card["metrics"]["validation"]["psnr"] == pytest.approx(max(float(row["psnr"]) for row in rows))
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"ema": 0.9, "precision": "bfloat16", "clip": 1.0, "crop": True, "recolor": 0.5}]
+@pytest.fixture(
+    scope="module", params=[{}, {"ema": 0.9, "precision": "bfloat16", "clip": 1.0, "crop": True, "recolor": 0.5}]
 )
+def unbroken(request, tmp_path_factory):
+    """A recipe, and the folder of its run."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    config = recipe(write_iharmony4(folder / "data"), checkpoint_steps=2, **request.param)
+    training.train(config, folder / "whole", device=CPU)
+    return config, folder / "whole"
+
+
 @pytest.mark.parametrize("step", [1, 4, 7])
-def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(monkeypatch, data, tmp_path, fields, step):
-    config = recipe(data, checkpoint_steps=2, **fields)
-    training.train(config, tmp_path / "whole", device=CPU)
+def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(monkeypatch, unbroken, tmp_path, step):
+    config, whole = unbroken
     train_until(monkeypatch, config, tmp_path / "broken", step)
     training.train(config, tmp_path / "broken", device=CPU, resume=True)
-    assert same(tensors(tmp_path / "whole/best.safetensors"), tensors(tmp_path / "broken/best.safetensors"))
-    assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "broken/metrics.csv").read_text()
-    states = [torch.load(tmp_path / run / "last.pt", weights_only=True) for run in ("whole", "broken")]
+    assert same(tensors(whole / "best.safetensors"), tensors(tmp_path / "broken/best.safetensors"))
+    assert (whole / "metrics.csv").read_text() == (tmp_path / "broken/metrics.csv").read_text()
+    states = [torch.load(run / "last.pt", weights_only=True) for run in (whole, tmp_path / "broken")]
     assert same(*(state["network"] for state in states)) and states[0]["step"] == states[1]["step"]
 
 
 def test_kill_9_at_any_moment_then_resume_gives_bit_equal_weights(data, tmp_path):
     options = ["--data", data, "--arch", "hdnet-lite", "--network", "width=1", "--size", "16", "--epochs", "12"]
     options += ["--batch", "2", "--workers", "0", "--checkpoint-steps", "1", "--val-fraction", "0", "--ema", "0.9"]
-    command = [sys.executable, "-m", "model.train", *map(str, options), "--resume", "--output"]
-    subprocess.run([*command, tmp_path / "whole"], check=True)
+    arguments = [*map(str, options), "--resume", "--output"]
+    assert CliRunner().invoke(main, [*arguments, str(tmp_path / "whole")]).exit_code == 0
     moments = random.Random(0)
     for _ in range(3):
-        process = subprocess.Popen([*command, tmp_path / "killed"])
-        deadline = time.monotonic() + 60
+        process = subprocess.Popen([sys.executable, "-m", "model.train", *arguments, tmp_path / "killed"])
+        deadline = time.monotonic() + 600
         before = read_step(tmp_path / "killed")
         while read_step(tmp_path / "killed") == before and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
@@ -108,7 +115,7 @@ def test_kill_9_at_any_moment_then_resume_gives_bit_equal_weights(data, tmp_path
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert 3 <= read_step(tmp_path / "killed") < 72
-    subprocess.run([*command, tmp_path / "killed"], check=True)
+    assert CliRunner().invoke(main, [*arguments, str(tmp_path / "killed")]).exit_code == 0
     assert same(tensors(tmp_path / "whole/best.safetensors"), tensors(tmp_path / "killed/best.safetensors"))
 
 
