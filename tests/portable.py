@@ -99,7 +99,7 @@ def server(
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # a pool starts workers as "python"
     whole = {**os.environ, **environment, "PATH": path, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     whole.pop("PYTHONPATH", None)
-    command = [python, "-P", "-c", code, *arguments]
+    command = [str(python), "-P", "-c", code, *arguments]
     with (folder / "log").open("ab") as log:
         job = subprocess.Popen(command, cwd=folder, env=whole, stdout=log, stderr=log, start_new_session=True)
     try:
