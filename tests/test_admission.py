@@ -26,6 +26,13 @@ def held(admission, size):
     return taken, give_back, thread
 
 
+def end(*holders):
+    for _, give_back, _ in holders:  # all before the first is waited for: which one has what is open
+        give_back.set()
+    for _, _, thread in holders:
+        thread.join()
+
+
 def wait_for_a_giant_at_the_door(folder):
     with open(folder / "door.lock", "rb") as door:
         while True:
@@ -41,9 +48,7 @@ def test_what_fits_a_share_runs_beside_the_others(tmp_path):
     admission = Admission(100 * MB, 2, str(tmp_path))
     others = [held(admission, 50 * MB) for _ in range(2)]
     assert all(taken.wait(60) for taken, _, _ in others)
-    for _, give_back, thread in others:
-        give_back.set()
-        thread.join()
+    end(*others)
 
 
 def test_two_giants_never_run_at_once(tmp_path):
@@ -53,9 +58,7 @@ def test_two_giants_never_run_at_once(tmp_path):
     second = held(admission, 60 * MB)
     small = held(admission, 10 * MB)
     assert not second[0].wait(0.3) and not small[0].wait(0.1)
-    for _, give_back, thread in (first, second, small):
-        give_back.set()
-        thread.join()
+    end(first, second, small)
     assert second[0].is_set() and small[0].is_set()
 
 
@@ -69,9 +72,7 @@ def test_small_pairs_do_not_keep_a_giant_waiting(tmp_path):
     assert not late[0].wait(0.3) and not giant[0].is_set()
     small[1].set()
     assert giant[0].wait(60) and not late[0].is_set()
-    for _, give_back, thread in (giant, late, small):
-        give_back.set()
-        thread.join()
+    end(giant, late, small)
 
 
 def test_what_could_never_fit_fails_and_names_the_file(tmp_path):
