@@ -33,6 +33,8 @@ TRIES = 2
 """Processes that may die over a pair."""
 MOST_DEATHS = 20
 """After so many with no image done between them the trouble is not single images."""
+PARTING = 5.0
+"""Seconds that a command has to end by itself when somebody wishes it to; at a second wish it has none."""
 
 _WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -130,6 +132,10 @@ def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
     # A terminal's signals reach us alone: the workers would die of them with a traceback each.
 
     def pass_on(number: int, _: object) -> None:
+        # Beam, interrupted as it starts its workers, may wait for one of them for ever.
+        kill = threading.Timer(0 if wishes else PARTING, child.kill)
+        kill.daemon = True
+        kill.start()
         wishes.append(number)
         child.send_signal(number)
 

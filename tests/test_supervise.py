@@ -59,13 +59,14 @@ supervise.follow_keeper()
 supervise.remember_run(supervise.scratch(), "a", "now")
 signal.pause()
 """
-KEEPER = f"import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {WAITING!r}]))"
+DEAF = WAITING.replace("exit(1)", "None").replace("signal.pause()", "while True: signal.pause()")
+KEEPER = "import sys; from pipeline import supervise; sys.exit(supervise.run([sys.executable, '-c', {!r}]))"
 
 
 @contextlib.contextmanager
-def watching(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def watching(folder: Path, keeper: str = KEEPER.format(WAITING)) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A watching process whose child has begun to wait, and its own folder, below the one given."""
-    with subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, "TMPDIR": str(folder)}) as process:
+    with subprocess.Popen([sys.executable, "-c", keeper], env={**os.environ, "TMPDIR": str(folder)}) as process:
         try:
             while not (begun := list(folder.glob("hdnet-*/started"))):
                 assert process.poll() is None
@@ -138,6 +139,17 @@ def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path, wish):
     with watching(tmp_path) as (process, _):
         process.send_signal(wish)
         assert process.wait(300) == 128 + wish
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("parting", "wishes"), [(0.2, 1), (60, 2)])
+def test_what_does_not_end_when_it_should_is_killed(tmp_path, parting, wishes):
+    keeper = f"from pipeline import supervise; supervise.PARTING = {parting}; {KEEPER.format(DEAF)}"
+    with watching(tmp_path, keeper) as (process, _):
+        for _ in range(wishes):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # two at once are one
+        assert process.wait(300) == 128 + signal.SIGINT
     assert not list(tmp_path.iterdir())
 
 
