@@ -133,7 +133,7 @@ def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
 
     def pass_on(number: int, _: object) -> None:
         # Beam, interrupted as it starts its workers, may wait for one of them for ever.
-        kill = threading.Timer(0 if wishes else PARTING, child.kill)
+        kill = threading.Timer(0 if wishes else PARTING, _kill_group, [child.pid])
         kill.daemon = True
         kill.start()
         wishes.append(number)
@@ -147,8 +147,12 @@ def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
             signal.signal(wish, handler)
         os.close(lifeline)
         os.close(held)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _kill_group(child.pid)
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _accuse(folder: Path, code: int) -> None:
