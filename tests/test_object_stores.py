@@ -4,6 +4,7 @@ import concurrent.futures
 import multiprocessing
 import uuid
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -138,6 +139,19 @@ def test_who_is_not_known_is_told_to_sign_in(folder, proxy):
         storage.write(f"{folder}/a", b"x")
     with pytest.raises(StorageError, match="sign in again"), storage.open_binary(f"{folder}/a"):
         pass
+
+
+def test_who_has_no_credentials_is_told_so(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    told = "^s3://nowhere/a cannot be (read|written): no credentials are found: sign in$"
+    with pytest.raises(StorageError, match=told), storage.open_binary("s3://nowhere/a"):
+        pass
+    with pytest.raises(OutputError, match=told):
+        storage.write("s3://nowhere/a", b"x")
 
 
 def test_what_is_not_there_is_not_asked_for_again(folder, proxy):

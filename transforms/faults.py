@@ -4,6 +4,7 @@ import errno
 
 from transforms import clients
 
+_STRANGERS = ("NoCredentialsError", "DefaultCredentialsError")  # botocore's and google.auth's, which are slow to load
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -15,7 +16,9 @@ def is_final(error: Exception, on_disk: bool) -> bool:
     if on_disk:
         return isinstance(error, OSError) and error.errno in (*_FULL, errno.EROFS)
     # A store makes its folders: what was not found is the bucket.
-    return isinstance(error, PermissionError | FileNotFoundError) or clients.status(error) in (401, 403)
+    if isinstance(error, PermissionError | FileNotFoundError) or type(error).__name__ in _STRANGERS:
+        return True
+    return clients.status(error) in (401, 403)
 
 
 def reason(error: Exception) -> str:
@@ -23,6 +26,8 @@ def reason(error: Exception) -> str:
     number, code = getattr(error, "errno", None), clients.status(error)
     if isinstance(error, FileNotFoundError):
         return "there is no such file, or no such bucket: correct the name"
+    if type(error).__name__ in _STRANGERS:
+        return "no credentials are found: sign in"
     if code == 401:
         return "the store does not know who asks (401): sign in again"
     if isinstance(error, PermissionError) or code == 403:

@@ -48,14 +48,16 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
             installed.
     """
     files, path = _locate(uri)
+    ours = files.async_impl  # a store's: until it is open no error is the block's
     try:
         with clients.retry(files, lambda: files.open(path, "rb", **(_AHEAD if files.async_impl else {}))) as file:
+            ours = False
             yield cast(IO[bytes], file)
     except FileNotFoundError:
         raise
     except Exception as error:
         # A local disk's are OSErrors as they are, and the block's own errors pass through here too.
-        if clients.status(error) is None and not clients.is_transient(error):
+        if not ours and clients.status(error) is None and not clients.is_transient(error):
             raise
         raise StorageError(f"{uri} cannot be read: {faults.reason(error)}") from error
 
