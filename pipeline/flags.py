@@ -48,12 +48,14 @@ def flagged(row: Record, largest: float) -> Record:
     """Return the row with its flags: names with commas between, "" where nothing looks wrong.
 
     "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped. "gap": the foreground is farther from
-    its background than it was, by more than `GAP`. "shift": the change of colour is larger than `largest`.
+    its background than it was, by more than `GAP`. "shift": the change of colour is larger than `largest`. "mask":
+    it is all background or all foreground: nothing to harmonize, or nothing to harmonize with.
     """
     grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"] + GAP
     marks = {
         "clipped": (row["newly_clipped_ratio"] or 0) > CLIPPED,
         "gap": grown,
         "shift": (row["delta_e"] or 0) > largest,
+        "mask": row["foreground_ratio"] in (0, 1),
     }
     return {**row, "flags": ",".join(name for name, on in marks.items() if on)}

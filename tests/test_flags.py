@@ -19,6 +19,8 @@ from tests.run_samples import row
         ({"gap_after": 31.9}, ""),
         ({"gap_after": 32.1, "newly_clipped_ratio": 0.5}, "clipped,gap"),
         ({"delta_e": 8.1}, "shift"),
+        ({"foreground_ratio": 0.0}, "mask"),
+        ({"foreground_ratio": 1.0}, "mask"),
         ({"delta_e": None, "gap_before": None, "gap_after": None, "newly_clipped_ratio": None}, ""),
     ],
 )
