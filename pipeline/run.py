@@ -17,10 +17,21 @@ from transforms.errors import HarmonizeError
 EXIT_TOO_MANY_FAILURES = 3
 
 
+def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Return a path or URI that storage opens: `~` is a home, which no shell expands in --output=~/out."""
+    from transforms import storage  # slow to import
+
+    scheme, mark, _rest = value.partition("://")
+    if not value.strip("/") or (mark and scheme not in storage.SCHEMES):
+        raise click.BadParameter(f"{value!r}: a path, gs:// or s3:// is wanted", param=parameter)
+    return os.path.expanduser(value)
+
+
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
-@click.option("--input", "manifest", required=True, metavar="URI",
+@click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
               help="Manifest (.csv, .jsonl, .parquet), folder with composites/ and masks/, or list.")  # fmt: skip
-@click.option("--output", required=True, metavar="URI", help="Folder to write to, local or gs:// or s3://.")
+@click.option("--output", required=True, metavar="URI", callback=_place,
+              help="Folder to write to, local or gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
 @click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16"]),
               help="Of the network; auto: bfloat16 in local runs where the processor has it, or float32.")  # fmt: skip
@@ -88,8 +99,6 @@ def main(**options: Any) -> None:
     if options["retry_failed"]:
         _run_id(options["retry_failed"], "--retry-failed")
     options["output"] = options["output"].rstrip("/")
-    if not options["output"]:
-        raise click.BadParameter("a folder or URI is wanted", param_hint="'--output'")
     limit_rate = options["max_failure_rate"]
     try:
         outcome = launch.run(launch.Request(**options))
