@@ -135,6 +135,7 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
     ("name", "content", "message"),
     [
         ("pairs.csv", "id,image,mask\n", r"pairs\.csv: no column composite; it has 'id, image, mask'"),
+        ("pairs.csv", "id;composite;mask\n", "'id;composite;mask': ';' where commas are wanted"),
         ("pairs.csv", "", "no column id, composite, mask"),
         ("pairs.csv", f"{HEADER},\n", "column name '' is empty"),
         ("pairs.csv", f"{HEADER},id\n", "column 'id' is there twice"),

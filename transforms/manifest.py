@@ -146,7 +146,9 @@ def check_header(columns: Sequence[str]) -> None:
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}")
+        split = [f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)]
+        hint = f": {split[0]}" if split else ""
+        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}{hint}")
     check_names(columns)
 
 
