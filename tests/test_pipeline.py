@@ -227,6 +227,9 @@ def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
         (["--worker", "2"], 2, "--workers"),
         (["--", "--num_wrokers=3"], 2, "--num_wrokers=3"),
         (["--format", "gif"], 2, "gif"),
+        (["--output", "https://nowhere/out"], 2, "'https://nowhere/out': a path, gs:// or s3:// is wanted"),
+        (["--input", "az://nowhere/a.csv"], 2, "'az://nowhere/a.csv': a path, gs:// or s3:// is wanted"),
+        (["--output", "/"], 2, "'/': a path"),
     ],
 )
 def test_the_command_says_what_is_wrong(run, tmp_path, tiny, arguments, code, said):
@@ -238,6 +241,14 @@ def test_the_command_says_what_is_wrong(run, tmp_path, tiny, arguments, code, sa
 def rows_of(folder):
     rows = table(folder / "metrics")
     return {row["id"]: row["output_sha256"] for row in rows}
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write_catalog(tmp_path / "home", good=1, broken=0)
+    result = harmonize("--input=~/pairs.csv", "--output=~/no/out", "--dry-run")
+    assert result.exit_code == 0 and f"{tmp_path}/home/no/out/images" in result.output
+    assert not (tmp_path / "home/no").exists()
 
 
 def test_every_kind_of_manifest_gives_the_same_images(tmp_path, tiny):
