@@ -18,13 +18,16 @@ EXIT_TOO_MANY_FAILURES = 3
 
 
 def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Return a path or URI that storage opens: `~` is a home, which no shell expands in --output=~/out."""
+    """Return a URI, or an absolute path: records must say the same from whatever folder the next run is started.
+
+    `~` is a home, which no shell expands in --output=~/out.
+    """
     from transforms import storage  # slow to import
 
     scheme, mark, _rest = value.partition("://")
     if not value.strip("/") or (mark and scheme not in storage.SCHEMES):
         raise click.BadParameter(f"{value!r}: a path, gs:// or s3:// is wanted", param=parameter)
-    return os.path.expanduser(value)
+    return value if mark else os.path.abspath(os.path.expanduser(value))
 
 
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})

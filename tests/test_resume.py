@@ -75,6 +75,11 @@ def test_the_second_night_does_nothing_but_what_failed(shop):
     assert (totals["done"], totals["skipped"], totals["failed"], totals["removed"]) == (0, 4, 1, 0)
 
 
+def test_what_is_done_is_known_from_another_folder_too(shop, monkeypatch):
+    monkeypatch.chdir(shop.root)
+    assert shop.run("--input", "in/pairs.csv", "--output", "out")[0] == set()
+
+
 def test_what_changed_is_done_again(shop):
     images = {path.name: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
     with Image.open(shop.composite(0)) as picture:
