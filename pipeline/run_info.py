@@ -64,7 +64,7 @@ class Rates:
     Attributes:
         images_per_second: Images written, by the clock.
         megapixels_per_second: Of the images written, by the clock.
-        failure_share: Failures of all rows.
+        failure_share: Failures, of the pairs that were not left out as up to date.
         worse_share: Images farther from their reference than their composite, of those that have one.
     """
 
