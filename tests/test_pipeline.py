@@ -243,14 +243,6 @@ def rows_of(folder):
     return {row["id"]: row["output_sha256"] for row in rows}
 
 
-def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    write_catalog(tmp_path / "home", good=1, broken=0)
-    result = harmonize("--input=~/pairs.csv", "--output=~/no/out", "--dry-run")
-    assert result.exit_code == 0 and f"{tmp_path}/home/no/out/images" in result.output
-    assert not (tmp_path / "home/no").exists()
-
-
 def test_every_kind_of_manifest_gives_the_same_images(tmp_path, tiny):
     catalog = write_catalog(tmp_path / "in", good=4, broken=0)
     rows = list(csv.DictReader(catalog.read_text().splitlines()))

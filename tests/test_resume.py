@@ -254,3 +254,11 @@ def test_a_retry_into_its_own_run_survives_a_restart(shop, monkeypatch):
     (shop.root / "out/runs/night-1.json").unlink()  # as the first attempt left it
     monkeypatch.setattr("pipeline.supervise.remembered_run", lambda: "night-1")
     assert shop.run("--retry-failed", "night-1", name="night-1")[1]["done"] == 4
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write_catalog(tmp_path / "home", good=1, broken=0)
+    result = harmonize("--input=~/pairs.csv", "--output=~/no/out", "--dry-run")
+    assert result.exit_code == 0 and f"{tmp_path}/home/no/out/images" in result.output
+    assert not (tmp_path / "home/no").exists()
