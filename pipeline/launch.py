@@ -17,7 +17,7 @@ from pipeline import advice, beam_options, closing, cluster, cost, graph, local_
 from pipeline.rows import Record
 from pipeline.settings import Format, Precision, Settings
 from transforms import manifest_check, schemes, storage
-from transforms.errors import StorageError
+from transforms.errors import ManifestError, StorageError
 from transforms.manifest_check import ManifestInfo
 
 
@@ -55,11 +55,17 @@ class Outcome:
 
     done: int
     failed: int
+    skipped: int
 
     @property
     def failure_rate(self) -> float:
-        """Share of the pairs that failed."""
+        """Share of the pairs that failed, of those that were not up to date."""
         return self.failed / max(1, self.done + self.failed)
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether pairs failed and no image is there, of this run or of another."""
+        return self.failed > 0 and not self.done + self.skipped
 
 
 def run(request: Request) -> Outcome | None:
@@ -120,6 +126,8 @@ def _describe(request: Request, info: ManifestInfo, found: cost.Estimate, plan: 
     if found.images:
         lines += advice.describe(advised, request.vcpu_price)
     click.echo("\n".join(f"{name:13}{text.visible(value)}" for name, value in lines))
+    if found.faults and not found.images:
+        raise ManifestError(f"{info.uri}: of its first {cost.SAMPLE} pairs no composite can be read")
 
 
 def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision: Precision) -> graph.Job:
@@ -229,7 +237,7 @@ def _tell(job: graph.Job) -> Outcome:
             job.settings.output, job.settings.run_id, failures=content["totals"]["failed"] > 0, report=job.report
         )
     )
-    return Outcome(content["totals"]["done"], content["totals"]["failed"])
+    return Outcome(**{name: content["totals"][name] for name in ("done", "failed", "skipped")})
 
 
 def _read_metrics(output: str, files: Sequence[str]) -> list[Record]:

@@ -84,8 +84,8 @@ def main(**options: Any) -> None:
           -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp \\
           --sdk_container_image=R-docker.pkg.dev/P/hdnet/hdnet:1
 
-    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate,
-    130 ended by Ctrl-C.
+    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate
+    or with nothing else, 130 ended by Ctrl-C.
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
@@ -115,6 +115,9 @@ def main(**options: Any) -> None:
         raise click.ClickException(str(error)) from error
     if outcome is not None and outcome.failure_rate > limit_rate:
         click.echo(f"{outcome.failure_rate:.1%} of the pairs failed, more than {limit_rate:.1%}", err=True)
+        sys.exit(EXIT_TOO_MANY_FAILURES)
+    if outcome is not None and outcome.in_vain:
+        click.echo("every pair failed", err=True)
         sys.exit(EXIT_TOO_MANY_FAILURES)
 
 

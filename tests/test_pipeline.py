@@ -165,6 +165,8 @@ def test_too_many_failures_have_an_exit_code(tmp_path, tiny):
     result = harmonize(*arguments, "--max-failure-rate", "0.1", "--max-pixels", 50_000, "--no-report")
     assert result.exit_code == 3 and "12.5%" in result.output
     assert not list(tmp_path.glob("runs/*.html"))
+    result = harmonize(*arguments[:2], "--output", tmp_path / "none", *arguments[4:], "--max-pixels", 1)
+    assert result.exit_code == 3 and "every pair failed" in result.output
 
 
 def test_a_limit_takes_the_first_pairs(run, tmp_path, tiny):
@@ -178,6 +180,9 @@ def test_a_dry_run_does_nothing(run, tmp_path, tiny):
     result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "no", "--weights", tiny, "--dry-run")
     assert result.exit_code == 0 and "200 pairs" in result.output and "would take   about" in result.output
     assert not list(tmp_path.iterdir())
+    (tmp_path / "gone.csv").write_text("id,composite,mask\na,no.png,no.png\n")
+    result = harmonize("--input", tmp_path / "gone.csv", "--output", tmp_path, "--weights", tiny, "--dry-run")
+    assert result.exit_code == 1 and "no composite can be read" in result.output
     (tmp_path / "file").touch()
     below = tmp_path / "file/out"
     result = harmonize("--input", run[0] / "pairs.csv", "--output", below, "--weights", tiny, "--dry-run")
