@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from model import colours
 from transforms import errors, lab
@@ -36,6 +36,8 @@ SAMPLE = 1500
 MAX_A_DRAWS, MAX_B_DRAWS = 20, 10
 STALE_MAPS = ("8D5U5599", "IMG_0290")
 """ccHarmony's two forward maps that are older than their patch colours: not usable as `a`."""
+FADE, MISPLACED = 1.5, 3.0
+"""Pixels: the largest standard deviations of the blurs that soften a foreground's edge and move a mask's."""
 CROP_AREA, CROP_ASPECT = (0.5, 1.0), (3 / 4, 4 / 3)
 
 
@@ -242,6 +244,23 @@ def _acceptable(
 
 def _in_range(values: lab.Floats) -> bool:  # (3,N)
     return float(np.mean((values.min(axis=0) < 0) | (values.max(axis=0) > 255))) < 0.1
+
+
+def blur_edge(composite: RGB, real: RGB, mask: Mask, rng: np.random.Generator) -> tuple[RGB, Mask]:
+    """Let the foreground's edge fade into the background, and put the mask's edge up to some three pixels beside it.
+
+    Masks that people and programs draw are like that. With exact ones alone a network learns to read the change of
+    colour from the step at the mask's edge, and does nothing where there is no step.
+    """
+    faded = real + _blurred(mask, rng.uniform(0, FADE))[..., None] * (composite.astype(np.float32) - real)
+    moved = _blurred(mask, rng.uniform(0, MISPLACED)) > rng.uniform(0.15, 0.85)
+    usable = MIN_PIXELS <= np.count_nonzero(moved) < moved.size
+    return np.rint(faded).astype(np.uint8), moved if usable else mask
+
+
+def _blurred(mask: Mask, deviation: float) -> lab.Floats:  # (H,W) in [0, 1]
+    blurred = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(deviation))
+    return np.asarray(blurred, np.float32) / 255
 
 
 def random_flip(images: Sequence[RGB], mask: Mask, rng: np.random.Generator) -> tuple[tuple[RGB, ...], Mask]:

@@ -88,6 +88,7 @@ class TrainConfig:
         crop: Train on random resized crops.
         recolor: Share of samples whose composite is made afresh from the real photo.
         illumination_maps: File of measured colour maps for `recolor`, or None.
+        blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
         init: Weights to start from, or None for a random start.
         cache: Where decoded images stay.
         workers: Loader processes; 0 loads in the training process.
@@ -122,6 +123,7 @@ class TrainConfig:
     crop: bool = False
     recolor: float = 0.0
     illumination_maps: str | None = None
+    blur_edges: float = 0.0
     init: str | None = None
     cache: Literal["ram", "disk", "none"] = "none"
     workers: int = 1
@@ -134,7 +136,7 @@ class TrainConfig:
             _check_range(self, name, low=0, above=True)
         for name in ("warmup", "log_loss", "clip", "seed", "workers"):
             _check_range(self, name, low=0)
-        for name in ("drop", "final_lr", "recolor"):
+        for name in ("drop", "final_lr", "recolor", "blur_edges"):
             _check_range(self, name, low=0, high=1)
         for name in ("ema", "val_fraction"):
             _check_range(self, name, low=0, high=1, below=True)

@@ -148,12 +148,14 @@ class Augmentation:
         crop: Cut and resize a random part.
         recolor: Share of samples whose composite is made afresh from the real photo.
         illumination_maps: Measured colour maps for recolouring, or None.
+        blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
     """
 
     flip: bool = False
     crop: bool = False
     recolor: float = 0.0
     illumination_maps: augment.IlluminationMaps | None = None
+    blur_edges: float = 0.0
 
 
 class TrainingSet(Dataset[Sample]):
@@ -185,6 +187,8 @@ class TrainingSet(Dataset[Sample]):
             composite = self.recolor(real, mask, other, other_mask, rng)
         # Resampling mixes foreground and background at the edge: the background is the real one's again.
         composite = np.where(mask[..., None], composite, real)
+        if self.augmentation.blur_edges and rng.random() < self.augmentation.blur_edges:
+            composite, mask = augment.blur_edge(composite, real, mask, rng)
         return torch.from_numpy(composite), torch.from_numpy(real.copy()), torch.from_numpy(mask.copy())
 
     def _move(

@@ -76,6 +76,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("crop", "Train on random resized crops.")
 @field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")
 @field_option("illumination_maps", "File of measured colour maps for --recolor.", metavar="FILE")
+@field_option("blur_edges", "Share of samples with a soft edge, and a mask that is a little off.")
 @field_option("init", "Weights to start from: a shipped name, a path or a URI.")
 @field_option("cache", "Where decoded images stay.")
 @field_option("workers", "Loader processes; 0 loads in the training process.")

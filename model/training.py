@@ -92,7 +92,7 @@ def _read_pairs(config: TrainConfig, world: int) -> tuple[list[Pair], list[Pair]
 
 def _augmentation(config: TrainConfig) -> dataset.Augmentation:
     maps = augment.load_illumination_maps(config.illumination_maps) if config.illumination_maps else None
-    return dataset.Augmentation(config.flip, config.crop, config.recolor, maps)
+    return dataset.Augmentation(config.flip, config.crop, config.recolor, maps, config.blur_edges)
 
 
 def _build_trainer(

@@ -170,6 +170,27 @@ def test_only_training_maps_are_kept_and_a_stale_one_is_no_source(tmp_path: Path
     np.testing.assert_allclose(maps.to_standard[2], arrays()["to_standard"][2], rtol=1e-6)
 
 
+def test_blurred_edges_fade_inwards_and_masks_move_both_ways_by_a_few_pixels() -> None:
+    real, moves = photo(), []
+    composite = np.where(square()[..., None], real + 50, real).astype(np.uint8)
+    for seed in range(40):
+        faded, mask = augment.blur_edge(composite, real, square(), np.random.default_rng(seed))
+        change = faded.astype(int) - real
+        assert not change[~square()].any() and change.max() == 50 and change.min() >= 0
+        rows = np.flatnonzero(mask.any(axis=1))
+        moves.append(16 - rows[0])
+        assert abs(16 - rows[0]) <= 4 and abs(31 - rows[-1]) <= 4
+    assert min(moves) < 0 < max(moves)
+
+
+def test_a_mask_is_never_blurred_away() -> None:
+    mask = np.zeros((64, 64), np.bool_)
+    mask[20:24, 20:24] = True
+    for seed in range(40):
+        _, moved = augment.blur_edge(photo(), photo(), mask, np.random.default_rng(seed))
+        assert np.count_nonzero(moved) >= augment.MIN_PIXELS
+
+
 @pytest.mark.parametrize("key", ["name", "split", "to_standard", "from_standard"])
 def test_a_missing_array_is_named(key: str, tmp_path: Path) -> None:
     with pytest.raises(errors.DatasetError, match=f"maps.npz.*{key}.*ccharmony_maps.npz"):
