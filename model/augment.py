@@ -260,7 +260,7 @@ def blur_edge(composite: RGB, real: RGB, mask: Mask, rng: np.random.Generator) -
 
 def _blurred(mask: Mask, deviation: float) -> lab.Floats:  # (H,W) in [0, 1]
     blurred = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(deviation))
-    return np.asarray(blurred, np.float32) / 255
+    return np.asarray(blurred, np.float32) / np.float32(255)
 
 
 def random_flip(images: Sequence[RGB], mask: Mask, rng: np.random.Generator) -> tuple[tuple[RGB, ...], Mask]:
