@@ -113,7 +113,7 @@ def test_inputs_are_never_overwritten(tmp_path, tiny):
     catalog.write_text(catalog.read_text().replace("composites/", "images/"))
     before = next((tmp_path / "images").iterdir()).read_bytes()
     result = harmonize("--input", catalog, "--output", tmp_path, "--weights", tiny, "--workers", 1, "--no-report")
-    assert result.exit_code == 0 and table(tmp_path / "failures")[0]["error"] == "StorageError"
+    assert result.exit_code == 3 and table(tmp_path / "failures")[0]["error"] == "StorageError"
     assert next((tmp_path / "images").iterdir()).read_bytes() == before
 
 
@@ -277,7 +277,7 @@ def test_a_smaller_mask_of_the_same_picture_is_resized_where_allowed(tmp_path, t
     with Image.open(path) as mask:
         mask.resize((mask.width * 2, mask.height * 2)).save(path)
     arguments = ["--input", catalog, "--weights", tiny, "--workers", 1, "--no-report"]
-    assert harmonize(*arguments, "--output", tmp_path / "no").exit_code == 0
+    assert harmonize(*arguments, "--output", tmp_path / "no").exit_code == 3
     assert table(tmp_path / "no/failures")[0]["error"] == "ShapeError"
     assert harmonize(*arguments, "--output", tmp_path / "yes", "--resize-mask").exit_code == 0
     assert len(table(tmp_path / "yes/metrics")) == 1
