@@ -77,7 +77,8 @@ class Engine:
         """
         values = composite[0, 0].numel() * self.network.config.width
         if values < LARGE:  # operations too short for Python's threads to take turns: they share each instead
-            return self._harmonize(composite, mask)
+            with torch.inference_mode():
+                return self._harmonize(composite, mask)
         return lead(lambda: self._harmonize(composite, mask))
 
     def _harmonize(self, composite: Tensor, mask: Tensor) -> Tensor:

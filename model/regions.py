@@ -71,10 +71,10 @@ def wide(x: Tensor) -> Tensor:
 
 
 def put_rows(rows: Tensor, index: Tensor, values: Tensor) -> None:  # (P,C), (F,) int64, (F,C) of rows' type
-    """Replace rows in place, as `index_copy_` does, which takes its time for each element: the widest that fit."""
+    """Replace rows in place; `index_copy_` takes time for each element, so rows are moved as the widest that fit."""
     size = math.gcd(16, rows.shape[1] * rows.element_size())
-    wide = {16: torch.complex128, 8: torch.int64, 4: torch.int32, 2: torch.int16}[size]
-    rows.view(wide).index_copy_(0, index, values.view(wide))
+    unit = {16: torch.complex128, 8: torch.int64, 4: torch.int32, 2: torch.int16}[size]
+    rows.view(unit).index_copy_(0, index, values.view(unit))
 
 
 def join(skip: Tensor, x: Tensor) -> Tensor:  # (B,C,H,W), (B,D,H,W) -> (B,C+D,H,W)

@@ -201,7 +201,8 @@ class Writer:
         scale, shift = (part[0].float() for part in norm.affine(centre[None], var[None]))
         whole = ((mean * scale + shift) * sizes).sum(0) / sizes.sum(0)
         seen = self.foreground and self.foreground.crop(self.window)
-        together = [1, self.raw.shape[1]][-len(scale) :]  # the foreground comes in any number of positions
+        width = self.raw.shape[1]
+        together = [width] if len(scale) == 1 else [1, width]  # the foreground comes in any number of positions
         affine = tuple(Affine.of(*one) for one in zip(scale, shift, together, strict=True))
         return Map(self.raw, affine, seen, slope, whole.float())
 

@@ -64,7 +64,7 @@ class Outcome:
 
     @property
     def in_vain(self) -> bool:
-        """Whether pairs failed and no image is there, of this run or of another."""
+        """Whether every pair that was taken up failed, and none was up to date."""
         return self.failed > 0 and not self.done + self.skipped
 
 
@@ -127,7 +127,10 @@ def _describe(request: Request, info: ManifestInfo, found: cost.Estimate, plan: 
         lines += advice.describe(advised, request.vcpu_price)
     click.echo("\n".join(f"{name:13}{text.visible(value)}" for name, value in lines))
     if found.faults and not found.images:
-        raise ManifestError(f"{info.uri}: of its first {cost.SAMPLE} pairs no composite can be read")
+        first = min(info.rows, cost.SAMPLE)
+        raise ManifestError(
+            f"{info.uri}: of its first {text.plural(first, 'composite')} none can be used: {found.faults[0]}"
+        )
 
 
 def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision: Precision) -> graph.Job:

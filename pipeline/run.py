@@ -24,8 +24,8 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
     """
     from transforms import storage  # slow to import
 
-    scheme, mark, _rest = value.partition("://")
-    if not value.strip("/") or (mark and scheme not in storage.SCHEMES):
+    scheme, mark, rest = value.partition("://")
+    if not (rest if mark else value).strip("/") or (mark and scheme not in storage.SCHEMES):
         raise click.BadParameter(f"{value!r}: a path, gs:// or s3:// is wanted", param=parameter)
     return value if mark else os.path.abspath(os.path.expanduser(value))
 

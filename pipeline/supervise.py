@@ -125,6 +125,7 @@ def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
         Its exit code, and the first signal by which somebody wished it to end, 0 if nobody did.
     """
     wishes: list[int] = []
+    kills: list[threading.Timer] = []
     lifeline, held = os.pipe()
     # Modules come from where ours are, and never from a folder "model" or "pipeline" that the user happens to be in.
     environment = {**os.environ, SCRATCH: folder, LIFELINE: str(lifeline), "PYTHONSAFEPATH": "1"}
@@ -133,9 +134,9 @@ def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
 
     def pass_on(number: int, _: object) -> None:
         # Beam, interrupted as it starts its workers, may wait for one of them for ever.
-        kill = threading.Timer(0 if wishes else PARTING, _kill_group, [child.pid])
-        kill.daemon = True
-        kill.start()
+        kills.append(threading.Timer(0 if wishes else PARTING, _kill_group, [child.pid]))
+        kills[-1].daemon = True
+        kills[-1].start()
         wishes.append(number)
         child.send_signal(number)
 
@@ -145,6 +146,8 @@ def _attempt(command: Sequence[str], folder: str) -> tuple[int, int]:
     finally:
         for wish, handler in before.items():
             signal.signal(wish, handler)
+        for kill in kills:
+            kill.cancel()
         os.close(lifeline)
         os.close(held)
         _kill_group(child.pid)

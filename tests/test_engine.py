@@ -139,3 +139,11 @@ def test_the_estimate_is_near_the_peak(arch, precision, size):
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # as the estimate was fitted: one thread takes less
     estimate, peak = map(int, subprocess.check_output(command, env=environment, text=True).split())
     assert estimate == pytest.approx(peak, rel=0.15)
+
+
+def test_small_images_may_come_from_inside_and_outside_inference_mode(monkeypatch):
+    monkeypatch.setattr(engine, "LARGE", 1 << 62)
+    run = Engine(HDNet(HDNetConfig(width=2)).eval(), torch.float32)
+    with torch.inference_mode():
+        inside = run(*example(16, 24))
+    assert inside.shape == run(*example(16, 24)).shape

@@ -4,7 +4,10 @@ import errno
 
 from transforms import clients
 
-_STRANGERS = ("NoCredentialsError", "DefaultCredentialsError")  # botocore's and google.auth's, which are slow to load
+_NO_CREDENTIALS = (
+    "NoCredentialsError",
+    "DefaultCredentialsError",
+)  # botocore's and google.auth's, which are slow to load
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -16,7 +19,7 @@ def is_final(error: Exception, on_disk: bool) -> bool:
     if on_disk:
         return isinstance(error, OSError) and error.errno in (*_FULL, errno.EROFS)
     # A store makes its folders: what was not found is the bucket.
-    if isinstance(error, PermissionError | FileNotFoundError) or type(error).__name__ in _STRANGERS:
+    if isinstance(error, PermissionError | FileNotFoundError) or type(error).__name__ in _NO_CREDENTIALS:
         return True
     return clients.status(error) in (401, 403)
 
@@ -26,7 +29,7 @@ def reason(error: Exception) -> str:
     number, code = getattr(error, "errno", None), clients.status(error)
     if isinstance(error, FileNotFoundError):
         return "there is no such file, or no such bucket: correct the name"
-    if type(error).__name__ in _STRANGERS:
+    if type(error).__name__ in _NO_CREDENTIALS:
         return "no credentials are found: sign in"
     if code == 401:
         return "the store does not know who asks (401): sign in again"

@@ -4,7 +4,8 @@
     python -m tests.benchmarks.masks --weights runs/lite/best.safetensors
 
 A mask that is too small leaves a rim of the pasted object in the background, one that is too large takes background
-into the foreground. A soft paste fades into the background over some pixels, and its mask is as soft. The gain is the
+into the foreground. A soft paste fades inwards over some pixels, for outside its mask composite and reference are
+equal, so that about half of the step at the edge stays; its mask is blurred as much. The gain is the
 result's PSNR less that of the composite that went in, against the reference, the mean over the catalog.
 """
 
