@@ -43,8 +43,10 @@ def log_lines(content: Mapping[str, Any], max_failure_rate: float) -> list[tuple
     totals, share, run_id = content["totals"], content["rates"]["failure_share"] or 0, content["run_id"]
     counts = ", ".join(f"{totals[name]} {name}" for name in ("done", "failed", "skipped"))
     lines = [(logging.INFO, f"{COMPLETE}: {run_id}, {counts}")]
-    if share > max_failure_rate or (totals["failed"] and not totals["done"] + totals["skipped"]):
-        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {share:.1%} of what was taken up"))
+    if share > max_failure_rate:
+        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {share:.1%}, more than {max_failure_rate:.1%}"))
+    elif totals["failed"] and not totals["done"] + totals["skipped"]:
+        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, every pair failed"))
     return lines
 
 

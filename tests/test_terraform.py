@@ -79,6 +79,11 @@ def test_few_failures_are_no_error():
     assert [level for level, _ in closing.log_lines(content, 0.5)] == [logging.INFO]
 
 
+def test_nothing_but_failures_is_an_error_whatever_the_rate():
+    lines = closing.log_lines(run_info.to_json(INFO, summary(failed())), 1.0)
+    assert lines[-1] == (logging.ERROR, f"{closing.TOO_MANY_FAILURES}: r1, every pair failed")
+
+
 def test_the_runbook_has_a_section_for_every_alert():
     alerts = (FOLDER / "alerts.tf").read_text()
     titles = re.findall(r'hdnet-pipeline, \\"(.+?)\\"', alerts)
