@@ -249,9 +249,8 @@ def _in_range(values: lab.Floats) -> bool:  # (3,N)
 def blur_edge(composite: RGB, real: RGB, mask: Mask, rng: np.random.Generator) -> tuple[RGB, Mask]:
     """Let the change fade towards the foreground's edge, and put the mask's up to some three pixels beside it.
 
-    Masks that people and programs draw are like that. With exact ones alone a network learns to read the change of
-    colour from the step at the mask's edge, and does nothing where there is no step. It fades inwards only, for
-    outside the mask both photos are the same: about half of the step stays.
+    Real masks are like that. With exact ones alone a network learns to read the change of colour from the step at the
+    mask's edge, and does nothing without it. Outside the mask both photos are the same, so about half the step stays.
     """
     faded = real + _blurred(mask, rng.uniform(0, FADE))[..., None] * (composite.astype(np.float32) - real)
     moved = _blurred(mask, rng.uniform(0, MISPLACED)) > rng.uniform(0.15, 0.85)

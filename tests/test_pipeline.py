@@ -160,12 +160,11 @@ def test_two_workers_give_the_same_images(run, tmp_path, tiny):
 
 
 def test_too_many_failures_have_an_exit_code(tmp_path, tiny):
-    catalog = write_catalog(tmp_path / "in", good=7, broken=1)
-    arguments = ["--input", catalog, "--output", tmp_path, "--weights", tiny, "--workers", 1]
-    result = harmonize(*arguments, "--max-failure-rate", "0.1", "--max-pixels", 50_000, "--no-report")
+    argv = ["--input", write_catalog(tmp_path / "a", good=7, broken=1), "--weights", tiny, "--workers=1", "--no-report"]
+    result = harmonize(*argv, "--output", tmp_path, "--max-failure-rate", "0.1", "--max-pixels", 50_000)
     assert result.exit_code == 3 and "12.5%" in result.output
     assert not list(tmp_path.glob("runs/*.html"))
-    result = harmonize(*arguments[:2], "--output", tmp_path / "none", *arguments[4:], "--max-pixels", 1)
+    result = harmonize(*argv, "--output", tmp_path / "none", "--max-pixels", 1)
     assert result.exit_code == 3 and "every pair failed" in result.output
 
 
@@ -183,9 +182,8 @@ def test_a_dry_run_does_nothing(run, tmp_path, tiny):
     (tmp_path / "gone.csv").write_text("id,composite,mask\na,no.png,no.png\n")
     result = harmonize("--input", tmp_path / "gone.csv", "--output", tmp_path, "--weights", tiny, "--dry-run")
     assert result.exit_code == 1 and "first 1 composite none can be used" in result.output and "no.png" in result.output
-    (tmp_path / "file").touch()
-    below = tmp_path / "file/out"
-    result = harmonize("--input", run[0] / "pairs.csv", "--output", below, "--weights", tiny, "--dry-run")
+    (tmp_path / "f").touch()
+    result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "f/out", "--weights", tiny, "--dry-run")
     assert result.exit_code == 1 and "a file stands where a folder must be" in result.output
 
 
@@ -239,7 +237,7 @@ def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
 )
 def test_the_command_says_what_is_wrong(run, tmp_path, tiny, arguments, code, said):
     base = ["--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1]
-    result = harmonize(*base, *arguments)
+    result = harmonize(*argv, *arguments)
     assert result.exit_code == code and said in result.output
 
 
