@@ -237,7 +237,7 @@ def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
 )
 def test_the_command_says_what_is_wrong(run, tmp_path, tiny, arguments, code, said):
     base = ["--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1]
-    result = harmonize(*argv, *arguments)
+    result = harmonize(*base, *arguments)
     assert result.exit_code == code and said in result.output
 
 
