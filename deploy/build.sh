@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 TARGET=${TARGET:-cpu}
 REPOSITORY=${REPOSITORY:-hdnet}
 if [[ -z ${TAG:-} ]]; then
-    sources=(deploy/{Dockerfile,flex_template.py,template.json} {model,pipeline,transforms} pyproject.toml requirements.lock)
+    sources=(deploy/{Dockerfile,flex_template.py,template.json} {hdnet,model,pipeline,transforms} pyproject.toml requirements.lock)
     if [[ -n $(git status --porcelain -- "${sources[@]}") ]]; then
         echo "the image would hold changes that no commit has: commit them, or name the build with TAG=" >&2
         exit 2

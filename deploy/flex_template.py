@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from pipeline import run
+from hdnet.pipeline import run
 
 NOT_OFFERED = ("dry_run", "memory", "vcpu_price", "version", "workers")
 """Options that mean nothing to a job: a template must launch one, and Dataflow's machines are chosen by its own."""

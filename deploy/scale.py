@@ -19,11 +19,12 @@ from apache_beam.coders.typecoders import registry as coders
 from PIL import Image
 from pyarrow import parquet
 
-from model import registry, weights
-from pipeline import journal, write
-from pipeline.machine import available_cores
-from pipeline.rows import STAGES
-from transforms.manifest import Pair
+from hdnet.model.architectures import registry
+from hdnet.model.weights import weights_file
+from hdnet.pipeline.local.machine import available_cores
+from hdnet.pipeline.rows import STAGES
+from hdnet.pipeline.steps import journal, write
+from hdnet.transforms.catalog.manifest import Pair
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "catalog" / "composites" / "astronaut.jpg"
@@ -148,12 +149,12 @@ def _catalog(folder: Path, images: int) -> Path:
 def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, float]:
     """Run the command on the catalog; return each stage's seconds per megapixel."""
     named = arch
-    if arch not in weights.shipped():
+    if arch not in weights_file.shipped():
         named = str(folder / f"{arch}.safetensors")
-        weights.save(registry.build(arch), Path(named), arch, {})
+        weights_file.save(registry.build(arch), Path(named), arch, {})
     words = ["--input", manifest, "--output", folder / arch, "--weights", named, "--run-id", precision,
              "--precision", precision, "--workers", str(available_cores()), "--no-resume", "--no-report"]  # fmt: skip
-    command = [sys.executable, "-m", "pipeline.run", *map(str, words)]
+    command = [sys.executable, "-m", "hdnet.pipeline.run", *map(str, words)]
     subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     totals = json.loads((folder / arch / "runs" / f"{precision}.json").read_text())["totals"]
     return {stage: round(totals["seconds"][stage] / (totals["pixels"] / 1e6), 3) for stage in STAGES}

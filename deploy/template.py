@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deploy import flex_template
-from pipeline import run
+from hdnet.pipeline import run
 
 
 def metadata() -> dict[str, Any]:

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from model.allocator import keep_strips
-from model.engine import Engine
-from model.hdnet import HDNet
-from model.memory import peak_bytes
-from model.weights import load_network
-from transforms import edges, errors, image, tensor
+from hdnet.model.allocator import keep_strips
+from hdnet.model.architectures.hdnet.engine import Engine
+from hdnet.model.architectures.hdnet.memory import peak_bytes
+from hdnet.model.architectures.hdnet.network import HDNet
+from hdnet.model.weights.weights_file import load_network
+from hdnet.transforms import errors, image
+from hdnet.transforms.pixels import edges, tensor
 
 Precision = Literal["float32", "bfloat16"]
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
@@ -54,7 +55,7 @@ class Harmonizer:
             precision: "float32", "bfloat16", or "auto": bfloat16 where the device computes in it, else float32.
 
         Raises:
-            WeightsError: As for `model.weights.load_network`.
+            WeightsError: As for `hdnet.model.weights.weights_file.load_network`.
             ValueError: The device or the precision is unknown, or this machine has no such device.
         """
         if precision not in ("auto", "float32", "bfloat16"):

@@ -9,16 +9,19 @@ from typing import BinaryIO, Literal, cast
 
 import numpy as np
 
-from model import memory
-from model.config import HDNetConfig
-from pipeline import text
-from pipeline.machine import Plan
-from pipeline.resume import Backlog
-from transforms import header, manifest_parts, schemes, storage
-from transforms.errors import HarmonizeError
-from transforms.manifest import Pair
-from transforms.manifest_check import ManifestInfo
-from transforms.picture import Header
+from hdnet.model.architectures.hdnet import memory
+from hdnet.model.training.config import HDNetConfig
+from hdnet.pipeline import text
+from hdnet.pipeline.local.machine import Plan
+from hdnet.pipeline.steps.resume import Backlog
+from hdnet.transforms import storage
+from hdnet.transforms.catalog import manifest_parts
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.manifest_check import ManifestInfo
+from hdnet.transforms.codecs import header
+from hdnet.transforms.codecs.picture import Header
+from hdnet.transforms.errors import HarmonizeError
+from hdnet.transforms.storage import schemes
 
 SAMPLE = 64
 """Pairs whose headers are read, the manifest's first ones."""
@@ -119,7 +122,7 @@ def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"
     """Time the network on one small image with a worker's threads, after one to warm up."""
     import torch  # slow to load, and only a dry run needs it
 
-    from model import harmonizer
+    from hdnet.model import harmonizer
 
     torch.set_num_threads(threads)
     network = harmonizer.Harmonizer.load(weights, precision=precision)

@@ -10,19 +10,19 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, PCollection
 
-from pipeline import closing, run_info
-from pipeline.flags import LargestUsual
-from pipeline.harmonize import FAILURES, ROWS, HarmonizePairs
-from pipeline.read import ReadPairs
-from pipeline.records import KeepFailed
-from pipeline.resume import SkipDone
-from pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, Record, with_extra
-from pipeline.run_info import RunInfo
-from pipeline.settings import Settings
-from pipeline.summary import Summarise, Summary
-from pipeline.write import WriteRows, file_count
-from transforms import storage
-from transforms.errors import ManifestError
+from hdnet.pipeline.report import closing, run_info
+from hdnet.pipeline.report.run_info import RunInfo
+from hdnet.pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, Record, with_extra
+from hdnet.pipeline.settings import Settings
+from hdnet.pipeline.steps.earlier_runs import KeepFailed
+from hdnet.pipeline.steps.flags import LargestUsual
+from hdnet.pipeline.steps.harmonize import FAILURES, ROWS, HarmonizePairs
+from hdnet.pipeline.steps.read import ReadPairs
+from hdnet.pipeline.steps.resume import SkipDone
+from hdnet.pipeline.steps.summary import Summarise, Summary
+from hdnet.pipeline.steps.write import WriteRows, file_count
+from hdnet.transforms import storage
+from hdnet.transforms.errors import ManifestError
 
 log = logging.getLogger(__name__)
 
@@ -116,10 +116,13 @@ def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
     run = dataclasses.replace(job.run, finished=run_info.now())
     base = f"{job.settings.output}/runs/{job.settings.run_id}"
     if job.report:
-        from pipeline import panels, report  # slow to load, and not every process writes one
+        from hdnet.pipeline.report import (
+            page,  # slow to load, and not every process writes one
+            panels,
+        )
 
         pictures = panels.load(summary, storage.read, job.settings.max_pixels)
-        storage.write(f"{base}.html", report.render(run, summary, pictures).encode())
+        storage.write(f"{base}.html", page.render(run, summary, pictures).encode())
     content = {**run_info.to_json(run, summary), "files": sorted(written)}
     storage.write(f"{base}.json", json.dumps(content, indent=1).encode())
     if not job.settings.scratch:  # a local run says it on its terminal

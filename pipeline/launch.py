@@ -11,14 +11,19 @@ import click
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
-from model import weights_header
-from model.config import HDNetConfig
-from pipeline import advice, beam_options, closing, cluster, cost, graph, local_run, machine, run_info, supervise, text
-from pipeline.rows import Record
-from pipeline.settings import Format, Precision, Settings
-from transforms import manifest_check, schemes, storage
-from transforms.errors import ManifestError, StorageError
-from transforms.manifest_check import ManifestInfo
+from hdnet.model.training.config import HDNetConfig
+from hdnet.model.weights import weights_header
+from hdnet.pipeline import cost, graph, text
+from hdnet.pipeline.local import local_run, machine, supervise
+from hdnet.pipeline.report import closing, run_info
+from hdnet.pipeline.rows import Record
+from hdnet.pipeline.runners import advice, beam_options, cluster
+from hdnet.pipeline.settings import Format, Precision, Settings
+from hdnet.transforms import storage
+from hdnet.transforms.catalog import manifest_check
+from hdnet.transforms.catalog.manifest_check import ManifestInfo
+from hdnet.transforms.errors import ManifestError, StorageError
+from hdnet.transforms.storage import schemes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.manifest import Pair
-from transforms.metrics import Scores
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.scores.metrics import Scores
 
 SCHEMA_VERSION = 1
 

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 import click
 
-from pipeline import supervise
-from pipeline.settings import Format
-from transforms.errors import HarmonizeError
+from hdnet.pipeline.local import supervise
+from hdnet.pipeline.settings import Format
+from hdnet.transforms.errors import HarmonizeError
 
 EXIT_TOO_MANY_FAILURES = 3
 
@@ -22,7 +22,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 
     `~` is a home, which no shell expands in --output=~/out.
     """
-    from transforms import storage  # slow to import
+    from hdnet.transforms import storage  # slow to import
 
     scheme, mark, rest = value.partition("://")
     if not (rest if mark else value).strip("/") or (mark and scheme not in storage.SCHEMES):
@@ -89,10 +89,12 @@ def main(**options: Any) -> None:
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
-    from pipeline import beam_options, launch, local_run
+    from hdnet.pipeline import launch
+    from hdnet.pipeline.local import local_run
+    from hdnet.pipeline.runners import beam_options
 
     logging.getLogger().setLevel(logging.WARNING)
-    for package, level in (("pipeline", logging.INFO), ("model", logging.INFO), ("apache_beam", logging.CRITICAL)):
+    for package, level in (("hdnet", logging.INFO), ("apache_beam", logging.CRITICAL)):
         logging.getLogger(package).setLevel(level)
     options["run_id"] = _run_id(
         options["run_id"]
@@ -138,7 +140,7 @@ def entry() -> None:
     and then, long after everything is written, and the exit code is lost.
     """
     if supervise.scratch() is None:
-        sys.exit(supervise.run([sys.executable, "-m", "pipeline.run", *sys.argv[1:]]))
+        sys.exit(supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *sys.argv[1:]]))
     supervise.follow_keeper()
     code = 1
     try:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model import registry, weights
+from hdnet.model.architectures import registry
+from hdnet.model.weights import weights_file
 
 FORMATS = (
     ("jpg", "RGB"),
@@ -31,7 +32,7 @@ BROKEN = (
 
 def write_weights(path: Path) -> Path:
     """Write a tiny network's random weights."""
-    weights.save(registry.build("hdnet-lite", {"width": 1}), path, "hdnet-lite", {})
+    weights_file.save(registry.build("hdnet-lite", {"width": 1}), path, "hdnet-lite", {})
     return path
 
 

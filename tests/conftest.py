@@ -13,8 +13,8 @@ import fsspec
 import pytest
 import torch
 
+from hdnet.transforms.storage import clients
 from tests import emulators
-from transforms import clients
 
 # Read by gcsfs as it is imported, whichever test comes first.
 os.environ.update({name: value for name, value in emulators.environment("gs", "").items() if value == "false"})

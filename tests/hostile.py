@@ -13,11 +13,12 @@ import torch
 from numpy.random import Generator
 from PIL import Image
 
-from model.config import HDNetConfig
-from model.harmonizer import Harmonizer
-from model.hdnet import HDNet
+from hdnet.model.architectures.hdnet.network import HDNet
+from hdnet.model.harmonizer import Harmonizer
+from hdnet.model.training.config import HDNetConfig
+from hdnet.transforms import errors
+from hdnet.transforms.codecs import decode, encode, header, mask, picture
 from tests import pictures
-from transforms import decode, encode, errors, header, mask, picture
 
 EXIF = b"Exif\0\0" + pictures.exif(6)
 RGB, RGBA, DEEP = pictures.samples(3, 8), pictures.samples(4, 8), pictures.samples(4, 16)

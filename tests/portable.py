@@ -30,7 +30,7 @@ from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 from google.protobuf import struct_pb2
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("model", "pipeline", "transforms")
+FOLDERS = ("hdnet", "model", "pipeline", "transforms")
 States = beam_job_api_pb2.JobState
 SERVICE = """
 import sys
@@ -63,8 +63,8 @@ ENDED = (States.DONE, States.FAILED, States.CANCELLED)
 def build_wheel(folder: Path) -> Path:
     """Build the wheel from a copy: what an earlier build left in the checkout must not get into it."""
     source = folder / "source"
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]

@@ -1,4 +1,4 @@
-"""Encoded bytes to arrays: the names that the rest of the program uses; `transforms.encode` is the way back."""
+"""Encoded bytes to arrays: the names that the rest of the program uses."""
 
 import io
 
@@ -6,23 +6,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from transforms import errors
-from transforms.decode import decode as decode
-from transforms.decode import decode_image as decode_image
-from transforms.header import check_size as check_size
-from transforms.header import read as header
-from transforms.mask import FOREGROUND_FROM as FOREGROUND_FROM
-from transforms.mask import decode_mask as decode_mask
-from transforms.mask import resize_mask_to as resize_mask_to
-from transforms.mask import soft_mask as soft_mask
-from transforms.mask import threshold as threshold
-from transforms.picture import MAX_PIXELS as MAX_PIXELS
-from transforms.picture import Foreground as Foreground
-from transforms.picture import Format as Format
-from transforms.picture import Header as Header
-from transforms.picture import Mask as Mask
-from transforms.picture import Picture as Picture
-from transforms.picture import Pixels as Pixels
+from hdnet.transforms import errors
+from hdnet.transforms.codecs.decode import decode as decode
+from hdnet.transforms.codecs.decode import decode_image as decode_image
+from hdnet.transforms.codecs.header import check_size as check_size
+from hdnet.transforms.codecs.header import read as header
+from hdnet.transforms.codecs.mask import FOREGROUND_FROM as FOREGROUND_FROM
+from hdnet.transforms.codecs.mask import decode_mask as decode_mask
+from hdnet.transforms.codecs.mask import resize_mask_to as resize_mask_to
+from hdnet.transforms.codecs.mask import soft_mask as soft_mask
+from hdnet.transforms.codecs.mask import threshold as threshold
+from hdnet.transforms.codecs.picture import MAX_PIXELS as MAX_PIXELS
+from hdnet.transforms.codecs.picture import Foreground as Foreground
+from hdnet.transforms.codecs.picture import Format as Format
+from hdnet.transforms.codecs.picture import Header as Header
+from hdnet.transforms.codecs.picture import Mask as Mask
+from hdnet.transforms.codecs.picture import Picture as Picture
+from hdnet.transforms.codecs.picture import Pixels as Pixels
 
 __all__ = [
     "FOREGROUND_FROM",

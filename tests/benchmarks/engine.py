@@ -26,14 +26,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from model import registry, weights
-from model.allocator import keep_strips
-from model.engine import Engine
-from model.harmonizer import Harmonizer, Precision
-from model.hdnet import LEVELS, HDNet
-from model.memory import peak_bytes
-from model.strips import Foreground, Map, Source, Window
-from transforms import image, tensor
+from hdnet.model.allocator import keep_strips
+from hdnet.model.architectures import registry
+from hdnet.model.architectures.hdnet.engine import Engine
+from hdnet.model.architectures.hdnet.memory import peak_bytes
+from hdnet.model.architectures.hdnet.network import LEVELS, HDNet
+from hdnet.model.architectures.hdnet.strips import Foreground, Map, Source, Window
+from hdnet.model.harmonizer import Harmonizer, Precision
+from hdnet.model.weights import weights_file
+from hdnet.transforms import image
+from hdnet.transforms.pixels import tensor
 
 PHOTO = Path(__file__).parents[2] / "examples" / "catalog" / "composites" / "astronaut.jpg"
 
@@ -50,8 +52,8 @@ class Case:
 def network(arch: str) -> HDNet:
     """Return the weights that ship, those of a file, or random ones of an architecture that ships without."""
     torch.manual_seed(0)
-    random = arch in registry.ARCHITECTURES and arch not in weights.shipped()
-    built = registry.build(arch).eval() if random else weights.load_network(arch)
+    random = arch in registry.ARCHITECTURES and arch not in weights_file.shipped()
+    built = registry.build(arch).eval() if random else weights_file.load_network(arch)
     assert isinstance(built, HDNet)
     return built
 

@@ -18,8 +18,8 @@ import click
 import numpy as np
 from PIL import Image, ImageFilter
 
-from model.harmonizer import Harmonizer
-from transforms.metrics import psnr
+from hdnet.model.harmonizer import Harmonizer
+from hdnet.transforms.scores.metrics import psnr
 
 CATALOG = Path(__file__).parents[2] / "examples" / "catalog"
 

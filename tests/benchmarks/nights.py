@@ -27,11 +27,11 @@ from tests.benchmarks.pipeline import command, write_catalog
 
 NULL = """
 import sys
-if "pipeline.worker" in sys.orig_argv:
+if "hdnet.pipeline.local.worker" in sys.orig_argv:
     import random
     from datetime import UTC, datetime
-    from pipeline import pair
-    from pipeline.rows import METRICS_SCHEMA, VERSIONS
+    from hdnet.pipeline.steps import pair
+    from hdnet.pipeline.rows import METRICS_SCHEMA, VERSIONS
 
     OPTIONAL = ("reference", "reference_sha256", "flags", "mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")
     OPTIONAL += tuple("input_" + name for name in OPTIONAL[3:])

@@ -54,7 +54,7 @@ def _square(path: Path, size: int) -> Image.Image:
 
 def command(manifest: Path, output: Path, *options: str) -> list[str]:
     """Return the command that harmonizes a manifest."""
-    program = [sys.executable, "-m", "pipeline.run", "--input", str(manifest), "--output", str(output)]
+    program = [sys.executable, "-m", "hdnet.pipeline.run", "--input", str(manifest), "--output", str(output)]
     return [*program, "--run-id", "run", "--no-report", *options]
 
 

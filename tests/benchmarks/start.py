@@ -18,11 +18,11 @@ import os, time
 began = time.perf_counter()
 import apache_beam.runners.worker.sdk_worker_main
 beam = time.perf_counter()
-import pipeline.graph
+import hdnet.pipeline.graph
 imported = time.perf_counter()
 import numpy
-from pipeline.pair import Worker
-from pipeline.settings import Settings
+from hdnet.pipeline.steps.pair import Worker
+from hdnet.pipeline.settings import Settings
 harmonizer = Worker.load(Settings(output="", run_id="", own_machine=True)).harmonizer
 loaded = time.perf_counter()
 composite, mask = numpy.full(({size}, {size}, 3), 99, numpy.uint8), numpy.zeros(({size}, {size}), numpy.uint8)

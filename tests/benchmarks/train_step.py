@@ -15,11 +15,11 @@ import click
 import torch
 from torch import Tensor, nn
 
-from model import registry
-from model.allocator import keep_all
-from model.config import TrainConfig
-from model.dataset import Sample
-from model.trainer import Trainer
+from hdnet.model.allocator import keep_all
+from hdnet.model.architectures import registry
+from hdnet.model.training.config import TrainConfig
+from hdnet.model.training.dataset import Sample
+from hdnet.model.training.trainer import Trainer
 
 Convolution = tuple[nn.Module, Tensor]
 

@@ -1,0 +1,1 @@
+"""Harmonize image catalogs: a pasted foreground gets the light and colour of its background."""

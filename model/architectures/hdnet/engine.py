@@ -1,0 +1,176 @@
+"""HDNet's forward pass for one image of any size on a CPU: the network's own weights, strip by strip.
+
+The result is the network's to rounding; what differs is the order of the work. docs/engine.md has the
+reasons and figures.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
+from hdnet.model.architectures.hdnet.memory import LARGE
+from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
+from hdnet.model.architectures.hdnet.regions import Regions
+from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, Source, Window, Writer, gather, spans
+from hdnet.model.architectures.hdnet.team import lead, share
+
+REACH = 2
+"""Pixels that a result's colours see of the stem and of what the stem sees: one for each convolution."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stem:
+    """The first skip, computed anew from the pixels wherever it is read: cheaper than to keep it.
+
+    Attributes:
+        pixels: The composite.
+        conv: From 3 channels to n.
+        mean: (n,) float32 over the whole map.
+    """
+
+    pixels: Map
+    conv: Conv
+    mean: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, _ = self.pixels.shape
+        return height, width, self.conv.channels
+
+    def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,n)
+        """Convolve and activate rows."""
+        out = self.conv(gather([self.pixels], top, bottom, self.conv.weight.dtype))
+        return F.leaky_relu_(out, SLOPE)[0].permute(1, 2, 0)
+
+
+class Engine:
+    """Runs a network on one image; any number of threads may call it at once.
+
+    Args:
+        network: On a CPU, in float32. Later changes of its weights may go unseen.
+        dtype: Of the convolutions and of the maps they leave, float32 or bfloat16.
+    """
+
+    def __init__(self, network: HDNet, dtype: torch.dtype) -> None:
+        self.network, self.dtype = network, dtype
+        self.stem, self.neck, self.out = (Conv.of(m, dtype) for m in (network.stem, network.neck, network.out))
+        encoder = cast(Iterable[EncoderStage], network.encoder)
+        decoder = cast(Iterable[DecoderStage], (network.widen, *network.decoder))
+        self.encoder = [(Conv.of(stage.conv, dtype), stage.norm) for stage in encoder]
+        self.decoder = [(Conv.of(stage.conv, dtype), stage.dynamics, stage.norm) for stage in decoder]
+
+    def __call__(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """Harmonize.
+
+        Args:
+            composite: (1,3,H,W) float32 in [-1, 1]; H and W are multiples of 8.
+            mask: (1,1,H,W) of 0 and 1, 1 in the foreground.
+
+        Returns:
+            (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
+        """
+        values = composite[0, 0].numel() * self.network.config.width
+        if values < LARGE:  # operations too short for Python's threads to take turns: they share each instead
+            with torch.inference_mode():
+                return self._harmonize(composite, mask)
+        return lead(lambda: self._harmonize(composite, mask))
+
+    def _harmonize(self, composite: Tensor, mask: Tensor) -> Tensor:
+        inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level] > 0.5) for level in range(4)]
+        if not len(inside[0].index):
+            return composite.clone()
+        result = composite.clone(memory_format=torch.channels_last)
+        pixels, painted = (image[0].permute(1, 2, 0) for image in (composite, result))
+        self._paint(painted, pixels, inside, _window(inside[0].mask))
+        return result
+
+    def _paint(self, result: Tensor, pixels: Tensor, inside: list[Foreground], window: Window) -> None:  # (H,W,3) both
+        """Put the network's colours into the foreground; the window holds it and all it sees of the stem."""
+        mean, skips = self._encode(pixels)
+        x = self._localise(skips[-1], inside[3])
+        x = self._decode(0, [x], inside[3], inside[3])
+        for i in range(1, 6):
+            x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
+        x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
+        sources: list[Source] = [Stem(Map(pixels[window]), self.stem, mean), x]
+        seen = inside[0].crop(window)
+        mixed = self._mixer(sources, self.network.last, seen)
+        bias = cast(Tensor, self.network.out.bias)
+
+        def paint(rows: tuple[int, int]) -> None:
+            colours = self.out(mixed(*rows))[0].permute(1, 2, 0).float().add_(bias).tanh_()
+            part = result[window][slice(*rows)]
+            part.copy_(torch.where(seen.mask[slice(*rows), :, None], colours, part))
+
+        share(paint, spans(sources, self.out))
+
+    def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
+        """Return the mean of the stem, and the other skips: e1 ... e6."""
+        x: Stem | Map = Stem(Map(pixels), self.stem, torch.empty(0))
+        maps: list[Stem | Map] = []
+        for conv, norm in self.encoder:
+            mean, out = self._encode_stage(x, conv)
+            maps.append(dataclasses.replace(x, mean=mean))
+            x = out.map(norm, SLOPE)
+        return maps[0].mean, [*maps[1:], x]
+
+    def _encode_stage(self, x: Source, conv: Conv) -> tuple[Tensor, Writer]:
+        """Return the mean of the input, and the output."""
+        out = self._writer(x, conv)
+
+        def run(rows: tuple[int, int]) -> Tensor:
+            strip = gather([x], *rows, self.dtype)
+            out.write(rows[0] // conv.stride, conv(strip))
+            return strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
+
+        total = torch.stack(share(run, spans([x], conv))).sum(0)
+        return total / (x.shape[0] * x.shape[1]), out
+
+    def _localise(self, x: Source, inside: Foreground) -> Map:
+        """Run the neck and local dynamics, whole: at 1/8 they are small."""
+        strips = share(lambda rows: self.neck(gather([x], *rows, self.dtype)), spans([x], self.neck))
+        out = torch.cat(strips, dim=2)
+        matched = self.network.local(out.float(), Regions.of(inside.mask[None, None]))
+        return Map(matched[0].permute(1, 2, 0))
+
+    def _decode(
+        self, i: int, sources: Sequence[Source], before: Foreground, after: Foreground, window: Window | None = None
+    ) -> Map:
+        """Run a stage of the decoder, whose input and result have these foregrounds."""
+        conv, dynamics, norm = self.decoder[i]
+        out = self._writer(sources[0], conv, after, window)
+        mixed = self._mixer(sources, dynamics, before)
+        share(lambda rows: out.write(int(rows[0] * conv.scale), conv(mixed(*rows))), spans(sources, conv))
+        return out.map(norm)
+
+    def _mixer(self, sources: Sequence[Source], dynamics: Dynamics, inside: Foreground) -> Callable[[int, int], Tensor]:
+        """Return what reads rows of the joined maps, mixes them globally and activates them."""
+        mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
+
+        def mixed(top: int, bottom: int) -> Tensor:
+            index = inside.within(top - 1, bottom + 1)
+            regions = Regions(inside.mask[None], index, [len(index)])
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                return F.relu_(mix(gather(sources, top, bottom, self.dtype), regions))
+
+        return mixed
+
+    def _writer(self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None) -> Writer:
+        height, width, _ = x.shape
+        return Writer((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
+
+
+def _window(inside: Tensor) -> Window:  # (H,W) bool
+    """Return the foreground's box and what it sees of the stem."""
+    return _span(inside.any(1)), _span(inside.any(0))
+
+
+def _span(occupied: Tensor) -> slice:  # (N,) bool
+    first, last = occupied.nonzero()[[0, -1], 0].tolist()
+    return slice(max(first - REACH, 0), min(last + 1 + REACH, len(occupied)))

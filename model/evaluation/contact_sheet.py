@@ -1,0 +1,165 @@
+"""The contact sheet: the best, the middle and the worst images of an evaluation on one page."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from hdnet.model.evaluation.protocol import Sample
+from hdnet.model.evaluation.records import Row
+from hdnet.transforms import image
+from hdnet.transforms.pixels import thumbnails
+
+PER_SECTION = 4
+THUMB = 192
+GAP = 6
+CAPTION = 24
+GUTTER = 28
+PAGE, BOX, INK, FAINT = "#fafaf8", "#e9e9e5", "#222222", "#777777"
+BETTER, WORSE = "#1b7f3b", "#c0392b"
+PANELS = ("composite", "result", "real", "squared error")
+
+TOP_ERROR = 2500.0
+"""Squared 0..255 units at the end of the heat scale: 50 levels off in every channel."""
+# Dark to light with rising luminance throughout (anchors of matplotlib's inferno), so it also reads in grey.
+_HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_TILE = (len(PANELS) * THUMB + (len(PANELS) - 1) * GAP, THUMB + CAPTION)
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading and the tiles under it (see `tile`)."""
+
+    heading: str
+    tiles: list[Image.Image]
+
+
+def choose(rows: Sequence[Row], count: int = PER_SECTION) -> dict[str, list[Row]]:
+    """Pick up to `count` rows each of the largest, middle and smallest PSNR gain; no row twice, worst last."""
+    ordered = sorted(rows, key=lambda row: (-row.gain, row.id))
+    count = min(count, max(1, len(rows) // 3))
+    best, rest = ordered[:count], ordered[count:]
+    worst, middle = rest[max(0, len(rest) - count) :], rest[: max(0, len(rest) - count)]
+    start = (len(middle) - count + 1) // 2 if len(middle) > count else 0
+    median = middle[start : start + count]
+    return {"Best: largest gain in PSNR": best, "Median": median, "Worst: smallest gain in PSNR": worst}
+
+
+def tile(row: Row, sample: Sample, result: image.Pixels) -> Image.Image:
+    """Draw one image: composite with the mask's outline, result, real photo and error map, and a caption.
+
+    Args:
+        row: Its scores.
+        sample: What was measured.
+        result: (H,W,3) uint8 or uint16, the network's.
+
+    Returns:
+        RGB, four thumbnails of at most `THUMB` pixels side by side.
+    """
+    size = thumbnails.fit(sample.mask.shape, THUMB)
+    panels = (
+        thumbnails.outline(thumbnails.thumbnail(sample.composite, size), sample.foreground),
+        thumbnails.thumbnail(result, size),
+        thumbnails.thumbnail(sample.real, size),
+        _heat(_squared_error(result, sample.real, size)),
+    )
+    canvas = Image.new("RGB", _TILE, PAGE)
+    for i, panel in enumerate(panels):
+        left = i * (THUMB + GAP)
+        canvas.paste(BOX, (left, 0, left + THUMB, THUMB))
+        canvas.paste(panel, (left + (THUMB - size[0]) // 2, (THUMB - size[1]) // 2))
+    _caption(ImageDraw.Draw(canvas), row)
+    return canvas
+
+
+def sheet(title: str, sections: Sequence[Section]) -> Image.Image:
+    """Lay the sections' tiles out two abreast, under the title and the legend of the error scale."""
+    filled = [section for section in sections if section.tiles]
+    columns = max([min(2, len(section.tiles)) for section in filled], default=1)
+    width = columns * _TILE[0] + (columns + 1) * GUTTER
+    height = 92 + sum(_section_height(section, columns) for section in filled)
+    page = Image.new("RGB", (width, height), PAGE)
+    draw = ImageDraw.Draw(page)
+    draw.text((GUTTER, 24), title, INK, ImageFont.load_default(22))
+    _legend(page, draw, width - GUTTER)
+    top = 84
+    for section in filled:
+        _draw_section(page, draw, section, top, columns)
+        top += _section_height(section, columns)
+    return page
+
+
+def _draw_section(page: Image.Image, draw: ImageDraw.ImageDraw, section: Section, top: int, columns: int) -> None:
+    draw.text((GUTTER, top), section.heading, INK, ImageFont.load_default(18))
+    for column in range(min(columns, len(section.tiles))):
+        for i, name in enumerate(PANELS):
+            left = GUTTER + column * (_TILE[0] + GUTTER) + i * (THUMB + GAP)
+            draw.text((left, top + 27), name, FAINT, ImageFont.load_default(12))
+    for i, picture in enumerate(section.tiles):
+        left = GUTTER + i % columns * (_TILE[0] + GUTTER)
+        page.paste(picture, (left, top + 46 + i // columns * (_TILE[1] + 12)))
+
+
+def _section_height(section: Section, columns: int) -> int:
+    return 46 + -(-len(section.tiles) // columns) * (_TILE[1] + 12) + 16
+
+
+def _legend(page: Image.Image, draw: ImageDraw.ImageDraw, right: int) -> None:
+    """Draw the heat scale; its ticks are even in the error's root, as the colours are."""
+    width, left, font = 320, right - 340, ImageFont.load_default(12)
+    ramp = np.linspace(0, np.sqrt(TOP_ERROR), width)[None].repeat(12, axis=0) ** 2
+    page.paste(_heat(ramp), (left, 34))
+    draw.text((left, 14), "squared error; its mean over the foreground is fMSE", FAINT, font)
+    for i, level in enumerate(np.linspace(0, np.sqrt(TOP_ERROR), 6)):
+        text = f"{level**2:.0f}" + ("+" if i == 5 else "")
+        draw.text((left + i * width / 5, 49), text, FAINT, font, anchor="ma")
+
+
+def _caption(draw: ImageDraw.ImageDraw, row: Row) -> None:
+    font, middle = ImageFont.load_default(14), THUMB + CAPTION // 2 + 1
+    gain = f"{row.gain:+.2f} dB"
+    x = _TILE[0] - draw.textlength(gain, font)
+    draw.text((x, middle), gain, BETTER if row.gain >= 0 else WORSE, font, anchor="lm")
+    after = f"{row.network.psnr:.2f} dB"
+    x -= 18 + draw.textlength(after, font)
+    draw.text((x, middle), after, INK, font, anchor="lm")
+    _arrow(draw, x - 24, middle)
+    before = f"PSNR {row.composite.psnr:.2f}"
+    x -= 32 + draw.textlength(before, font)
+    draw.text((x, middle), before, INK, font, anchor="lm")
+    draw.text((0, middle), _shorten(draw, row.id, x - 16, font), INK, font, anchor="lm")
+
+
+def _arrow(draw: ImageDraw.ImageDraw, left: float, middle: float) -> None:
+    # Pillow's own font has no arrow.
+    draw.line([(left, middle), (left + 15, middle)], FAINT, 1)
+    draw.line([(left + 11, middle - 4), (left + 15, middle), (left + 11, middle + 4)], FAINT, 1)
+
+
+def _shorten(draw: ImageDraw.ImageDraw, text: str, width: float, font: Font) -> str:
+    """Drop the beginning of a text that is too wide: the end of an id tells the images apart."""
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength("..." + text, font) > width:
+        text = text[1:]
+    return "..." + text
+
+
+def _squared_error(
+    result: image.Pixels, real: image.Pixels, size: tuple[int, int]
+) -> npt.NDArray[np.float64]:  # -> (h,w)
+    """Return the squared error in 0..255 units, mean of the channels, averaged over each thumbnail pixel."""
+    first, second = (x / (np.iinfo(x.dtype).max / 255) for x in (result, real))
+    error = np.square(first - second).mean(axis=2).astype(np.float32)
+    return np.asarray(Image.fromarray(error).resize(size, Image.Resampling.BOX), np.float64)
+
+
+def _heat(error: npt.NDArray[np.float64]) -> Image.Image:  # (h,w)
+    """Colour squared errors by their root: evenly spread from 0 to `TOP_ERROR`."""
+    place = np.sqrt(np.clip(error / TOP_ERROR, 0, 1))
+    anchors = np.linspace(0, 1, len(_HEAT))
+    channels = [np.interp(place, anchors, _HEAT[:, i]) for i in range(3)]
+    return Image.fromarray(np.stack(channels, axis=2).round().astype(np.uint8))

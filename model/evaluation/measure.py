@@ -1,0 +1,160 @@
+"""Evaluation: every pair measured on its own, then tables and a contact sheet."""
+
+import dataclasses
+import io
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from hdnet.model.evaluation import baseline, contact_sheet, protocol, records, tables
+from hdnet.model.harmonizer import Harmonizer
+from hdnet.model.progress import ProgressLine
+from hdnet.model.weights import weights_file
+from hdnet.transforms import storage
+from hdnet.transforms.catalog import layouts, manifest
+from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
+from hdnet.transforms.scores import metrics
+
+METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
+OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", SHEET)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of an evaluation: the measured rows, the pairs that failed, the tables (none without a row)."""
+
+    rows: list[records.Row]
+    failures: list[records.Failure]
+    tables: list[tables.Table]
+
+
+def read_pairs(root: Path, split: str, subsets: Sequence[str] = (), limit: int | None = None) -> list[manifest.Pair]:
+    """Read the pairs to measure, or `limit` of them spread evenly over the list.
+
+    Raises:
+        DatasetError: As for `layouts.read_root`, or there are no real photos to measure against.
+        ManifestError: As for `layouts.read_root`.
+    """
+    pairs = layouts.read_root(root, split, subsets)
+    if any(pair.reference is None for pair in pairs):
+        raise DatasetError(f"{root}: an evaluation needs the real photos; put them in references/")
+    if limit is None or limit >= len(pairs):
+        return pairs
+    return [pairs[i * len(pairs) // limit] for i in range(limit)]
+
+
+def claim(output: Path, overwrite: bool) -> None:
+    """Make the output folder, free of an older evaluation's files.
+
+    Raises:
+        HarmonizeError: It holds some, and they are not to be overwritten.
+        StorageError: The folder cannot be made or cleared.
+    """
+    old = [name for name in OUTPUTS if (output / name).exists()]
+    if old and not overwrite:
+        raise HarmonizeError(f"{output} holds {', '.join(old)}: add --overwrite, or choose another --output")
+    try:
+        for name in old:
+            (output / name).unlink()
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write to {output}: {error}") from error
+
+
+def evaluate(
+    pairs: Sequence[manifest.Pair], harmonizer: Harmonizer, output: Path, how: protocol.Protocol, name: str
+) -> Outcome:
+    """Measure the pairs and write `OUTPUTS` into the folder; no table and no sheet where every pair failed.
+
+    Memory does not grow with the pairs' pixels: one pair is decoded at a time, and the contact sheet reads its twelve
+    again.
+
+    Args:
+        pairs: Each with a reference.
+        harmonizer: The network.
+        output: An existing folder.
+        how: The protocol.
+        name: The network's, for tables and files.
+    """
+    measured, failures = measure_all(pairs, harmonizer, how)
+    records.write_metrics(output / METRICS, measured, name, weights_file.digest(harmonizer.network.state_dict()))
+    records.write_failures(output / FAILURES, failures)
+    made = [tables.by_group(measured, name), tables.by_ratio(measured, name)] if measured else []
+    if made:
+        _write_tables(output, made)
+        _write_sheet(output / SHEET, pairs, measured, harmonizer, how, name)
+    return Outcome(measured, failures, made)
+
+
+def measure_all(
+    pairs: Sequence[manifest.Pair], harmonizer: Harmonizer, how: protocol.Protocol
+) -> tuple[list[records.Row], list[records.Failure]]:
+    """Measure pair after pair; an expected error becomes a failure, every other exception stops the run."""
+    measured: list[records.Row] = []
+    failures: list[records.Failure] = []
+    progress = ProgressLine(len(pairs))
+    for done, pair in enumerate(pairs, 1):
+        try:
+            measured.append(measure(pair, harmonizer, how))
+        except HarmonizeError as error:
+            failures.append(records.Failure(pair.id, type(error).__name__, str(error)))
+        progress.update(done, lambda: _detail(measured, failures))
+    return measured, failures
+
+
+def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol) -> records.Row:
+    """Decode, harmonize and score one pair.
+
+    Raises:
+        HarmonizeError: As for `protocol.load` and `protocol.harmonize`.
+    """
+    sample = protocol.load(pair, how)
+    began = time.perf_counter()
+    result = protocol.harmonize(sample, harmonizer, how)
+    seconds = time.perf_counter() - began
+    classical = baseline.reinhard(sample.composite, sample.mask)
+    return records.Row(
+        id=pair.id,
+        group=pair.group,
+        protocol=how,
+        width=sample.mask.shape[1],
+        height=sample.mask.shape[0],
+        foreground_ratio=float(sample.foreground.mean()),
+        network=metrics.score(result, sample.real, sample.foreground),
+        composite=metrics.score(sample.composite, sample.real, sample.foreground),
+        reinhard=metrics.score(classical, sample.real, sample.foreground),
+        seconds=seconds,
+    )
+
+
+def _detail(measured: Sequence[records.Row], failures: Sequence[records.Failure]) -> str:
+    gain = f"gain {statistics.fmean(row.gain for row in measured):+.2f} dB" if measured else "none measured"
+    return f"{gain}, {len(failures)} failed" if failures else gain
+
+
+def _write_tables(output: Path, made: Sequence[tables.Table]) -> None:
+    storage.write(output / TABLES, "\n".join(table.markdown() for table in made).encode())
+    for number, table in enumerate(made, 1):
+        storage.write(output / f"table{number}.csv", table.csv().encode())
+
+
+def _write_sheet(
+    path: Path, pairs: Sequence[manifest.Pair], measured: Sequence[records.Row], harmonizer: Harmonizer,
+    how: protocol.Protocol, name: str,
+) -> None:  # fmt: skip
+    by_id = {pair.id: pair for pair in pairs}
+    sections = [
+        contact_sheet.Section(heading, [_tile(row, by_id[row.id], harmonizer, how) for row in chosen])
+        for heading, chosen in contact_sheet.choose(measured).items()
+    ]
+    buffer = io.BytesIO()
+    contact_sheet.sheet(f"{name}, {how} protocol, {len(measured)} images", sections).save(buffer, "PNG")
+    storage.write(path, buffer.getvalue())
+
+
+def _tile(row: records.Row, pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol) -> Image.Image:
+    sample = protocol.load(pair, how)
+    return contact_sheet.tile(row, sample, protocol.harmonize(sample, harmonizer, how))

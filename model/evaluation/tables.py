@@ -1,0 +1,128 @@
+"""The tables of an evaluation: one value, rendered as plain text, Markdown or CSV."""
+
+import csv
+import dataclasses
+import io
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+from hdnet.model.evaluation.records import Row
+from hdnet.transforms.scores.metrics import Scores
+
+Cell = str | int | float | None
+RATIOS = ((0.0, 0.05), (0.05, 0.15), (0.15, 1.0))
+"""Classes of foreground ratio, from (included) to (excluded, 1 included)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A title, column names with the format of their numbers, and rows.
+
+    Attributes:
+        title: One line.
+        columns: (name, format specification); columns of text have "".
+        rows: As many cells as columns; None is shown as "-".
+    """
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def text(self) -> str:
+        """Render as aligned lines: text to the left, numbers to the right."""
+        lines = ["  ".join(cells).rstrip() for cells in self._aligned()]
+        return "\n".join([self.title, "-" * max(map(len, lines)), *lines]) + "\n"
+
+    def markdown(self) -> str:
+        """Render as a pipe table under its title."""
+        header, *rows = ["| " + " | ".join(cells) + " |" for cells in self._aligned()]
+        rule = "|" + "|".join("-" * (w + 1) + ("-:"[self._is_number(i)]) for i, w in enumerate(self._widths())) + "|"
+        return "\n".join([f"**{self.title}**", "", header, rule, *rows]) + "\n"
+
+    def csv(self) -> str:
+        """Render with the numbers as they are, not rounded; None is empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([name for name, _ in self.columns])
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+    def _is_number(self, column: int) -> bool:
+        return self.columns[column][1] != ""
+
+    def _strings(self) -> list[list[str]]:
+        specs = [spec for _, spec in self.columns]
+        shown = [[_show(cell, spec) for cell, spec in zip(row, specs, strict=True)] for row in self.rows]
+        return [[name for name, _ in self.columns], *shown]
+
+    def _widths(self) -> list[int]:
+        return [max(map(len, column)) for column in zip(*self._strings(), strict=True)]
+
+    def _aligned(self) -> list[list[str]]:
+        sides = [">" if self._is_number(i) else "<" for i in range(len(self.columns))]
+        return [
+            [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, self._widths(), strict=True)]
+            for row in self._strings()
+        ]
+
+
+def by_group(rows: Sequence[Row], network: str) -> Table:
+    """Make table 1: every sub-dataset and all, each for the composite, the baseline and the network."""
+    groups = sorted({row.group for row in rows})
+    parts = [(group or "all", [row for row in rows if row.group == group]) for group in groups]
+    if len(groups) > 1:
+        parts.append(("all", list(rows)))
+    columns = (("set", ""), ("images", "d"), ("method", ""), ("MSE", ".2f"), ("PSNR", ".2f"), ("fMSE", ".2f"),
+               ("SSIM", ".4f"), ("fSSIM", ".4f"), ("worse %", ".1f"))  # fmt: skip
+    names = ("mse", "psnr", "fmse", "ssim", "fssim")
+    body = tuple(
+        (label, len(part), method, *(_mean(part, scores, name) for name in names), _worse(part, scores))
+        for label, part in parts
+        for method, scores in _methods(network)
+    )
+    return Table(f"Table 1. By sub-dataset{_suffix(rows)}", columns, body)
+
+
+def by_ratio(rows: Sequence[Row], network: str) -> Table:
+    """Make table 2: the classes of `RATIOS`, each for the composite, the baseline and the network."""
+    columns = (("foreground", ""), ("images", "d"), ("method", ""), ("MSE", ".2f"), ("fMSE", ".2f"), ("PSNR", ".2f"))
+    parts = [(f"{low:.0%} to {high:.0%}", _between(rows, low, high)) for low, high in RATIOS]
+    body = tuple(
+        (label, len(part), method, *(_mean(part, scores, name) for name in ("mse", "fmse", "psnr")))
+        for label, part in parts
+        for method, scores in _methods(network)
+    )
+    return Table(f"Table 2. By foreground ratio{_suffix(rows)}", columns, body)
+
+
+def _show(cell: Cell, spec: str) -> str:
+    return "-" if cell is None else format(cell, spec)
+
+
+def _methods(network: str) -> list[tuple[str, Callable[[Row], Scores]]]:
+    return [
+        ("composite", lambda row: row.composite),
+        ("Reinhard", lambda row: row.reinhard),
+        (network, lambda row: row.network),
+    ]
+
+
+def _suffix(rows: Sequence[Row]) -> str:
+    return f" ({rows[0].protocol} protocol, {len(rows)} images)" if rows else ""
+
+
+def _between(rows: Sequence[Row], low: float, high: float) -> list[Row]:
+    return [row for row in rows if low <= row.foreground_ratio < high or row.foreground_ratio == high == 1]
+
+
+def _mean(rows: Iterable[Row], scores: Callable[[Row], Scores], name: str) -> float | None:
+    """Average over the images that have the score; None where none has it."""
+    values = [value for row in rows if (value := getattr(scores(row), name)) is not None]
+    return statistics.fmean(values) if values else None
+
+
+def _worse(rows: Sequence[Row], scores: Callable[[Row], Scores]) -> float | None:
+    """Return the share of images worse than their composite, percent; None for the composite itself."""
+    if not rows or scores(rows[0]) is rows[0].composite:
+        return None
+    return 100 * statistics.fmean(scores(row).psnr < row.composite.psnr for row in rows)

@@ -1,0 +1,1 @@
+"""Training: samples, recipe, loop, checkpoints, and the command."""

@@ -1,0 +1,150 @@
+"""What a training run leaves in its folder: checkpoints, the best weights, metrics.csv, curves.png."""
+
+import csv
+import dataclasses
+import importlib.util
+import io
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hdnet.model.progress import ProgressLine
+from hdnet.model.training import checkpoint, validation
+from hdnet.model.training.config import TrainConfig, without_folders
+from hdnet.model.training.dataset import PackedPairs
+from hdnet.model.training.trainer import Trainer
+from hdnet.model.weights import weights_file
+from hdnet.transforms import storage
+from hdnet.transforms.errors import HarmonizeError
+
+log = logging.getLogger(__name__)
+
+BEST_WEIGHTS = "best.safetensors"
+
+
+class Recorder:
+    """The callback that shows progress, validates, and writes checkpoints, weights and curves.
+
+    Args:
+        config: The recipe.
+        output: The run's folder.
+        progress: What earlier parts of the run have reached.
+        held_out: Pairs to validate on; may be empty.
+        pairs: How many are trained on, for the model card.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        output: Path,
+        progress: checkpoint.Progress,
+        held_out: PackedPairs,
+        pairs: int,
+    ) -> None:
+        self.config, self.output, self.progress = config, output, progress
+        self.held_out, self.pairs = held_out, pairs
+        # Kept on the device: reading the loss every step would make the device wait.
+        self.loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64)
+        self.line: ProgressLine | None = None
+        self.board = _tensorboard(output, progress.history)
+
+    def __call__(self, trainer: Trainer, loss: Tensor) -> None:
+        """Do what is due after a step."""
+        self.loss_sum = self.loss_sum.to(loss.device) + loss
+        self.progress.loss_count += 1
+        epoch, place = divmod(trainer.step, trainer.steps_per_epoch)
+        self._show(trainer, loss)
+        if place == 0 and (epoch % self.config.validate_epochs == 0 or epoch == self.config.epochs):
+            self._validate(trainer, epoch)
+        if trainer.step % self.config.checkpoint_steps == 0 or epoch == self.config.epochs:
+            self._save(checkpoint.LAST, trainer)
+
+    def _show(self, trainer: Trainer, loss: Tensor) -> None:
+        total = self.config.epochs * trainer.steps_per_epoch
+        self.line = self.line or ProgressLine(total, done=trainer.step - 1, unit=self.config.batch)
+        self.line.update(trainer.step, lambda: f"loss {loss.item():.5f}")
+
+    def _save(self, name: str, trainer: Trainer) -> None:
+        self.progress.loss_sum = self.loss_sum.item()
+        checkpoint.save(self.output / name, trainer, self.progress)
+
+    def _validate(self, trainer: Trainer, epoch: int) -> None:
+        row: dict[str, float] = {
+            "epoch": epoch,
+            "step": trainer.step,
+            "lr": trainer.optimizer.param_groups[0]["lr"],
+            "loss": self.loss_sum.item() / self.progress.loss_count,
+        }
+        if not math.isfinite(row["loss"]):
+            raise HarmonizeError(f"the loss is {row['loss']} at step {trainer.step}: try a lower --lr, or --clip 1")
+        self.loss_sum, self.progress.loss_count = torch.zeros_like(self.loss_sum), 0
+        scores = dataclasses.asdict(validation.validate(trainer, self.held_out)) if len(self.held_out) else {}
+        row.update(scores)
+        self.progress.history.append(row)
+        # Without held-out photos the last weights are the best there are.
+        if not scores or scores["psnr"] > self.progress.best:
+            self.progress.best = scores.get("psnr", self.progress.best)
+            self._save(checkpoint.BEST, trainer)
+            self._save_weights(trainer, row)
+        self._write_history(row)
+
+    def _save_weights(self, trainer: Trainer, row: dict[str, float]) -> None:
+        recipe = without_folders(self.config.to_json())
+        data = {"name": recipe.pop("data"), "pairs": self.pairs, "held_out": len(self.held_out)}
+        card = {"training_data": data, "recipe": recipe, "metrics": {"validation": row}}
+        with validation.averaged(trainer):
+            weights_file.save(trainer.network, self.output / BEST_WEIGHTS, self.config.arch, card)
+
+    def _write_history(self, row: dict[str, float]) -> None:
+        log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
+        write_csv(self.output / "metrics.csv", self.progress.history)
+        if importlib.util.find_spec("matplotlib"):
+            draw_curves(self.output / "curves.png", self.progress.history)
+        if self.board:
+            for name, value in _curves(row).items():
+                self.board.add_scalar(name, value, int(row["step"]))
+
+
+def write_csv(path: Path, history: list[dict[str, float]]) -> None:
+    """Write one line per validation."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]))
+    writer.writeheader()
+    writer.writerows(history)
+    storage.write(path, text.getvalue().encode())
+
+
+def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
+    """Plot loss, learning rate and the validation scores over the epochs."""
+    from matplotlib.figure import Figure
+
+    names = list(_curves(history[0]))
+    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot([row["epoch"] for row in history], [row[name] for row in history], marker=".")
+        axes.set(
+            xlabel="epoch",
+            title=name,
+            yscale="log" if name == "lr" else "linear",
+        )
+        axes.grid(alpha=0.3)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    storage.write(path, picture.getvalue())
+
+
+def _curves(row: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name not in ("epoch", "step")}
+
+
+def _tensorboard(output: Path, history: list[dict[str, float]]) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    # What a broken run wrote after its last checkpoint is written again.
+    return SummaryWriter(str(output / "tensorboard"), purge_step=int(history[-1]["step"]) + 1 if history else 0)

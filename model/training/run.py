@@ -1,0 +1,171 @@
+"""A training run: the data, the network and the trainer put together, from the first step or resumed."""
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from hdnet.model.allocator import keep_all
+from hdnet.model.architectures import registry
+from hdnet.model.training import augment, checkpoint, dataset
+from hdnet.model.training.config import TrainConfig
+from hdnet.model.training.recorder import BEST_WEIGHTS, Recorder
+from hdnet.model.training.trainer import Trainer
+from hdnet.model.weights import weights_file
+from hdnet.transforms import storage, versions
+from hdnet.transforms.catalog import layouts
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.errors import DatasetError, HarmonizeError
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.json"
+FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "device", "versions"})
+"""What a resumed run may set anew: it does not change what its steps compute. The data set may have moved; that it
+is the same one is told by `pairs_sha256`."""
+
+
+def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bool = False) -> Path:
+    """Train to the recipe's end, from the first step or from the last checkpoint.
+
+    Under torchrun every process trains on its share of each batch, and the first one writes.
+
+    Args:
+        config: The recipe.
+        output: The run's folder: config.json, last.pt, best.pt, best.safetensors, metrics.csv, curves.png.
+        device: Where to train.
+        resume: Go on from output/last.pt where there is one.
+
+    Returns:
+        The path of the best weights.
+
+    Raises:
+        HarmonizeError: The data set is incomplete, the folder holds another run, or a file is broken.
+    """
+    keep_all()
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    training, held_out = _read_pairs(config, world)
+    last = output / checkpoint.LAST
+    resuming = resume and last.exists()
+    trainer = _build_trainer(config, len(training) // config.batch, device, world, fresh=not resuming)
+    augmentation = _augmentation(config)
+    resolved = _resolve(config, trainer.network, [*training, *held_out], device)
+    _check_folder(output, resolved, resume)
+    progress = checkpoint.restore(last, trainer) if resuming else checkpoint.Progress()
+    if rank == 0:
+        storage.write(output / CONFIG, json.dumps(resolved, indent=1).encode())
+        log.info("%d training pairs, %d held out, on %s", len(training), len(held_out), device)
+    packed = _pack(training, config, output, rank, world)
+    batches = dataset.EpochBatches(
+        count=len(training), batch=config.batch, epochs=config.epochs, seed=config.seed,
+        start=trainer.step, rank=rank, world=world,
+    )  # fmt: skip
+    callbacks = []
+    if rank == 0:
+        packed_held_out = dataset.pack(held_out, config.size, config.cache, output)
+        callbacks.append(Recorder(config, output, progress, packed_held_out, len(training)))
+    loader = _loader(config, dataset.TrainingSet(packed, augmentation, config.seed), batches, device)
+    trainer.run(loader, callbacks)
+    if world > 1:
+        # gloo's threads give back Python's objects after a step, and one that does so while the interpreter ends
+        # aborts the process: no process leaves before the first has validated and written.
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    return output / BEST_WEIGHTS
+
+
+def _read_pairs(config: TrainConfig, world: int) -> tuple[list[Pair], list[Pair]]:
+    pairs = layouts.read_iharmony4(Path(config.data), "train", config.subsets)
+    training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
+    if len(training) < config.batch:
+        raise DatasetError(f"{config.data}: {len(training)} training pairs are less than one batch of {config.batch}")
+    if config.batch % world:
+        raise HarmonizeError(f"a batch of {config.batch} does not divide over {world} processes: choose a multiple")
+    dataset.check_sizes(pairs)
+    return training, held_out
+
+
+def _augmentation(config: TrainConfig) -> dataset.Augmentation:
+    maps = augment.load_illumination_maps(config.illumination_maps) if config.illumination_maps else None
+    return dataset.Augmentation(config.flip, config.crop, config.recolor, maps, config.blur_edges)
+
+
+def _build_trainer(
+    config: TrainConfig, steps_per_epoch: int, device: torch.device, world: int, *, fresh: bool
+) -> Trainer:
+    torch.manual_seed(config.seed)
+    try:
+        network = registry.build(config.arch, config.network).to(device)
+    except (TypeError, ValueError) as error:
+        raise HarmonizeError(f"cannot build the network: {error}") from error
+    if config.init and fresh:
+        weights_file.load_tensors(network, weights_file.load_network(config.init).state_dict(), config.init)
+    return Trainer(config, network, steps_per_epoch, device, _parallel(network, device) if world > 1 else None)
+
+
+def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return nn.parallel.DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def _resolve(config: TrainConfig, network: nn.Module, pairs: list[Pair], device: torch.device) -> dict[str, Any]:
+    """Return what config.json holds: the recipe with the network's every field, the data, and where it ran."""
+    names = "\n".join(pair.id for pair in pairs)
+    return {
+        **config.to_json(),
+        "network": network.config.to_json(),  # type: ignore[union-attr, operator]
+        "pairs_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "device": str(device),
+        "versions": versions.versions("torch", "hdnet-pipeline"),
+    }
+
+
+def _check_folder(output: Path, resolved: dict[str, Any], resume: bool) -> None:
+    """Make the folder; it must be free, or hold this very run if that is to be resumed."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarmonizeError(f"cannot make the folder {output}: {error}") from error
+    if not (output / checkpoint.LAST).exists():
+        return
+    if not resume:
+        raise HarmonizeError(f"{output} holds a run already: add --resume, or choose another --output")
+    saved = json.loads((output / CONFIG).read_text())
+    changed = [
+        f"{name} was {saved.get(name)!r}, now {value!r}"
+        for name, value in resolved.items()
+        if name not in FREE_TO_CHANGE and saved.get(name) != value
+    ]
+    if changed:
+        raise HarmonizeError(f"{output} was started with another recipe: {'; '.join(changed)}")
+
+
+def _pack(training: list[Pair], config: TrainConfig, output: Path, rank: int, world: int) -> dataset.PackedPairs:
+    """Decode the training pairs; with a cache on disk the first process does it and the others use it."""
+    if world > 1 and config.cache == "disk" and rank > 0:
+        torch.distributed.barrier()
+    packed = dataset.pack(training, config.size, config.cache, output)
+    if world > 1 and config.cache == "disk" and rank == 0:
+        torch.distributed.barrier()
+    return packed
+
+
+def _loader(
+    config: TrainConfig, samples: dataset.TrainingSet, batches: dataset.EpochBatches, device: torch.device
+) -> DataLoader[Any]:
+    return DataLoader(
+        samples,
+        batch_sampler=batches,
+        num_workers=config.workers,
+        # A forked copy of a process that already ran OpenMP can hang.
+        multiprocessing_context="spawn" if config.workers else None,
+        pin_memory=device.type == "cuda",
+    )

@@ -1,0 +1,128 @@
+"""`hdnet-train`: trains a network on a data set in the iHarmony4 layout."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+
+from hdnet.model.training.config import TrainConfig
+from hdnet.transforms.errors import HarmonizeError
+
+FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
+HINTS = get_type_hints(TrainConfig)
+
+
+def _numbers(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(",") if part)
+    except ValueError:
+        raise click.BadParameter(f"whole numbers separated by commas are wanted: {value!r}") from None
+
+
+def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"NAME=VALUE is wanted: {value!r}")
+        try:
+            fields[name] = int(text)
+        except ValueError:
+            fields[name] = text
+    return fields
+
+
+def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
+    """Make the option of a TrainConfig field; type and default are the field's own."""
+    flag, default, hint = f"--{name.replace('_', '-')}", FIELDS[name].default, HINTS[name]
+    if hint is bool:
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
+    if get_origin(hint) is Literal:
+        extra["type"] = click.Choice(get_args(hint))
+    return click.option(flag, name, default=default, show_default=default is not None, help=text, **extra)
+
+
+@click.command(short_help="Train a harmonization network.", context_settings={"show_default": True})
+@click.option("--data", required=True, help="Root of the data set, in the iHarmony4 layout.")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--device", default="auto", help="auto, cpu or cuda.")
+@field_option("arch", "Architecture: hdnet or hdnet-lite.")
+@click.option(
+    "--network", multiple=True, callback=_assignments, metavar="NAME=VALUE",
+    help="A field of the network's configuration, such as k=3 or local_dynamics=none.",
+)  # fmt: skip
+@click.option("--subset", "subsets", multiple=True, help="Train on this sub-dataset only; may be repeated.")
+@field_option("size", "Height and width of the samples.")
+@field_option("epochs", "Passes over the training pairs.")
+@field_option("batch", "Images a step, over all processes.")
+@field_option("lr", "Adam's learning rate.")
+@field_option("schedule", "How the rate falls.")
+@click.option("--milestones", default="100,110", callback=_numbers, help="Epochs after which a step schedule drops.")
+@field_option("drop", "Factor of each drop.")
+@field_option("final_lr", "Share of the rate left at the end of a cosine.")
+@field_option("warmup", "Epochs over which the rate rises.")
+@field_option("smallest_foreground", "A_min of the loss, in pixels.")
+@field_option("log_loss", "Average log(loss + this) over the images; 0 for the plain mean.")
+@field_option("clip", "Largest gradient norm; 0 for none.")
+@field_option("ema", "Decay of the weights' moving average; 0 for none.")
+@field_option("precision", "Of the convolutions.")
+@field_option("val_fraction", "Share of the train list's photos held out for validation.")
+@field_option("seed", "Of initialisation, order and augmentation.")
+@field_option("flip", "Mirror half of the samples.")
+@field_option("crop", "Train on random resized crops.")
+@field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")
+@field_option("illumination_maps", "File of measured colour maps for --recolor.", metavar="FILE")
+@field_option("blur_edges", "Share of samples with a soft edge, and a mask that is a little off.")
+@field_option("init", "Weights to start from: a shipped name, a path or a URI.")
+@field_option("cache", "Where decoded images stay.")
+@field_option("workers", "Loader processes; 0 loads in the training process.")
+@field_option("checkpoint_steps", "Steps between checkpoints.")
+@field_option("validate_epochs", "Epochs between validations.")
+def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
+    """Train a network on a data set in the iHarmony4 layout.
+
+    The defaults are the paper's recipe. Stop it whenever you like and go on with --resume.
+
+    \b
+    hdnet-train --data /data/iHarmony4 --output runs/hdnet
+    hdnet-train --data photos --output runs/lite --arch hdnet-lite --precision bfloat16 \\
+        --cache ram --flip --crop --recolor 0.85 --ema 0.999 --schedule cosine
+    hdnet-train --data photos --output runs/no-ld --network local_dynamics=none
+    torchrun --nproc-per-node 4 -m hdnet.model.training.train --data /data/iHarmony4 --output runs/ddp --batch 48
+    """
+    try:
+        config = TrainConfig(**fields)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    _train(config, output, device, resume)
+
+
+def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None:
+    # torch takes seconds to import: --help does not wait for it.
+    from hdnet.model import harmonizer
+    from hdnet.model.training import run
+
+    try:
+        chosen = harmonizer.choose_device(device)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        best = run.train(config, output, device=chosen, resume=resume)
+    except HarmonizeError as error:
+        raise click.ClickException(_message(error)) from error
+    click.echo(f"Best weights: {best}")
+
+
+def _message(error: HarmonizeError) -> str:
+    # A loader process wraps an error's message in its traceback; the message is the last line.
+    lines = str(error).strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Caught ") else str(error)
+
+
+if __name__ == "__main__":
+    main()

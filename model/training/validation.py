@@ -1,0 +1,82 @@
+"""How good a network is on held-out pairs, while it trains."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hdnet.model.training.dataset import PackedPairs, unpack
+from hdnet.model.training.trainer import Trainer, to_network
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """Means over the held-out pairs.
+
+    Attributes:
+        psnr: dB, range 255, float results.
+        gain: dB over the untouched composite.
+        fmse: Squared error per foreground value on the 0 to 255 scale.
+        fmse_share: `fmse` over that of the untouched composites.
+        worse: Share of images farther from the real photo than their composite.
+    """
+
+    psnr: float
+    gain: float
+    fmse: float
+    fmse_share: float
+    worse: float
+
+
+@torch.no_grad()
+def validate(trainer: Trainer, pairs: PackedPairs) -> Validation:
+    """Run the network (its moving average where there is one) over the pairs, in the recipe's precision."""
+    was_training = trainer.network.training
+    trainer.network.eval()
+    with averaged(trainer):
+        errors = torch.cat([_errors(trainer, pairs, i) for i in range(0, len(pairs), trainer.config.batch)])
+    trainer.network.train(was_training)
+    after, before, foreground = errors.double().unbind(1)
+    fmse_after, fmse_before = (after / foreground).mean(), (before / foreground).mean()
+    psnr_after, psnr_before = (_psnr(x / pairs.size**2).mean().item() for x in (after, before))
+    return Validation(
+        psnr=psnr_after,
+        gain=psnr_after - psnr_before,
+        fmse=fmse_after.item(),
+        fmse_share=(fmse_after / fmse_before).item(),
+        worse=(after > before).double().mean().item(),
+    )
+
+
+@contextlib.contextmanager
+def averaged(trainer: Trainer) -> Iterator[nn.Module]:
+    """Give the network its averaged weights for as long as the block lasts."""
+    if trainer.average is None:
+        yield trainer.network
+        return
+    parameters: list[Tensor] = list(trainer.network.parameters())
+    own = [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        torch._foreach_copy_(parameters, trainer.average)
+        try:
+            yield trainer.network
+        finally:
+            torch._foreach_copy_(parameters, own)
+
+
+def _errors(trainer: Trainer, pairs: PackedPairs, start: int) -> Tensor:  # (B,3)
+    """Return squared error after, before (per channel mean, 0..255), and the foreground's size."""
+    batch = [unpack(pairs[i]) for i in range(start, min(start + trainer.config.batch, len(pairs)))]
+    composite, real, mask = (torch.from_numpy(np.stack(part)) for part in zip(*batch, strict=True))
+    inputs, region, target = to_network((composite, real, mask), trainer.device)
+    with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.config.precision == "bfloat16"):
+        result = trainer.network(inputs, region).float().clamp(-1, 1)
+    after, before = (((x - target) * 127.5).square().sum((1, 2, 3)) / 3 for x in (result, inputs))
+    return torch.stack([after, before, region.sum((1, 2, 3)).clamp_min(1)], dim=1)
+
+
+def _psnr(mse: Tensor) -> Tensor:
+    return 10 * torch.log10(255**2 / mse.clamp_min(1e-6))

@@ -1,0 +1,129 @@
+"""Weights files: safetensors whose header says what the weights are and proves that they are whole.
+
+The header's one entry, "hdnet", is JSON: architecture, config, version, sha256 of the tensors, and the
+model card (training data, recipe, metrics, limits). Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hdnet.model.architectures import registry
+from hdnet.model.weights.weights_header import VERSION, explained, header_of
+from hdnet.model.weights.weights_header import local_copy as local_copy
+from hdnet.model.weights.weights_header import read_header as read_header
+from hdnet.model.weights.weights_header import shipped as shipped
+from hdnet.transforms import storage
+from hdnet.transforms.errors import WeightsError
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types that weights may be stored in."""
+
+
+def load_network(source: str | os.PathLike[str]) -> nn.Module:
+    """Build the network a weights file describes and load it, in eval mode, float32, on the CPU.
+
+    Args:
+        source: The name of shipped weights (see `shipped`), a path, or any URI fsspec opens.
+
+    Raises:
+        WeightsError: There is no such file, it is no safetensors file, is truncated or altered, has no
+            header of ours or a newer one, or its tensors do not fit the architecture it names.
+    """
+    name = os.fspath(source)
+    with local_copy(name) as path:
+        header = header_of(path, name)
+        # A network without storage first: nothing is allocated that the file's own tensors do not fill.
+        outline = _build(header, "meta", name)
+        tensors = _read_tensors(path, name)
+        check_fit(outline.state_dict(), tensors, name)
+        if digest(tensors) != header.get("sha256"):
+            raise WeightsError(f"{name}: the tensors do not match the header's sha256; copy the file again")
+        network = _build(header, "cpu", name).float()
+        network.load_state_dict(tensors)
+    return network.eval()
+
+
+def save(network: nn.Module, path: Path, architecture: str, card: Mapping[str, Any]) -> None:
+    """Write a network's weights under a temporary name, then rename: the file is whole or not there.
+
+    Args:
+        network: Has `config`.
+        path: Where to.
+        architecture: Its name in the registry.
+        card: JSON values for people: training data, recipe, metrics, limits.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    tensors = {name: _plain(value) for name, value in network.state_dict().items()}
+    config = getattr(network, "config").to_json()  # noqa: B009
+    header = {"version": VERSION, "architecture": architecture, "config": config, "sha256": digest(tensors)}
+    if taken := sorted(set(header) & set(card)):
+        raise ValueError(f"a model card cannot set {', '.join(taken)}")
+    storage.write(path, safetensors.torch.save(tensors, {"hdnet": json.dumps({**header, **card})}))
+
+
+def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Load tensors into a network; every name and shape must match.
+
+    Raises:
+        WeightsError: As for `check_fit`.
+    """
+    check_fit(network.state_dict(), tensors, name)
+    network.load_state_dict(dict(tensors))
+
+
+def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: str) -> None:
+    """Make sure that tensors have the names and shapes of those wanted, and are floating point.
+
+    Raises:
+        WeightsError: Names the missing and unknown tensors, and those of another shape or type.
+    """
+    both = [(key, wanted[key].shape, found[key]) for key in wanted if key in found]
+    faults = {
+        "missing": sorted(set(wanted) - set(found)),
+        "unknown": sorted(set(found) - set(wanted)),
+        "wrong shape": [f"{k} {tuple(v.shape)}, not {tuple(shape)}" for k, shape, v in both if v.shape != shape],
+        "wrong type": [f"{k} {v.dtype}, not floating point" for k, _, v in both if v.dtype not in FLOATS],
+    }
+    if any(faults.values()):
+        parts = (f"{label}: {', '.join(keys[:5])} ({len(keys)})" for label, keys in faults.items() if keys)
+        raise WeightsError(f"{name}: the tensors do not fit the architecture; {'; '.join(parts)}")
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over names, types, shapes and bytes, in order of name."""
+    total = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        total.update(_plain(value).flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _plain(value: Tensor) -> Tensor:
+    # `contiguous` keeps odd strides where a dimension is 1; a clone does not.
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _build(header: dict[str, Any], device: str, name: str) -> nn.Module:
+    try:
+        architecture, config = header["architecture"], header["config"]
+        if not isinstance(architecture, str) or not isinstance(config, dict):
+            raise TypeError(f"architecture {architecture!r}, config {config!r}")
+        with torch.device(device):
+            return registry.build(architecture, config)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:  # the last two: absurd widths
+        raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
+
+
+def _read_tensors(path: Path, name: str) -> dict[str, Tensor]:
+    with explained(name):
+        return safetensors.torch.load_file(path)

@@ -1,0 +1,106 @@
+"""Where weights files are, and their header, read without torch: a launcher needs no more.
+
+The header's one entry, "hdnet", is JSON: architecture, config, version, sha256 of the tensors, and the
+model card (training data, recipe, metrics, limits). Nothing is ever unpickled.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+
+from hdnet.transforms import storage
+from hdnet.transforms.errors import HarmonizeError, WeightsError
+
+SHIPPED = Path(__file__).parent
+VERSION = 1
+"""Of the header's layout; a reader refuses a newer one."""
+
+LARGEST_HEADER = 1 << 22
+"""Bytes; HDNet's own header has 15,000. Bounds what parsing a stranger's file can cost."""
+
+LARGEST_FILE = 1 << 31
+"""Bytes of a file that is fetched; HDNet's own has 42 million."""
+
+
+def read_header(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a weights file's header: architecture, config, version, sha256 and the model card.
+
+    Args:
+        source: The name of shipped weights (see `shipped`), a path, or any URI fsspec opens.
+
+    Raises:
+        WeightsError: There is no such file, it is no safetensors file, or has no header of ours or a newer one.
+    """
+    with local_copy(os.fspath(source)) as path:
+        return header_of(path, os.fspath(source))
+
+
+def shipped() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+@contextlib.contextmanager
+def local_copy(source: str) -> Iterator[Path]:
+    """Give a path to read a weights file from: shipped, local, or fetched for as long as the block lasts.
+
+    Raises:
+        WeightsError: There is no such file, or it cannot be fetched.
+    """
+    if source in shipped():
+        yield SHIPPED / f"{source}.safetensors"
+    elif "://" not in source:
+        if not os.path.isfile(source):
+            what = "a folder" if os.path.isdir(source) else "no such file"
+            raise WeightsError(f"{source}: {what}, and no shipped weights; shipped: {', '.join(shipped()) or 'none'}")
+        yield Path(source)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "weights"
+            _fetch(source, path)
+            yield path
+
+
+def _fetch(source: str, path: Path) -> None:
+    try:
+        path.write_bytes(storage.read(source, LARGEST_FILE))
+    except HarmonizeError as error:
+        raise WeightsError(f"{source}: cannot be fetched: {error}") from error
+
+
+def header_of(path: Path, name: str) -> dict[str, Any]:
+    """Return the header of a local file; `name` is what messages call it.
+
+    Raises:
+        WeightsError: As for `read_header`.
+    """
+    with explained(name):
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > LARGEST_HEADER:
+            raise WeightsError(f"{name}: not a safetensors file of ours: its header would have {size} bytes")
+        with safetensors.safe_open(path, framework="np") as opened:
+            metadata = opened.metadata() or {}
+    try:
+        header = json.loads(metadata["hdnet"])
+        version = header["version"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{name}: a safetensors file without our header; make one with hdnet-convert") from error
+    if version != VERSION:
+        raise WeightsError(f"{name}: written as version {version!r}, this program reads {VERSION}; upgrade it")
+    return dict(header)
+
+
+@contextlib.contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn the block's errors of reading a file into a `WeightsError`."""
+    try:
+        yield
+    except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsError(f"{name}: not a whole safetensors file: {error}; copy or convert it again") from error

@@ -1,0 +1,1 @@
+"""A run on this machine: worker processes, memory, and what happens when one dies."""

@@ -1,0 +1,60 @@
+"""Keep the worker processes of one machine from decoding more at once than memory holds.
+
+Every process has an equal share of the memory. A pair that fits a share runs beside the others; one
+that does not fits only alone, so it waits until the others have finished theirs and holds them off. The
+lock is the kernel's: a process that dies gives it back.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from hdnet.transforms.errors import SizeError
+
+
+class Admission:
+    """Admits one pair at a time by its estimated memory.
+
+    Args:
+        memory: Bytes for all processes together; 0 admits everything.
+        workers: Processes.
+        scratch: Folder on a local disk that they share.
+    """
+
+    def __init__(self, memory: int, workers: int, scratch: str) -> None:
+        self.memory, self.workers = memory, workers
+        self.lock = Path(scratch) / "giants.lock" if scratch else None
+
+    @contextlib.contextmanager
+    def hold(self, size: int, name: str, *, alone: bool = False) -> Iterator[None]:
+        """Wait until `size` bytes fit, or until nobody else is at work, and hold on for as long as the block lasts.
+
+        Raises:
+            SizeError: They could never fit; the message names the pair, the bytes and the remedy.
+        """
+        if self.memory and size > self.memory:
+            raise SizeError(
+                f"{name} needs about {size / 1e9:.1f} GB, more than the {self.memory / 1e9:.1f} GB that workers may"
+                " use: run it on a larger machine, or give --memory"
+            )
+        giant = alone or size * self.workers > self.memory > 0
+        if self.lock is None or self.workers == 1 or not (self.memory or alone):
+            yield
+            return
+        # Behind the door a waiting giant lets nobody past: small pairs would keep it waiting for ever.
+        door = _lock(self.lock.with_name("door.lock"), fcntl.LOCK_EX)
+        handle = _lock(self.lock, fcntl.LOCK_EX if giant else fcntl.LOCK_SH)
+        os.close(door)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+
+def _lock(path: Path, kind: int) -> int:
+    """Wait for a lock and return the handle that holds it until it is closed."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(handle, kind)
+    return handle

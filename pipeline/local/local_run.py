@@ -1,0 +1,193 @@
+"""A run on this machine: worker processes, their environment, the progress line, and what ends a run early."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from hdnet.model.progress import ProgressLine
+from hdnet.pipeline import graph
+from hdnet.pipeline.local import progress, supervise
+from hdnet.pipeline.local.machine import Plan
+from hdnet.pipeline.steps.earlier_runs import list_tables
+from hdnet.pipeline.steps.resume import COUNTERS, Backlog, believed
+from hdnet.transforms import errors
+from hdnet.transforms.errors import HarmonizeError
+
+log = logging.getLogger(__name__)
+
+GRACE = 5.0
+"""Seconds that Beam has to notice that a worker died; for one that never answered it would wait for ever."""
+
+_EXPECTED = re.compile(
+    r"^hdnet\.transforms\.errors\.(\w+): (.*?)(?: \[while running '[^']*'\])?\s*\Z", re.DOTALL | re.MULTILINE
+)
+
+
+class WorkerDied(Exception):
+    """A worker process was killed, or crashed."""
+
+
+def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
+    """Run a job on worker processes of this machine, to its end.
+
+    Raises:
+        WorkerDied: A worker process died; what was done until then is not lost.
+        HarmonizeError: The manifest, the weights, a record or the output cannot be used any more.
+    """
+    with contextlib.ExitStack() as stack:
+        scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
+        started = supervise.remember_run(scratch, job.settings.run_id, job.run.started)
+        settings = dataclasses.replace(
+            job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
+        )
+        stack.enter_context(_early_end())
+        stack.enter_context(_environment(scratch, plan.threads))
+        stack.enter_context(Watch(scratch, job.rows))
+        log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
+        with beam.Pipeline(_runner(plan.workers), _options(beam_args, plan.workers)) as root:
+            graph.build(
+                root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
+            )
+
+
+def count(job: graph.Job) -> Backlog:
+    """Run what comes before any pixel, in this process, to count what there is to do; nothing is written.
+
+    Raises:
+        HarmonizeError: The manifest or a record cannot be used.
+    """
+    if not job.retry and not list_tables(believed(job.settings, job.resume)):  # no folder of images need be listed
+        return Backlog(job.rows, 0, job.rows)
+    log.info("comparing %d pairs with what earlier runs did", job.rows)
+    with _early_end():
+        root = beam.Pipeline(_runner(1), _options((), 1))
+        graph.sort_out(root, job)
+        found = root.run().metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
+    counts = {each.key.metric.name: each.committed for each in found}
+    return Backlog(job.rows, counts.get("up_to_date", 0), counts.get("to_do", 0))
+
+
+def _runner(workers: int) -> FnApiRunner:
+    """Make the local runner; the default one first tries to download a binary."""
+    if workers == 1:
+        return FnApiRunner()
+    command = f"{shlex.quote(sys.executable)} -m hdnet.pipeline.local.worker"
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
+def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
+    return PipelineOptions(list(beam_args), direct_num_workers=workers, save_main_session=False)
+
+
+@contextlib.contextmanager
+def _early_end() -> Iterator[None]:
+    """Say what ended the run: Beam knows only that a worker is gone, or a worker's traceback."""
+    deaths: list[str] = []
+    timers: list[threading.Timer] = []
+    before = threading.excepthook
+
+    def notice(failure: threading.ExceptHookArgs) -> None:
+        if "Worker subprocess exited" in str(failure.exc_value):
+            deaths.append(str(failure.exc_value))
+            if supervise.scratch():
+                timers.append(threading.Timer(GRACE, os._exit, [supervise.DIED]))
+                timers[-1].daemon = True
+                timers[-1].start()
+        else:
+            before(failure)
+
+    threading.excepthook = notice
+    try:
+        yield
+    except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Beam takes it for the fault of what was under way
+            raise KeyboardInterrupt from None
+        if (expected := _expected(error)) is not None:
+            raise expected from error
+        if deaths:
+            raise WorkerDied(f"{deaths[0]}: killed for want of memory, perhaps; try fewer --workers") from error
+        raise
+    finally:
+        threading.excepthook = before
+        for timer in timers:  # Beam has noticed, or the worker died when all was done
+            timer.cancel()
+
+
+def _expected(error: Exception) -> HarmonizeError | None:
+    """Return the expected error that ended the run, without Beam's words; None if it was another one, a bug.
+
+    Of a worker process's error Beam has the traceback only, as the text of its own.
+    """
+    last = "".join(traceback.format_exception_only(error)).rpartition("Traceback (most recent call last):\n")[2]
+    found = _EXPECTED.search(last)
+    return getattr(errors, found[1])(found[2]) if found else None
+
+
+@contextlib.contextmanager
+def _environment(scratch: Path, threads: int) -> Iterator[None]:
+    """Set what worker processes read from the environment as they start, for as long as the block lasts."""
+    told = scratch / "options.json"
+    told.write_text(json.dumps({"default_sdk_harness_log_level": "WARNING"}))
+    # OpenMP starts before our code runs: only the environment reaches it in time.
+    wanted: Mapping[str, str] = {"OMP_NUM_THREADS": str(threads), "PIPELINE_OPTIONS_FILE": str(told)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class Watch(threading.Thread):
+    """Shows a local run's progress line for as long as the block lasts."""
+
+    def __init__(self, scratch: Path, total: int) -> None:
+        super().__init__(daemon=True)
+        self.scratch, self.line, self.stop = scratch, ProgressLine(total), threading.Event()
+        self.began, self.seen, self.before = time.monotonic(), 0, progress.read(scratch).pixels
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.join()
+        self.line.close()
+
+    def run(self) -> None:
+        """Look every half second."""
+        while not self.stop.wait(0.5):
+            self.show()
+        self.show()
+
+    def show(self) -> None:
+        """Read the workers' counts and show them."""
+        found = progress.read(self.scratch)
+        # What an attempt skips, the next one skips again.
+        seen = min(found.images + found.failures + found.skipped, self.line.total)
+        if seen > self.seen:
+            self.seen = seen
+            rate = (found.pixels - self.before) / 1e6 / (time.monotonic() - self.began)
+            self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")

@@ -1,0 +1,90 @@
+"""The report's pictures: thumbnails of what went in and what came out, small enough to be part of the page."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Callable
+
+from PIL import Image
+
+from hdnet.pipeline.rows import Record
+from hdnet.pipeline.steps.summary import Summary
+from hdnet.transforms import image
+from hdnet.transforms.errors import HarmonizeError
+from hdnet.transforms.pixels import thumbnails
+
+SIDE = 240
+QUALITY = 80
+NAMES = ("composite", "mask outline", "result", "reference")
+
+Read = Callable[[str], bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One picture of an image.
+
+    Attributes:
+        name: One of `NAMES`.
+        uri: The picture as a data: URI, "" where there is none.
+        size: (width, height) in pixels.
+        problem: Why there is no picture, "" where there is one.
+    """
+
+    name: str
+    uri: str = ""
+    size: tuple[int, int] = (SIDE, SIDE)
+    problem: str = ""
+
+
+def load(summary: Summary, read: Read, max_pixels: int = image.MAX_PIXELS) -> dict[str, tuple[Panel, ...]]:
+    """Draw every image that the contact sheet shows, each once.
+
+    Args:
+        summary: Of the run.
+        read: Returns the bytes of a URI, or raises a `HarmonizeError` or an `OSError`.
+        max_pixels: The run's own limit, so that what it took is shown.
+
+    Returns:
+        Its panels by id. A picture that cannot be read says why.
+    """
+    rows = {row["id"]: row for entries in summary.shown.values() for _, _, row in entries}
+    return {identity: draw(row, read, max_pixels) for identity, row in rows.items()}
+
+
+def draw(row: Record, read: Read, max_pixels: int = image.MAX_PIXELS) -> tuple[Panel, ...]:
+    """Draw composite, mask outline and result, and the reference where there is one."""
+
+    def small(uri: str) -> Image.Image:
+        pixels = image.decode_image(read(uri), uri, max_pixels)
+        return thumbnails.thumbnail(pixels, thumbnails.fit(pixels.shape, SIDE))
+
+    def outlined(picture: Image.Image) -> Image.Image:
+        mask = image.decode_mask(read(row["mask"]), row["mask"], max_pixels)
+        return thumbnails.outline(picture.copy(), image.threshold(mask))
+
+    composite = _attempt(lambda: small(row["composite"]))
+    pictures = {
+        "composite": composite,
+        "mask outline": composite if isinstance(composite, Exception) else _attempt(lambda: outlined(composite)),
+        "result": _attempt(lambda: small(row["output"])),
+    }
+    if row["reference"] is not None:
+        pictures["reference"] = _attempt(lambda: small(row["reference"]))
+    return tuple(_panel(name, picture) for name, picture in pictures.items())
+
+
+def _attempt(make: Callable[[], Image.Image]) -> Image.Image | Exception:
+    # The run is over and its images are written: a file that has gone since costs its picture, not the report.
+    try:
+        return make()
+    except (HarmonizeError, OSError) as error:
+        return error
+
+
+def _panel(name: str, picture: Image.Image | Exception) -> Panel:
+    if isinstance(picture, Exception):
+        return Panel(name, problem=str(picture))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return Panel(name, f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}", picture.size)

@@ -1,0 +1,1 @@
+"""Runners other than the local one, and their options."""

@@ -1,0 +1,1 @@
+"""The steps of the graph, in the order in which a pair meets them."""

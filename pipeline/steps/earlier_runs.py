@@ -1,0 +1,128 @@
+"""What earlier runs' tables say: which pairs were done, from what and how, and which failed."""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import AsDict, PCollection
+from pyarrow import parquet
+
+from hdnet.pipeline.rows import FILES, HASHES, METRICS_SCHEMA, VERSIONS, Record
+from hdnet.transforms import storage
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.errors import StorageError
+
+Versions = tuple[str | None, ...]
+
+
+class Known(NamedTuple):
+    """What an earlier run's row says of a pair.
+
+    Attributes:
+        id: Of the pair.
+        harmonized_at: When it was done.
+        key: As `key_of`.
+        versions: Of composite, mask and reference; or the sha256 of each and of the image.
+        output: URI of the image.
+        size: Of the image, in bytes.
+        row: The whole row if it is this very run's, which was cut short.
+    """
+
+    id: str
+    harmonized_at: datetime
+    key: str
+    versions: Versions
+    output: str
+    size: int
+    row: Record | None
+
+
+@dataclasses.dataclass
+class KeepFailed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
+    """Keep the pairs that failed in an earlier run.
+
+    Attributes:
+        folder: URI of that run's failures.
+    """
+
+    folder: str
+
+    def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
+        files = pairs.pipeline | "Failures" >> beam.Create([self.folder]) | "ListFailures" >> beam.FlatMap(list_tables)
+        ids = files | "ReadFailures" >> beam.FlatMap(_ids)
+        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(_is_among, AsDict(ids))
+        return kept
+
+
+def list_tables(folder: str) -> list[str]:
+    """Return the URIs of the Parquet files below a folder; none if it is not there."""
+    try:
+        return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
+    except FileNotFoundError:
+        return []
+
+
+def _is_among(pair: Pair, ids: Mapping[str, None]) -> bool:
+    return pair.id in ids
+
+
+def _ids(uri: str) -> list[tuple[str, None]]:
+    table = parquet.read_table(io.BytesIO(storage.read(uri)), columns=["id"])
+    return [(identity, None) for identity in table["id"].to_pylist() if identity is not None]
+
+
+def known_images(uri: str, own: str, verify: bool) -> Iterator[Known]:
+    """Yield what a file of metrics says of its images.
+
+    Args:
+        uri: The file.
+        own: The folder of this very run's metrics, whose rows are kept whole.
+        verify: Tell files apart by their content.
+    """
+    whole = uri.startswith(own + "/")
+    for row in read_records(uri, whole=whole):
+        contents = (*(row[name] for name in HASHES), row["output_sha256"])
+        versions = tuple(row[name] for name in VERSIONS)
+        yield Known(
+            row["id"], row["harmonized_at"], key_of(row), contents if verify else versions, row["output"],
+            row["output_bytes"], row if whole else None,
+        )  # fmt: skip
+
+
+def files_of(pair: Pair) -> tuple[str | None, ...]:
+    """Return the URIs of composite, mask and reference."""
+    return tuple(getattr(pair, name) for name in FILES)
+
+
+def key_of(row: Mapping[str, Any]) -> str:
+    """Return what is the same for two rows of the same files, weights and options."""
+    names = (*FILES, "weights_sha256", "options")
+    return hashlib.sha256(json.dumps([row[name] for name in names]).encode()).hexdigest()
+
+
+def read_records(uri: str, *, whole: bool) -> list[Record]:
+    """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date.
+
+    Returns:
+        No rows if it lacks such a column, or for whole rows any of ours: an older program's records tell too little
+        to be believed, or to be kept.
+
+    Raises:
+        StorageError: It cannot be read, or is not Parquet.
+    """
+    told = ("weights_sha256", "options", "harmonized_at", "output", "output_bytes", "output_sha256")
+    wanted = METRICS_SCHEMA.names if whole else ["id", *FILES, *told, *VERSIONS, *HASHES]
+    try:
+        with parquet.ParquetFile(io.BytesIO(storage.read(uri))) as table:
+            if not set(wanted) <= set(table.schema_arrow.names):
+                return []
+            rows: list[Record] = table.read(None if whole else wanted).to_pylist()
+            return rows
+    except pa.ArrowException as error:
+        raise StorageError(f"{uri} is no Parquet file ({error}): remove it, or run with --no-resume") from error

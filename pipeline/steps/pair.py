@@ -1,0 +1,246 @@
+"""The work on one pair, as one plain function: bytes in, an image written, one row of metrics out."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from hdnet.model.harmonizer import Harmonizer
+from hdnet.model.weights import weights_file
+from hdnet.pipeline.local import machine, supervise
+from hdnet.pipeline.local.admission import Admission
+from hdnet.pipeline.rows import SCHEMA_VERSION, STAGES, VERSIONS, Record
+from hdnet.pipeline.settings import Settings
+from hdnet.pipeline.steps.resume import Task
+from hdnet.transforms import storage
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.codecs import decode, encode, header, mask
+from hdnet.transforms.codecs.picture import Foreground, Header, Mask, Picture, Pixels
+from hdnet.transforms.errors import CrashError, ShapeError, StorageError
+from hdnet.transforms.scores import appearance, metrics
+
+FILE_BYTES = 16
+"""Bytes of a file for each pixel that an image may have: twice what the largest format needs."""
+METADATA_BYTES = 1 << 24
+"""Bytes that a file may have beside them: profiles, EXIF, previews."""
+DECODE_BYTES = 20
+"""Peak memory a pixel while a file is decoded; measured: 10 to 19."""
+
+
+class Stages:
+    """Measures the seconds of each stage and the bytes that go in and out, and knows which stage is under way."""
+
+    def __init__(self) -> None:
+        self.current = STAGES[0]
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.bytes = {"read": 0, "written": 0}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count the block's time to a stage."""
+        self.current, began = name, time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - began
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """What a worker process holds: loaded once, used by every thread.
+
+    Attributes:
+        settings: Of the run.
+        harmonizer: The network.
+        admission: Of this machine.
+        arch: Name of the architecture.
+        weights_sha256: Of the tensors.
+        suspects: Processes that died over a pair, by id.
+    """
+
+    settings: Settings
+    harmonizer: Harmonizer
+    admission: Admission
+    arch: str
+    weights_sha256: str
+    suspects: Mapping[str, int]
+
+    @classmethod
+    def load(cls, settings: Settings) -> "Worker":
+        """Load the weights and build the network.
+
+        Raises:
+            HarmonizeError: The weights cannot be used.
+            ValueError: The device is not there.
+        """
+        locks = settings.scratch
+        if settings.own_machine:
+            settings = dataclasses.replace(settings, **dataclasses.asdict(machine.whole()))
+            # The processes of one container find each other here. Where each has a container of its own they do not,
+            # and giants may meet.
+            locks = os.path.join(tempfile.gettempdir(), "hdnet")
+            os.makedirs(locks, exist_ok=True)
+        with weights_file.local_copy(settings.weights) as path:  # fetched once
+            header = weights_file.read_header(path)
+            harmonizer = Harmonizer.load(path, settings.device, settings.precision)
+        return cls(
+            settings=settings,
+            harmonizer=harmonizer,
+            admission=Admission(settings.memory, settings.workers, locks),
+            arch=header["architecture"],
+            weights_sha256=header["sha256"],
+            suspects=supervise.suspects(settings.scratch),
+        )
+
+    def row(self) -> Record:
+        """Return what a metrics row says of how an image was made."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "arch": self.arch,
+            "precision": self.harmonizer.precision,
+            "weights_sha256": self.weights_sha256,
+            "options": self.settings.options(),
+        }
+
+
+def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[str], None]) -> Record:
+    """Read, harmonize, write and score one pair.
+
+    Args:
+        task: What to do.
+        worker: What this process holds.
+        stages: Counts the time, and tells afterwards in which stage an error was raised.
+        under_way: Called with the id when the work that may bring a process down begins.
+
+    Returns:
+        The metrics row.
+
+    Raises:
+        HarmonizeError: A file cannot be read, is no image, is too large or does not fit, or the result cannot be
+            written; or processes died over the pair.
+    """
+    settings, pair = worker.settings, task.pair
+    _check_apart(pair, settings)
+    if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
+        raise CrashError(f"{pair.composite}: {died} processes died over it, by lack of memory or a decoder's fault")
+    with stages("read"):
+        composite, mask_file = _fetch(pair.composite, settings), _fetch(pair.mask, settings)
+        reference_file = None if pair.reference is None else _fetch(pair.reference, settings)
+        files = [file for file in (composite, mask_file, reference_file) if file]
+        stages.bytes["read"] = sum(len(file.data) for file in files)
+    with worker.admission.hold(_memory(files, worker.harmonizer), pair.composite, alone=died > 0):
+        under_way(pair.id)
+        with stages("read"):
+            picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
+            share = _decode_mask(mask_file, picture, settings)
+            reference = _decode_reference(reference_file, picture, settings)
+        with stages("network"):
+            result = worker.harmonizer(picture.pixels, share)
+        with stages("write"):
+            output = _output(pair, picture, settings)
+            encoded = encode.encode(picture, result, settings.format, settings.quality)
+            storage.write(output, encoded)
+            stages.bytes["written"] = len(encoded)
+        with stages("score"):
+            scores = _score(picture.pixels, result, reference, mask.threshold(share))
+    return {
+        **_inputs(task, composite, mask_file, reference_file),
+        "output": output,
+        "output_sha256": _sha256(encoded),
+        "output_bytes": len(encoded),
+        **scores,
+        **{f"seconds_{name}": seconds for name, seconds in stages.seconds.items()},
+        **worker.row(),
+        "harmonized_at": datetime.now(UTC),
+        "flags": None,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """An input's bytes, and what they say of themselves before any pixel is decoded."""
+
+    uri: str
+    data: bytes
+    header: Header
+
+
+def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | None) -> Record:
+    """Return what a metrics row says of the pair and its files."""
+    pair = task.pair
+    return {
+        "id": pair.id,
+        "composite": pair.composite,
+        "mask": pair.mask,
+        "reference": pair.reference,
+        "width": composite.header.width,
+        "height": composite.header.height,
+        "input_sha256": _sha256(composite.data),
+        "mask_sha256": _sha256(mask_file.data),
+        "reference_sha256": _sha256(reference.data) if reference else None,
+        **dict(zip(VERSIONS, task.versions, strict=True)),
+        **dict(pair.extra),
+    }
+
+
+def _check_apart(pair: Pair, settings: Settings) -> None:
+    images = storage.canonical(f"{settings.output}/images") + "/"
+    for uri in (pair.composite, pair.mask, pair.reference or pair.mask):
+        if storage.canonical(uri).startswith(images):
+            raise StorageError(f"{uri} is among the images this run writes: choose another --output")
+
+
+def _fetch(uri: str, settings: Settings) -> _File:
+    data = storage.read(uri, limit=FILE_BYTES * settings.max_pixels + METADATA_BYTES)
+    found = header.read(data, uri)
+    header.check_size(found, uri, settings.max_pixels)
+    return _File(uri, data, found)
+
+
+def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
+    """Return about how many bytes a pair takes at its peak: a mask may be larger than its composite."""
+    composite = files[0].header
+    largest = max(file.header.pixels for file in files)
+    beside = machine.BEAM_BYTES + DECODE_BYTES * (largest - composite.pixels)
+    return harmonizer.estimate(composite.height, composite.width) + beside
+
+
+def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:
+    share = mask.decode_mask(file.data, file.uri, settings.max_pixels)
+    height, width = picture.pixels.shape[:2]
+    return mask.resize_mask_to(share, height, width, name=file.uri, allowed=settings.resize_mask)
+
+
+def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:
+    if file is None:
+        return None
+    reference = decode.decode(file.data, file.uri, settings.max_pixels).pixels
+    if reference.shape != picture.pixels.shape:
+        raise ShapeError(
+            f"the reference {file.uri} is {reference.shape[1]} x {reference.shape[0]}, its composite"
+            f" {picture.pixels.shape[1]} x {picture.pixels.shape[0]}: give one of the same size, or none"
+        )
+    return reference
+
+
+def _output(pair: Pair, picture: Picture, settings: Settings) -> str:
+    return f"{settings.output}/images/{pair.id}{encode.suffix(settings.format, picture.format)}"
+
+
+def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> Record:
+    return {
+        **_against(reference, result, foreground, ""),
+        **_against(reference, composite, foreground, "input_"),
+        **dataclasses.asdict(appearance.compare(composite, result, foreground)),
+    }
+
+
+def _against(reference: Pixels | None, pixels: Pixels, foreground: Foreground, prefix: str) -> Record:
+    scores = None if reference is None else metrics.score(pixels, reference, foreground)
+    return {prefix + field.name: getattr(scores, field.name, None) for field in dataclasses.fields(metrics.Scores)}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,184 @@
+"""What a whole run comes to: a small value that adds up in any order, in any number of workers."""
+
+import dataclasses
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from hdnet.pipeline.rows import STAGES, Record
+
+EXAMPLES = 5
+"""Failures of each class that are named."""
+SHOWN = 8
+"""Images of each kind on the contact sheet."""
+
+HISTOGRAMS = {
+    "delta_e": (0.0, 40.0),
+    "gap_before": (0.0, 100.0),
+    "gap_after": (0.0, 100.0),
+    "clipped_ratio": (0.0, 0.2),
+    "foreground_ratio": (0.0, 1.0),
+    "seconds_network": (0.0, 30.0),
+    "psnr": (10.0, 60.0),
+    "input_psnr": (10.0, 60.0),
+}
+"""Columns with the range of their histogram; values outside count in its first or last bin."""
+BINS = 40
+
+MEANS = ("delta_e", "gap_before", "gap_after", "clipped_ratio", "mse", "fmse", "psnr", "ssim", "fssim",
+         "input_mse", "input_fmse", "input_psnr", "input_ssim", "input_fssim")  # fmt: skip
+
+
+@dataclasses.dataclass
+class Summary:
+    """Totals of a run.
+
+    Attributes:
+        done: Images written.
+        failed: Rows in the failures table.
+        pixels: Of the images written.
+        skipped: Pairs that an earlier run had done.
+        removed: Images recorded whose pair is no longer in the manifest.
+        removed_examples: At most `EXAMPLES` of their ids, the first ones.
+        worse: Images farther from their reference than their composite; counted where there is one.
+        seconds: Of each stage, over all workers.
+        sums: Sum and count of each of `MEANS` that is not null.
+        bins: Counts of each of `HISTOGRAMS`.
+        flags: Flag to its count.
+        failures: Failure class to its count.
+        examples: Failure class to at most `EXAMPLES` rows, the first by id.
+        shown: "flagged", "most" and "least" changed and "worst": at most `SHOWN` (key, id, row).
+    """
+
+    done: int = 0
+    failed: int = 0
+    pixels: int = 0
+    skipped: int = 0
+    removed: int = 0
+    removed_examples: list[str] = dataclasses.field(default_factory=list)
+    worse: int = 0
+    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    sums: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
+    bins: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    flags: Counter[str] = dataclasses.field(default_factory=Counter)
+    failures: Counter[str] = dataclasses.field(default_factory=Counter)
+    examples: dict[str, list[Record]] = dataclasses.field(default_factory=dict)
+    shown: dict[str, list[tuple[float, str, Record]]] = dataclasses.field(default_factory=dict)
+
+    def add(self, row: Record) -> None:
+        """Count a row of either table."""
+        if "output" not in row:  # a reserved name, which no column of a manifest can have
+            self._add_failure(row)
+        else:
+            self._add_image(row)
+
+    def merge(self, other: "Summary") -> None:
+        """Add another summary to this one."""
+        self.done += other.done
+        self.failed += other.failed
+        self.pixels += other.pixels
+        self.skipped += other.skipped
+        self.removed += other.removed
+        self.removed_examples = sorted([*self.removed_examples, *other.removed_examples])[:EXAMPLES]
+        self.flags.update(other.flags)
+        self.worse += other.worse
+        self.failures.update(other.failures)
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] += seconds
+        for name, (total, count) in other.sums.items():
+            self._add_sum(name, total, count)
+        for name, counts in other.bins.items():
+            self.bins[name] = [a + b for a, b in zip(self.bins.get(name, [0] * BINS), counts, strict=True)]
+        for error, rows in other.examples.items():
+            self._keep_examples(error, rows)
+        for kind, entries in other.shown.items():
+            self._keep_shown(kind, entries)
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a column over the images that have it, None where none has."""
+        total, count = self.sums.get(name, (0.0, 0))
+        return total / count if count else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what runs/<run>.json holds of it."""
+        fields = {
+            name: getattr(self, name) for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")
+        }
+        means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
+        histograms = {
+            name: {"range": list(HISTOGRAMS[name]), "counts": counts} for name, counts in sorted(self.bins.items())
+        }
+        return {
+            **fields,
+            "means": means,
+            "histograms": histograms,
+            "failures": dict(self.failures.most_common()),
+            "flags": dict(self.flags.most_common()),
+        }
+
+    def _add_failure(self, row: Record) -> None:
+        self.failed += 1
+        self.failures[row["error"]] += 1
+        self._keep_examples(row["error"], [row])
+
+    def _add_image(self, row: Record) -> None:
+        self.done += 1
+        self.pixels += row["width"] * row["height"]
+        for stage in STAGES:
+            self.seconds[stage] += row[f"seconds_{stage}"]
+        for name in MEANS:
+            if row[name] is not None:
+                self._add_sum(name, row[name], 1)
+        for name, (low, high) in HISTOGRAMS.items():
+            if row[name] is not None:
+                counts = self.bins.setdefault(name, [0] * BINS)
+                counts[int(np.clip((row[name] - low) / (high - low) * BINS, 0, BINS - 1))] += 1
+        self._choose(row)
+
+    def _choose(self, row: Record) -> None:
+        if row["flags"]:
+            names = row["flags"].split(",")
+            self.flags.update(names)
+            self._keep_shown("flagged", [(len(names), row["id"], row)])
+        if row["delta_e"] is not None:
+            self._keep_shown("most", [(row["delta_e"], row["id"], row)])
+            self._keep_shown("least", [(-row["delta_e"], row["id"], row)])
+        if row["psnr"] is not None and row["psnr"] < row["input_psnr"]:
+            self.worse += 1
+            self._keep_shown("worst", [(row["input_psnr"] - row["psnr"], row["id"], row)])
+
+    def _add_sum(self, name: str, total: float, count: int) -> None:
+        before, number = self.sums.get(name, (0.0, 0))
+        self.sums[name] = (before + total, number + count)
+
+    def _keep_examples(self, error: str, rows: Iterable[Record]) -> None:
+        kept = [*self.examples.get(error, []), *rows]
+        self.examples[error] = sorted(kept, key=lambda row: str(row["id"]))[:EXAMPLES]
+
+    def _keep_shown(self, kind: str, entries: Iterable[tuple[float, str, Record]]) -> None:
+        kept = [*self.shown.get(kind, []), *entries]
+        self.shown[kind] = heapq.nsmallest(SHOWN, kept, key=lambda entry: (-entry[0], entry[1]))
+
+
+class Summarise(beam.CombineFn):
+    """Adds up summaries to one."""
+
+    def create_accumulator(self) -> Summary:
+        return Summary()
+
+    def add_input(self, total: Summary, part: Summary) -> Summary:
+        total.merge(part)
+        return total
+
+    def merge_accumulators(self, summaries: Iterable[Summary]) -> Summary:
+        total = Summary()
+        for summary in summaries:
+            total.merge(summary)
+        return total
+
+    def extract_output(self, total: Summary) -> Summary:
+        return total

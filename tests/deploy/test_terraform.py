@@ -1,0 +1,127 @@
+"""The schedule sends what Google and the template know, the alerts look for what a run logs, all names resolve."""
+
+import json
+import logging
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import hcl2
+import pytest
+from google.cloud import dataflow
+
+from deploy import check_terraform
+from hdnet.pipeline import graph
+from hdnet.pipeline.report import closing, run_info
+from hdnet.pipeline.settings import Settings
+from tests.run_samples import INFO, compared, failed, summary
+from tests.test_packaging import ROOT
+
+DEPLOY = ROOT / "deploy"
+FOLDER = DEPLOY / "terraform"
+TEXT = "".join(path.read_text() for path in sorted(FOLDER.glob("*.tf")))
+
+
+def test_the_nightly_launch_is_one_that_google_and_the_template_know():
+    (launch,) = (block["launch"] for block in _terraform("schedule.tf")["locals"] if "launch" in block)
+    parameter = launch["launchParameter"]
+    for given, message in (
+        (parameter, dataflow.LaunchFlexTemplateParameter),
+        (parameter["environment"], dataflow.FlexTemplateRuntimeEnvironment),
+    ):
+        assert {check_terraform.snake_case(name) for name in given} <= set(message.meta.fields)
+    text = (FOLDER / "schedule.tf").read_text()
+    names = re.findall(r"^\s+(\w+)\s+=", text.partition("merge({")[2].partition("}, var.parameters)")[0], re.M)
+    template = json.loads((DEPLOY / "template.json").read_text())
+    assert names == ["input", "output", "max_failure_rate"]
+    assert set(names) <= {each["name"] for each in template["parameters"]}
+
+
+def test_every_variable_is_declared_and_used():
+    declared = {name.strip('"') for block in _terraform("variables.tf")["variable"] for name in block}
+    assert declared == set(re.findall(r"var\.(\w+)", TEXT))
+
+
+def test_what_is_referred_to_is_there():
+    declared = {(kind, name) for kind, name, _ in check_terraform.resources()}
+    assert set(re.findall(r"\b(google_\w+)\.(\w+)", TEXT)) <= declared
+    values = {name for block in _terraform("schedule.tf")["locals"] for name in block}
+    assert set(re.findall(r"local\.(\w+)", TEXT)) <= values
+
+
+def test_the_example_gives_what_has_no_default():
+    wanted = {name.strip('"') for block in _terraform("variables.tf")["variable"] for name, each in block.items()
+              if "default" not in each}  # fmt: skip
+    assert set(re.findall(r"^(\w+) +=", (FOLDER / "terraform.tfvars.example").read_text(), re.MULTILINE)) == wanted
+
+
+def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
+    job = graph.Job(
+        manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, report=False,
+        max_failure_rate=0.4,
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO, "pipeline"):
+        graph.write_summary(summary(compared("a", 20, 30), failed()), job, [])
+    lines = [(each.levelname, each.message) for each in caplog.records]
+    assert lines == [
+        ("INFO", "hdnet run complete: r1, 1 done, 1 failed, 0 skipped"),
+        ("ERROR", "hdnet run has too many failures: r1, 50.0%, more than 40.0%"),
+    ]
+    alerts = (FOLDER / "alerts.tf").read_text()
+    assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in (closing.COMPLETE, closing.TOO_MANY_FAILURES))
+    # PromQL writes / and whatever else is no letter as _.
+    (metric,) = (each["name"] for kind, _, each in check_terraform.resources() if kind == "google_logging_metric")
+    assert re.fullmatch(r'"?[a-z_]+"?', metric)
+
+
+def test_few_failures_are_no_error():
+    content = run_info.to_json(INFO, summary(compared("a", 20, 30), failed()))
+    assert [level for level, _ in closing.log_lines(content, 0.5)] == [logging.INFO]
+
+
+def test_nothing_but_failures_is_an_error_whatever_the_rate():
+    lines = closing.log_lines(run_info.to_json(INFO, summary(failed())), 1.0)
+    assert lines[-1] == (logging.ERROR, f"{closing.TOO_MANY_FAILURES}: r1, every pair failed")
+
+
+def test_the_runbook_has_a_section_for_every_alert():
+    alerts = (FOLDER / "alerts.tf").read_text()
+    titles = re.findall(r'hdnet-pipeline, \\"(.+?)\\"', alerts)
+    assert len(titles) == 3 and all(f"## {title}\n" in (DEPLOY / "README.md").read_text() for title in titles)
+
+
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
+def test_terraform_is_formatted():
+    subprocess.run(["terraform", "fmt", "-check", "-diff", FOLDER], check=True)
+
+
+SCHEMA = """
+export interface ThingConfig extends cdktf.TerraformMetaArguments {
+  /** What it is called. */
+  readonly longName: string;
+  readonly labels?: { [key: string]: string };
+  readonly inner?: ThingInner[] | cdktf.IResolvable;
+}
+export interface ThingInner {
+  readonly size: number;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "wanted"),
+    [
+        ({"long_name": '"a"', "labels": {}, "inner": [{"size": 1}, {"size": 2}]}, []),
+        ({"long_name": '"a"', "inner": [{"size": 1, "colour": 2}]}, ["x.inner: there is no colour"]),
+        ({"inner": [{}]}, ["x: long_name is wanted", "x.inner: size is wanted"]),
+    ],
+)
+def test_blocks_are_held_against_a_schema(block, wanted):
+    schema = check_terraform.read_schema(SCHEMA)
+    assert list(check_terraform.faults(block, "ThingConfig", schema, "x")) == wanted
+
+
+def _terraform(name: str) -> dict[str, Any]:
+    with (FOLDER / name).open() as file:
+        return hcl2.load(file)

@@ -1,0 +1,47 @@
+"""Dividing a machine."""
+
+import pytest
+import torch
+
+from hdnet.model import harmonizer
+from hdnet.pipeline.local import machine
+
+GB = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    "wanted, typical, cores, memory, expected",
+    [
+        (0, 1 * GB, 4, 16 * GB, (4, 1)),
+        (0, 5 * GB, 4, 16 * GB, (3, 1)),
+        (0, 9 * GB, 4, 16 * GB, (1, 4)),
+        (0, 90 * GB, 4, 16 * GB, (1, 4)),
+        (2, 9 * GB, 4, 16 * GB, (2, 2)),
+        (8, 1 * GB, 4, 16 * GB, (8, 1)),
+    ],
+)
+def test_workers_follow_from_cores_and_memory(wanted, typical, cores, memory, expected):
+    plan = machine.plan(wanted, typical, cores=cores, memory=memory)
+    assert (plan.workers, plan.threads) == expected and plan.memory == memory
+
+
+def test_this_machine_has_cores_and_memory():
+    assert machine.available_cores() >= 1
+    assert machine.available_memory() > 100_000_000
+
+
+def test_memory_is_what_the_system_and_the_control_group_have_left(monkeypatch):
+    files = {
+        "/proc/meminfo": ["MemTotal: 9000 kB", "MemAvailable: 5000 kB"],
+        "/sys/fs/cgroup/memory.max": ["4000000"],
+        "/sys/fs/cgroup/memory.current": ["3000000"],
+        "/sys/fs/cgroup/memory.stat": ["anon 1000000", "inactive_file 500000"],
+    }
+    monkeypatch.setattr(machine, "_lines", lambda path: files.get(path, []))
+    assert machine.available_memory() == 4_000_000 - 2_500_000
+    files["/sys/fs/cgroup/memory.max"] = ["max"]
+    assert machine.available_memory() == 5000 * 1024
+
+
+def test_the_processor_is_asked_as_torch_asks_it():
+    assert machine.computes_bfloat16() == (harmonizer.choose_precision("auto", torch.device("cpu")) == "bfloat16")

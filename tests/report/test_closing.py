@@ -1,0 +1,52 @@
+"""runs/<run>.json, and what a run prints at its end."""
+
+import json
+import re
+
+from hdnet.pipeline.report import closing, run_info
+from hdnet.pipeline.steps.summary import Summary
+from tests.run_samples import INFO, compared, failed, row, summary, table
+
+
+def test_the_run_file_is_json_with_every_total():
+    whole = summary(compared("a", 20, 30), failed())
+    content = json.loads(json.dumps(run_info.to_json(INFO, whole), allow_nan=False))
+    assert content["totals"] == {"done": 1, "failed": 1, "skipped": 0, "removed": 0, "pixels": 500_000,
+                                 "worse": 0, "compared": 1,
+                                 "seconds": {"read": 0.1, "network": 1.0, "write": 0.2, "score": 0.1}}  # fmt: skip
+    assert content["rates"] == {"images_per_second": 0.1, "megapixels_per_second": 0.05, "failure_share": 0.5,
+                                "worse_share": 0.0}  # fmt: skip
+    assert content["weights"] == {"name": "hdnet-lite", "sha256": "ab", "arch": "hdnet-lite"}
+    assert content["failures"] == {"DecodeError": 1} and content["means"]["psnr"] == 30
+    assert sum(content["histograms"]["psnr"]["counts"]) == 1
+    assert content["seconds"] == 10 and content["options"] == {"limit": None, "quality": 95}
+
+
+def test_every_key_of_the_run_file_is_documented():
+    assert all(key in str(run_info.to_json.__doc__) for key in run_info.to_json(INFO, Summary()))
+
+
+def test_the_terminal_table():
+    lines = table(summary(compared("a", 20, 30), compared("b", 30, 28), failed("c"))).splitlines()
+    assert lines[0] == "Run r1, 10.0 s"
+    assert [re.sub(" +", " ", line).strip() for line in lines[2:]] == [
+        "total rate", "images 2 0.20 a second", "megapixels 1.0 0.10 a second", "failures 1 33.3%",
+        "DecodeError 1 33.3%", "read seconds 0.2 0.100 an image", "network seconds 2.0 1.000 an image",
+        "write seconds 0.4 0.200 an image", "score seconds 0.2 0.100 an image",
+            "made worse 1 50.0% of 2", "mean PSNR before, dB 25.00",
+        "mean PSNR after, dB 29.00 +4.00",
+    ]  # fmt: skip
+
+
+def test_the_psnr_table_names_images_with_a_reference_and_averages_them():
+    lines = closing.psnr_table([compared("b", 20, 22), compared("a", 20, 21), row("none")]).splitlines()
+    assert lines[3].split() == ["a", "20.00", "21.00", "+1.00"]
+    assert lines[-1].split() == ["mean", "of", "2", "20.00", "21.50", "+1.50"]
+
+
+def test_places():
+    assert closing.places("gs://shop/out", "r1", failures=True, report=True).split() == [
+        "images", "gs://shop/out/images", "metrics", "gs://shop/out/metrics/run_id=r1",
+        "failures", "gs://shop/out/failures/run_id=r1", "report", "gs://shop/out/runs/r1.html",
+    ]  # fmt: skip
+    assert closing.places("/out", "r1", failures=False, report=False).count("\n") == 2

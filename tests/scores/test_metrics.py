@@ -1,0 +1,114 @@
+"""Scores against values worked out by hand and against plain formulas."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hdnet.transforms import errors
+from hdnet.transforms.scores import metrics
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def flat(*colour: int, size: int = 16) -> Bytes:
+    return np.full((size, size, 3), colour, np.uint8)
+
+
+def square(size: int = 16) -> npt.NDArray[np.bool_]:
+    foreground = np.zeros((size, size), np.bool_)
+    foreground[4:8, 4:12] = True  # 32 of 256 pixels
+    return foreground
+
+
+def noisy_pair(size: int = 24) -> tuple[Bytes, Bytes]:
+    random = np.random.default_rng(0)
+    first = random.integers(95, 106, (size, size, 3), dtype=np.uint8)  # flat enough for SSIM's constants to matter
+    return first, (first + random.normal(0, 4, first.shape)).astype(np.uint8)
+
+
+def windowed(values: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    patches = np.lib.stride_tricks.sliding_window_view(values, window.shape)
+    return np.asarray((patches * window).sum(axis=(-2, -1)))
+
+
+def plain_ssim(first: Bytes, second: Bytes) -> npt.NDArray[np.float64]:
+    """SSIM of one channel at every full window, straight from the paper."""
+    line = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window = np.outer(line, line) / line.sum() ** 2
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    mx, my, xx, yy, xy = (windowed(each, window) for each in (x, y, x * x, y * y, x * y))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    variances = (xx - mx**2) + (yy - my**2)
+    return np.asarray((2 * mx * my + c1) * (2 * (xy - mx * my) + c2) / ((mx**2 + my**2 + c1) * (variances + c2)))
+
+
+def test_errors_of_one_changed_square():
+    result, reference = flat(100, 100, 100), flat(100, 100, 100)
+    result[square()] = (103, 100, 96)  # squares 9, 0, 16
+    assert metrics.fmse(result, reference, square()) == pytest.approx(25 / 3)
+    assert metrics.mse(result, reference) == pytest.approx(25 / 3 * 32 / 256)
+    assert metrics.psnr(result, reference) == pytest.approx(20 * math.log10(255) - 10 * math.log10(25 / 24), abs=1e-4)
+    assert metrics.fpsnr(result, reference, square()) == pytest.approx(10 * math.log10(65025 * 3 / 25), abs=1e-4)
+
+
+def test_fmse_does_not_see_the_background():
+    result = flat(0, 0, 0)
+    result[~square()] = 90
+    assert metrics.fmse(result, flat(0, 0, 0), square()) == 0
+
+
+def test_sixteen_bits_are_measured_on_the_eight_bit_scale():
+    deep = [each.astype(np.uint16) * 257 for each in noisy_pair()]
+    assert metrics.mse(*deep) == pytest.approx(metrics.mse(*noisy_pair()), rel=1e-5)
+    assert metrics.ssim(*deep) == pytest.approx(metrics.ssim(*noisy_pair()), abs=1e-5)
+
+
+def test_identical_images_get_the_cap():
+    scores = metrics.score(flat(1, 2, 3), flat(1, 2, 3), square())
+    assert scores == metrics.Scores(mse=0, fmse=0, psnr=100, fpsnr=100, ssim=1, fssim=1)
+    assert metrics.decibels(1e-12) == 100
+
+
+def test_ssim_is_the_papers_formula():
+    first, second = noisy_pair()
+    plain = np.stack([plain_ssim(first[..., c], second[..., c]) for c in range(3)], axis=-1)
+    inside = np.zeros((24, 24), np.bool_)
+    inside[7:13, 6:18] = True
+    assert metrics.ssim(first, second) == pytest.approx(plain.mean(), abs=1e-5)
+    assert metrics.fssim(first, second, inside) == pytest.approx(plain[2:8, 1:13].mean(), abs=1e-5)
+    assert plain.mean() < 0.99
+
+
+def test_score_gathers_the_single_functions():
+    first, second = noisy_pair()
+    inside = square(24)
+    scores = metrics.score(first, second, inside)
+    assert (scores.mse, scores.psnr) == (metrics.mse(first, second), metrics.psnr(first, second))
+    assert (scores.fmse, scores.fpsnr) == (metrics.fmse(first, second, inside), metrics.fpsnr(first, second, inside))
+    assert (scores.ssim, scores.fssim) == (metrics.ssim(first, second), metrics.fssim(first, second, inside))
+
+
+def test_small_images_have_no_ssim():
+    first, second = flat(10, 10, 10, size=10), flat(20, 20, 20, size=10)
+    scores = metrics.score(first, second, np.ones((10, 10), np.bool_))
+    assert scores.mse == scores.fmse == 100 and scores.ssim is None and scores.fssim is None
+    assert metrics.ssim(flat(1, 1, 1, size=11), flat(1, 1, 1, size=11)) == pytest.approx(1)
+
+
+def test_no_foreground_gives_no_foreground_scores():
+    first, second = noisy_pair()
+    nothing = np.zeros((24, 24), np.bool_)
+    scores = metrics.score(first, second, nothing)
+    assert scores.fmse is scores.fpsnr is scores.fssim is None and scores.ssim is not None
+    assert metrics.fpsnr(first, second, nothing) is metrics.fssim(first, second, nothing) is None
+
+
+def test_what_does_not_fit_is_an_error():
+    with pytest.raises(errors.ShapeError, match=r"\(16, 16, 3\), \(8, 8, 3\)"):
+        metrics.mse(flat(0, 0, 0), flat(0, 0, 0, size=8))
+    with pytest.raises(errors.ShapeError, match="one size"):
+        metrics.fmse(flat(0, 0, 0), flat(0, 0, 0), square(24))
+    with pytest.raises(errors.ShapeError, match="is bool, not uint8"):
+        metrics.fmse(flat(0, 0, 0), flat(0, 0, 0), square().astype(np.uint8))

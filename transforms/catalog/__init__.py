@@ -1,0 +1,1 @@
+"""What is to be harmonized: manifests, folders and data sets, read as pairs."""

@@ -1,0 +1,235 @@
+"""What a pair is, and the rules that a row of a manifest must keep."""
+
+import dataclasses
+import functools
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from hdnet.transforms import storage
+from hdnet.transforms.errors import ManifestError, StorageError
+
+REQUIRED = ("id", "composite", "mask")
+COLUMNS = (*REQUIRED, "reference")
+
+METRICS = frozenset(
+    {"output", "output_bytes", "run_id", "schema_version", "width", "height", "foreground_ratio"}
+    | {
+        "delta_e",
+        "gap_before",
+        "gap_after",
+        "clipped_ratio",
+        "newly_clipped_ratio",
+        "flags",
+        "options",
+        "harmonized_at",
+        "output_bytes",
+    }
+    | {"seconds_read", "seconds_network", "seconds_write", "seconds_score", "arch", "precision"}
+    | {"weights_sha256", "input_sha256", "mask_sha256", "reference_sha256", "output_sha256"}
+    | {"composite_version", "mask_version", "reference_version"}
+    | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
+)
+"""The metrics row's own columns, which a manifest's extra columns would overwrite."""
+
+SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+_NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
+_CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")
+_CHAINED = (re.compile("::"), 'has "::", which would open one file system inside another')
+_ID_RULES = (
+    _NOT_UTF8,
+    _CONTROL,
+    _CHAINED,
+    (re.compile(r"\\"), "has a backslash"),
+    (re.compile(r"^(/|[A-Za-z]:/)"), "is an absolute path"),
+    (re.compile(r"(^|/)\.\.(/|$)"), 'leaves the output folder by ".."'),
+    (re.compile(r"//|/$"), "has an empty name between slashes"),
+    (re.compile(r"(^|/)[\s.]|[\s.](/|$)"), "has a name that begins or ends with a space or a dot"),
+    (re.compile(r"(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.[^/]*)?(/|$)", re.I), "has a name that Windows reserves"),
+    # The image of "a" is the file a.jpg, which must not be the folder of "a.jpg/b".
+    (re.compile(rf"({'|'.join(map(re.escape, sorted(SUFFIXES)))})/", re.I), "has a folder named like an image"),
+)
+_URI_RULES = (_NOT_UTF8, _CONTROL, _CHAINED, (re.compile(r"^\s|\s$"), "begins or ends with a space"))
+_NAME_RULES = (_NOT_UTF8, _CONTROL, (re.compile(r"^\s|\s$|^$"), "is empty, or begins or ends with a space"))
+Rules = Sequence[tuple[re.Pattern[str], str]]
+
+MAX_NAME = 200
+"""Bytes: file systems allow 255, and the suffix and a temporary name's marks must fit."""
+MAX_ID = 800
+"""Bytes: object stores allow 1024, and the output's prefix must fit."""
+MAX_URI = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pair:
+    """A composite with its mask and, where there is one, the real photo it was made from.
+
+    Attributes:
+        id: Unique within its list, such as "HCOCO/c101_204_2".
+        composite: URI of the composite.
+        mask: URI of the mask.
+        reference: URI of the real photo, or None.
+        extra: Further columns by name, as text, for the metrics.
+        source: The row it was read from, such as "pairs.csv, line 7". Two pairs are equal wherever they were read.
+    """
+
+    id: str
+    composite: str
+    mask: str
+    reference: str | None = None
+    extra: tuple[tuple[str, str | None], ...] = ()
+    source: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def group(self) -> str:
+        """The sub-dataset: the id's first folder, "" without one."""
+        return self.id.rpartition("/")[0].partition("/")[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no pair.
+
+    Attributes:
+        source: Where it was read, such as "pairs.csv, line 7".
+        id: Its id made safe to store, "" where it has none.
+        message: What is wrong, beginning with the source.
+    """
+
+    source: str
+    id: str
+    message: str
+
+
+def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
+    """Make a pair of a row: of text from CSV, of JSON values from JSONL, of any values from Parquet.
+
+    An empty text is a missing value. Extra columns become text, because their types must not differ from one run's
+    metrics to the next: text as it is, everything else as JSON.
+
+    Args:
+        row: Values by column.
+        base: The folder that relative URIs start from.
+        source: Where the row was read, for messages.
+
+    Raises:
+        ManifestError: A rule is broken; the message names the source and the value.
+    """
+    try:
+        _check_names(tuple(row))
+        return Pair(
+            id=_id(row),
+            composite=_uri(row, "composite", base),
+            mask=_uri(row, "mask", base),
+            reference=_uri(row, "reference", base) if row.get("reference") not in (None, "") else None,
+            extra=tuple((name, _plain(name, value)) for name, value in row.items() if name not in COLUMNS),
+            source=source,
+        )
+    except (ManifestError, StorageError) as error:
+        raise ManifestError(f"{source}: {error}") from error
+
+
+def bad_row(row: Mapping[str, object], source: str, error: ManifestError) -> BadRow:
+    """Describe a row that `parse` refused."""
+    value = row.get("id")
+    safe = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
+    return BadRow(source, safe, str(error))
+
+
+def check_header(columns: Sequence[str]) -> None:
+    """Check the columns of a table.
+
+    Raises:
+        ManifestError: A required one is missing, or a name is empty, twice there, malformed, or one of `METRICS`.
+    """
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        split = [f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)]
+        hint = f": {split[0]}" if split else ""
+        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}{hint}")
+    check_names(columns)
+
+
+def check_names(columns: Iterable[str]) -> None:
+    """Check the names of columns, which must differ by more than case: some readers of Parquet fold it.
+
+    Raises:
+        ManifestError: As for `check_header`, but for missing ones.
+    """
+    seen = dict.fromkeys(METRICS, "a column of the metrics")
+    for name in columns:
+        _keep(_NAME_RULES, "column name", name, MAX_NAME)
+        if clash := seen.get(name.casefold()):
+            raise ManifestError(f"column {show(name)} is {clash}; rename it")
+        seen[name.casefold()] = "there twice, but for upper and lower case"
+
+
+def fold(identity: str) -> str:
+    """Return what two ids share when some disk would give their images one name.
+
+    Disks may fold case and compose accents. Images differ in their suffix only after a whole id, so "a" and "a.png"
+    are two files, "a.jpg" and "a.png.jpg".
+    """
+    if identity.isascii():
+        return identity.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", identity).casefold())
+
+
+def show(value: object) -> str:
+    """Return a value for a message: on one line, printable whatever it holds, and not too long."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+
+
+# A manifest has few different headers, and a refusal is not cached.
+_check_names = functools.lru_cache(maxsize=64)(check_names)
+
+
+def _id(row: Mapping[str, object]) -> str:
+    value = row.get("id")
+    number = isinstance(value, int) and not isinstance(value, bool)
+    identity = str(value) if number else _text(row, "id")
+    _keep(_ID_RULES, "id", identity, MAX_ID)
+    if len(identity) * 4 > MAX_NAME and any(len(name.encode()) > MAX_NAME for name in identity.split("/")):
+        raise ManifestError(f"id {show(identity)} has a name of more than {MAX_NAME} bytes")
+    return identity
+
+
+def _uri(row: Mapping[str, object], name: str, base: str) -> str:
+    uri = _text(row, name)
+    _keep(_URI_RULES, name, uri, MAX_URI)
+    scheme, mark, _ = uri.partition("://")
+    if mark and scheme not in storage.SCHEMES:
+        allowed = ", ".join(f"{known}://" for known in sorted(storage.SCHEMES))
+        raise ManifestError(f"{name} {show(uri)} is neither a path nor one of {allowed}")
+    return storage.join(base, uri)
+
+
+def _text(row: Mapping[str, object], name: str) -> str:
+    value = row.get(name)
+    if value is None or value == "":
+        raise ManifestError(f"no {name}")
+    if not isinstance(value, str):
+        raise ManifestError(f"{name} must be text, not {type(value).__name__}: {show(value)}")
+    return value
+
+
+def _plain(name: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bytes):
+        raise ManifestError(f"column {show(name)} holds bytes, which the metrics cannot: {show(value)}")
+    encoded = isinstance(value, bool | int | float | list | dict)
+    text = json.dumps(value, default=str, ensure_ascii=False) if encoded else str(value)
+    _keep((_NOT_UTF8,), show(name), text)
+    return text
+
+
+def _keep(rules: Rules, name: str, text: str, limit: int | None = None) -> None:
+    for pattern, reason in rules:
+        if pattern.search(text):
+            raise ManifestError(f"{name} {show(text)} {reason}")
+    if limit and len(text) * 4 > limit and len(text.encode()) > limit:
+        raise ManifestError(f"{name} {show(text)} has more than {limit} bytes")

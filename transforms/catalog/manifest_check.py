@@ -1,0 +1,123 @@
+"""A manifest checked from its first row to its last, in one process and in little memory, before anything runs."""
+
+import dataclasses
+import itertools
+from array import array
+from collections.abc import Container, Iterator
+
+import numpy as np
+
+from hdnet.transforms.catalog import manifest, manifest_parts
+from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.errors import ManifestError
+
+MAX_COLUMNS = 1000
+MAX_SUSPECTS = 100_000
+MAX_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class ManifestInfo:
+    """What a valid manifest holds.
+
+    Attributes:
+        uri: The manifest.
+        format: "csv", "jsonl", "parquet", "list" or "folder".
+        rows: Pairs.
+        with_reference: Pairs that have one.
+        extra: The names of further columns; of JSONL all that any row has.
+    """
+
+    uri: str
+    format: str
+    rows: int
+    with_reference: int
+    extra: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column, those of a pair first."""
+        return (*manifest.COLUMNS[: 4 if self.with_reference else 3], *self.extra)
+
+
+def check(uri: str) -> ManifestInfo:
+    """Read every row once, and a second time only if two ids seem to be one.
+
+    Memory grows by 8 bytes a row, for a hash of its id.
+
+    Args:
+        uri: As for `manifest_parts.plan`.
+
+    Raises:
+        ManifestError: The manifest cannot be read, names no pair, breaks a rule, or two rows have ids that some disk
+            would take for one; the message holds up to ten of the lines.
+    """
+    tally = _Tally()
+    kind = ""
+    for part in manifest_parts.plan(uri, None):
+        kind = part.format
+        for entry in manifest_parts.read(part):
+            tally.add(entry)
+    doubles = duplicates(uri, _repeated(tally.hashes))
+    problems = [*tally.problems, *itertools.islice(doubles, MAX_SHOWN - len(tally.problems))]
+    if problems:
+        more = f"{tally.bad} bad rows, " if tally.bad > MAX_SHOWN else ""
+        raise ManifestError("\n  ".join([f"{uri}: {more}the first problems:", *problems]))
+    if not tally.rows:
+        raise ManifestError(f"{uri}: names no pair")
+    try:
+        manifest.check_names(tally.extra)
+    except ManifestError as error:
+        raise ManifestError(f"{uri}: {error}") from error
+    return ManifestInfo(uri, kind, tally.rows, tally.with_reference, tuple(tally.extra))
+
+
+def duplicates(uri: str, suspects: Container[int]) -> Iterator[str]:
+    """Yield a message for each pair whose id an earlier pair has, among the ids that have a suspect hash."""
+    first: dict[str, Pair] = {}
+    for entry in manifest_parts.rows(uri) if suspects else ():
+        key = manifest.fold(entry.id)
+        if isinstance(entry, Pair) and hash(key) in suspects and first.setdefault(key, entry) is not entry:
+            yield f"{entry.source}: {_likeness(entry, first[key])}"
+
+
+class _Tally:
+    """What one pass over a manifest finds."""
+
+    def __init__(self) -> None:
+        self.rows = self.with_reference = self.bad = 0
+        self.problems: list[str] = []
+        self.extra: dict[str, None] = {}
+        self.hashes = array("q")
+
+    def add(self, entry: Pair | BadRow) -> None:
+        if isinstance(entry, BadRow):
+            self.bad += 1
+            if len(self.problems) < MAX_SHOWN:
+                self.problems.append(entry.message)
+            return
+        self.rows += 1
+        self.with_reference += entry.reference is not None
+        self.hashes.append(hash(manifest.fold(entry.id)))
+        for name, _ in entry.extra:
+            self.extra[name] = None
+        if len(self.extra) > MAX_COLUMNS:
+            raise ManifestError(f"{entry.source}: the rows have more than {MAX_COLUMNS} different columns")
+
+
+def _repeated(hashes: "array[int]") -> set[int]:
+    values = np.frombuffer(hashes, np.int64)
+    values.sort()  # in place: no second copy
+    again = values[1:][values[1:] == values[:-1]]
+    # Ten of these are shown; the rest makes room for ids whose hashes are equal by chance, which are one in millions.
+    return set(np.unique(again)[:MAX_SUSPECTS].tolist())
+
+
+def _likeness(pair: Pair, earlier: Pair) -> str:
+    where = earlier.source.rpartition(", ")[2]
+    if pair.id == earlier.id:
+        return f"id {manifest.show(pair.id)} is there already, in {where}"
+    return (
+        f"id {manifest.show(pair.id)} differs from {manifest.show(earlier.id)}, in {where}, only by case or accents: "
+        "some disks would give both images one file"
+    )

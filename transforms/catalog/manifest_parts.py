@@ -1,0 +1,241 @@
+"""Manifests read in parts, so that many workers share one and none holds it: CSV, JSONL, Parquet, lists, folders.
+
+A part of a text file begins and ends where a row does. `plan` finds these places by reading the file once from its
+begin, because a line break inside quotes ends no row and messages need line numbers; that takes about a second for
+a million rows. A part of a Parquet file is a row group.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hdnet.transforms import storage
+from hdnet.transforms.catalog import layouts, manifest, manifest_text
+from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.catalog.manifest_text import Lines
+from hdnet.transforms.errors import ManifestError
+
+PART_BYTES = 8 << 20
+BATCH_ROWS = 4096
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "list"}
+
+Rows = Iterator[tuple[str, Mapping[str, object] | ManifestError]]
+"""The place of each row with the row, or with why it is none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a manifest that follow each other.
+
+    Attributes:
+        uri: The manifest.
+        format: "csv", "jsonl", "parquet", "list" or "folder".
+        columns: Of a CSV or Parquet file.
+        start: Byte of a text file, row group of a Parquet file.
+        length: Bytes of a text file, None to its end.
+        first: Line or row number of the first row, from 1.
+    """
+
+    uri: str
+    format: str
+    columns: tuple[str, ...] = ()
+    start: int = 0
+    length: int | None = None
+    first: int = 1
+
+
+def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
+    """Divide a manifest into parts.
+
+    Args:
+        uri: A file .csv, .jsonl, .parquet or .txt (an iHarmony4 list), or a folder: with IHD_test.txt an iHarmony4
+            root, else one with composites/ and masks/.
+        part_bytes: A text file's part ends with the row that reaches this size; None leaves the file whole.
+
+    Raises:
+        ManifestError: The manifest cannot be read, is of no known type, or lacks a column.
+    """
+    with _readable(uri):
+        known = FORMATS.get(PurePosixPath(uri).suffix.lower())
+        if known is None:
+            yield _plan_folder(uri)
+        elif known == "parquet":
+            yield from _plan_parquet(uri)
+        else:
+            yield from _plan_text(uri, known, part_bytes)
+
+
+def rows(uri: str) -> Iterator[Pair | BadRow]:
+    """Yield every row of a manifest, in order, as they are asked for.
+
+    Raises:
+        ManifestError: As for `plan` and `read`.
+    """
+    for part in plan(uri, None):
+        yield from read(part)
+
+
+def read(part: Part) -> Iterator[Pair | BadRow]:
+    """Yield every row of the part, in order.
+
+    Raises:
+        ManifestError: The manifest itself cannot be read, or a folder's files do not pair up.
+    """
+    base = _base(part)
+    with _readable(part.uri):
+        for source, row in _READERS[part.format](part):
+            if isinstance(row, ManifestError):
+                yield BadRow(source, "", f"{source}: {row}")
+            else:
+                yield _parse(row, base, source)
+
+
+def _parse(row: Mapping[str, object], base: str, source: str) -> Pair | BadRow:
+    try:
+        return manifest.parse(row, base, source)
+    except ManifestError as error:
+        return manifest.bad_row(row, source, error)
+
+
+def _base(part: Part) -> str:
+    if part.format == "folder":
+        return part.uri
+    return layouts.list_root(part.uri)[0] if part.format == "list" else storage.parent(part.uri)
+
+
+@contextlib.contextmanager
+def _readable(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise ManifestError(f"{uri}: cannot be read: {error}") from error
+
+
+def _plan_folder(uri: str) -> Part:
+    listed = storage.join(uri, "IHD_test.txt")
+    with contextlib.suppress(OSError), storage.open_binary(listed):
+        return Part(listed, "list")
+    if not storage.is_folder(storage.join(uri, "composites")):
+        kinds = ", ".join(FORMATS)
+        raise ManifestError(f"{uri}: neither a file {kinds} nor a folder that holds composites/ and masks/")
+    return Part(uri, "folder")
+
+
+@contextlib.contextmanager
+def _open_lines(part: Part) -> Iterator[Lines]:
+    with storage.open_binary(part.uri) as file:
+        yield Lines(file, part.uri, part.start, part.length, part.first)
+
+
+def _plan_text(uri: str, kind: str, part_bytes: int | None) -> Iterator[Part]:
+    with _open_lines(Part(uri, kind)) as lines:
+        columns = _header(uri, lines) if kind == "csv" else ()
+        start, first = lines.offset, lines.number + 1
+        if part_bytes is None:
+            yield Part(uri, kind, columns, start, None, first)
+            return
+        for _ in _records(kind, lines):
+            if lines.offset - start >= part_bytes:
+                yield Part(uri, kind, columns, start, lines.offset - start, first)
+                start, first = lines.offset, lines.number + 1
+        if lines.offset > start:
+            yield Part(uri, kind, columns, start, lines.offset - start, first)
+
+
+def _header(uri: str, lines: Lines) -> tuple[str, ...]:
+    _, cells = next(manifest_text.csv_records(lines), (1, ()))
+    if isinstance(cells, csv.Error):
+        raise ManifestError(f"{uri}, line 1: {cells}")
+    _check_header(uri, cells)
+    return tuple(cells)
+
+
+def _check_header(uri: str, columns: Sequence[str]) -> None:
+    try:
+        manifest.check_header(columns)
+    except ManifestError as error:
+        raise ManifestError(f"{uri}: {error}") from error
+
+
+def _records(kind: str, lines: Lines) -> Iterator[tuple[int, Any]]:
+    return manifest_text.csv_records(lines) if kind == "csv" else manifest_text.line_records(lines)
+
+
+def _read_text(part: Part) -> Rows:
+    decode = _decoder(part)
+    with _open_lines(part) as lines:
+        for number, raw in _records(part.format, lines):
+            try:
+                yield f"{part.uri}, line {number}", decode(raw)
+            except ManifestError as error:
+                yield f"{part.uri}, line {number}", error
+
+
+def _decoder(part: Part) -> Callable[[Any], Mapping[str, object]]:
+    if part.format == "list":
+        return functools.partial(layouts.list_row, subset=layouts.list_root(part.uri)[1])
+    if part.format == "jsonl":
+        return manifest_text.json_row
+    return functools.partial(manifest_text.csv_row, columns=part.columns)
+
+
+@contextlib.contextmanager
+def _open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    # A buffer size makes pyarrow read a column as it is needed, not a whole row group, which may be the whole file.
+    with storage.open_binary(uri) as file, pq.ParquetFile(file, buffer_size=1 << 20) as table:
+        yield table
+
+
+def _plan_parquet(uri: str) -> Iterator[Part]:
+    with _open_parquet(uri) as table:
+        columns = tuple(table.schema_arrow.names)
+        _check_header(uri, columns)
+        first = 1
+        for group in range(table.num_row_groups):
+            yield Part(uri, "parquet", columns, group, None, first)
+            first += table.metadata.row_group(group).num_rows
+
+
+def _read_parquet(part: Part) -> Rows:
+    number = part.first
+    with _open_parquet(part.uri) as table:
+        for batch in table.iter_batches(BATCH_ROWS, row_groups=[part.start]):
+            for row in _batch_rows(batch):
+                yield f"{part.uri}, row {number}", row
+                number += 1
+
+
+def _batch_rows(batch: pa.RecordBatch) -> list[dict[str, object]]:
+    try:
+        rows: list[dict[str, object]] = batch.to_pylist()
+    except UnicodeDecodeError:  # Parquet's writers do not check
+        columns = {name: [_value(scalar) for scalar in batch.column(name)] for name in batch.schema.names}
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return rows
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes().decode(errors="surrogateescape")
+
+
+def _read_folder(part: Part) -> Rows:
+    return layouts.folder_rows(part.uri)
+
+
+_READERS: Mapping[str, Callable[[Part], Rows]] = {
+    "csv": _read_text,
+    "jsonl": _read_text,
+    "list": _read_text,
+    "parquet": _read_parquet,
+    "folder": _read_folder,
+}

@@ -1,0 +1,1 @@
+"""Encoded images, by format: bytes to pictures and back."""

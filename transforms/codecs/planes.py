@@ -1,0 +1,122 @@
+"""What a decoder gave, as planes: colours as the file has them, and alpha."""
+
+import dataclasses
+import functools
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageCms, JpegImagePlugin
+
+from hdnet.transforms.codecs.picture import Plane
+
+Samples = npt.NDArray[np.uint8 | np.uint16]  # (H,W,C), C from 1 to 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Planes:
+    """Decoded pixels as the file has them, upright.
+
+    Attributes:
+        colours: (H,W) where the file is grey, else (H,W,3) RGB; uint8 or uint16.
+        alpha: (H,W) in the same dtype, or None.
+        keyed: Alpha is no channel of the file, but one colour named as transparent.
+    """
+
+    colours: npt.NDArray[np.uint8 | np.uint16]
+    alpha: Plane | None = None
+    keyed: bool = False
+
+
+def loaded(encoded: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Decode every pixel now, so that broken bytes show here and nowhere later; the size is checked before."""
+    check_size(encoded, size)
+    encoded.load()
+    return encoded
+
+
+def check_size(encoded: Image.Image, size: tuple[int, int]) -> None:
+    """Hold Pillow to the width and height that were admitted: a crafted file may show two readers two sizes.
+
+    Raises:
+        ValueError: It sees others.
+    """
+    if encoded.size != size:
+        raise ValueError(f"the header says {size}, the pixels are {encoded.size}")
+
+
+def from_pillow(encoded: Image.Image) -> tuple[Planes, Any]:
+    """Return what a decoded Pillow image holds, and the profile that describes it."""
+    mode, icc = encoded.mode, encoded.info.get("icc_profile")
+    if mode.startswith("I;16"):
+        return Planes(np.asarray(encoded).astype(np.uint16)), icc  # "I;16B" arrives in the other byte order
+    if mode == "CMYK":
+        return Planes(np.array(_cmyk_to_rgb(encoded, icc))), None
+    if mode in ("1", "L"):
+        return Planes(np.array(_as_mode(encoded, "L"))), icc
+    if mode in ("LA", "PA", "RGBA") or (mode == "P" and "transparency" in encoded.info):
+        samples = np.asarray(encoded if mode == "LA" else _as_mode(encoded, "RGBA"))
+        return split(samples), icc
+    if mode not in ("RGB", "P", "RGBX", "YCbCr"):
+        raise ValueError(f"values of mode {mode}, not grey, RGB, palette or CMYK of 8 or 16 bits")
+    return Planes(np.array(_as_mode(encoded, "RGB"))), icc
+
+
+def _as_mode(encoded: Image.Image, mode: str) -> Image.Image:
+    # Converting to the same mode would copy the pixels for nothing.
+    return encoded if encoded.mode == mode else encoded.convert(mode)
+
+
+def split(samples: Samples) -> Planes:
+    """Part (H,W,C) samples, C from 2 to 4, into colours and alpha."""
+    if samples.shape[2] == 3:
+        return Planes(samples)
+    colours = samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]
+    return Planes(np.ascontiguousarray(colours), np.ascontiguousarray(samples[..., -1]))
+
+
+def with_key(decoded: Planes, key: int | tuple[int, ...], bits: int) -> Planes:
+    """Make an alpha plane from the one colour that is named as transparent."""
+    top = np.iinfo(decoded.colours.dtype).max
+    # Pillow stretches 2 and 4 bits to 8, but not the colour it reports; one bit it reports as 0 or 255.
+    scaled = np.multiply(key, top // (2**bits - 1) if bits in (2, 4) else 1)
+    hit = decoded.colours == scaled
+    hit = hit if hit.ndim == 2 else hit.all(axis=2)
+    return Planes(decoded.colours, np.where(hit, 0, top).astype(decoded.colours.dtype), keyed=True)
+
+
+def turn(decoded: Planes, orientation: int) -> Planes:
+    """Apply an EXIF orientation, 1 to 8."""
+    alpha = None if decoded.alpha is None else _turn(decoded.alpha, orientation)
+    return dataclasses.replace(decoded, colours=_turn(decoded.colours, orientation), alpha=alpha)
+
+
+def _turn(plane: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:  # (H,W) or (H,W,3)
+    flip_rows, flip_columns, swap = {
+        1: (1, 1, False), 2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False),
+        5: (1, 1, True), 6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True),
+    }[orientation]  # fmt: skip
+    turned = plane[::flip_rows, ::flip_columns]
+    return np.ascontiguousarray(turned.swapaxes(0, 1) if swap else turned)
+
+
+def _cmyk_to_rgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
+    """Convert to sRGB through the profile, or by Pillow's plain rule where there is none that works."""
+    if isinstance(picture, JpegImagePlugin.JpegImageFile) and "adobe" not in picture.info:
+        # Pillow takes every CMYK JPEG for Adobe's, whose inks are inverted.
+        picture = ImageChops.invert(picture)
+    if icc:
+        try:
+            return ImageCms.applyTransform(picture, _inks_to_srgb(icc)) or picture.convert("RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    return picture.convert("RGB")
+
+
+@functools.lru_cache(maxsize=4)
+def _inks_to_srgb(icc: bytes) -> ImageCms.ImageCmsTransform:
+    """Tabulate the way from a profile's inks to sRGB, which takes a tenth of a second: a catalog has few profiles."""
+    source, target = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    return ImageCms.buildTransform(source, target, "CMYK", "RGB", intent, flags=flags)

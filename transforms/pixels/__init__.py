@@ -1,0 +1,1 @@
+"""Arrays of pixels: scale, rounding, resizing, blending, colour spaces."""

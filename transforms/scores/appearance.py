@@ -1,0 +1,133 @@
+"""How a result looks beside its composite, and its foreground beside its background: what needs no reference.
+
+One pass over both images, some rows at a time: the Lab values of a strip stay in the processor's cache, and those of
+the result are computed only where it differs from the composite.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+from skimage import color
+
+from hdnet.transforms import errors
+from hdnet.transforms.codecs.picture import Foreground, Pixels
+from hdnet.transforms.pixels import lab
+
+STRIP = 1 << 15
+"""Pixels at once."""
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Appearance:
+    """What can be said of a result without a reference. All but the ratio are None without foreground.
+
+    Attributes:
+        foreground_ratio: Share of foreground pixels, 0..1.
+        delta_e: Mean CIEDE2000 difference of result and composite inside the mask; about 1 is just visible.
+        gap_before, gap_after: How far the foreground's colour statistics are from the background's, in CIELAB units,
+            in composite and result: the Euclidean distance of two vectors of six, mean and population standard
+            deviation of L, a and b. None without background, too.
+        clipped_ratio: Share of the foreground's channel values that are 0 or full scale in the result, 0..1.
+        newly_clipped_ratio: Share of the foreground's pixels with such a value where the composite has none, 0..1.
+    """
+
+    foreground_ratio: float
+    delta_e: float | None
+    gap_before: float | None
+    gap_after: float | None
+    clipped_ratio: float | None
+    newly_clipped_ratio: float | None
+
+
+def compare(composite: Pixels, result: Pixels, foreground: Foreground) -> Appearance:
+    """Compare a result with its composite.
+
+    Args:
+        composite: (H,W,3) uint8 or uint16 sRGB.
+        result: The same shape and type.
+        foreground: (H,W) bool.
+
+    Raises:
+        ShapeError: They do not fit.
+    """
+    if composite.shape != result.shape or composite.shape != (*foreground.shape, 3):
+        shapes = [composite.shape, result.shape, foreground.shape]
+        raise errors.ShapeError(f"composite, result and mask must have one size, not {shapes}: resize them first")
+    sums = _Sums()
+    for start in range(0, foreground.size, STRIP):
+        strip = slice(start, start + STRIP)
+        first, second = (np.ascontiguousarray(image.reshape(-1, 3)[strip].T) for image in (composite, result))
+        sums.add(first, second, foreground.reshape(-1)[strip])
+    return sums.appearance()
+
+
+class _Sums:
+    """What adds up over strips: `moments` by image (composite, result), region and term (values, squares)."""
+
+    def __init__(self) -> None:
+        self.counts: Numbers = np.zeros(2)
+        self.moments: Numbers = np.zeros((2, 2, 6))
+        self.delta_e = 0.0
+        self.clipped = self.newly_clipped = 0
+
+    def add(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
+        regions = np.stack([inside, ~inside]).astype(np.float64)
+        self.counts += regions.sum(axis=1)
+        before = lab.from_rgb(composite)
+        moments = _moments(before, regions)
+        self.moments += moments
+        changed = np.flatnonzero((composite != result).any(axis=0))
+        if changed.size:
+            after = before.copy()
+            after[:, changed] = lab.from_rgb(result.take(changed, axis=1))
+            self.moments[1] += _moments(after, regions) - moments
+            among = changed[inside[changed]]
+            self.delta_e += _delta_e(before.take(among, axis=1), after.take(among, axis=1))
+        was, now = (_at_ends(pixels) & inside for pixels in (composite, result))
+        self.clipped += int(np.count_nonzero(now))
+        self.newly_clipped += int(np.count_nonzero(now.any(axis=0) & ~was.any(axis=0)))
+
+    def gap(self, image: int) -> float | None:
+        """Return the distance of the two regions' statistics in one image, None where a region is empty."""
+        if not self.counts.all():
+            return None
+        mean, square = np.split(self.moments[image] / self.counts[:, None], 2, axis=1)
+        deviation = np.sqrt(np.maximum(0, square - mean**2))
+        fore, back = np.concatenate([mean, deviation], axis=1)
+        return float(np.linalg.norm(fore - back))
+
+    def appearance(self) -> Appearance:
+        """Divide the sums."""
+        count, others = (int(number) for number in self.counts)
+
+        def share(total: float, of: int) -> float | None:
+            return total / of if of else None
+
+        return Appearance(
+            foreground_ratio=count / max(1, count + others),
+            delta_e=share(self.delta_e, count),
+            gap_before=self.gap(0),
+            gap_after=self.gap(1),
+            clipped_ratio=share(self.clipped, 3 * count),
+            newly_clipped_ratio=share(self.newly_clipped, count),
+        )
+
+
+def _moments(values: lab.Floats, regions: Numbers) -> Numbers:  # (3,N), (2,N) -> (2,6)
+    # In float64, or a flat region's variance, a difference of large numbers, would be noise.
+    terms = np.concatenate([values, values], dtype=np.float64)
+    terms[3:] *= terms[:3]
+    sums: Numbers = regions @ terms.T
+    return sums
+
+
+def _delta_e(first: lab.Floats, second: lab.Floats) -> float:  # (3,N)
+    return float(color.deltaE_ciede2000(first, second, channel_axis=0).sum())  # type: ignore[no-untyped-call]
+
+
+def _at_ends(pixels: Pixels) -> npt.NDArray[np.bool_]:
+    ends: npt.NDArray[np.bool_] = (pixels == 0) | (pixels == np.iinfo(pixels.dtype).max)
+    return ends
