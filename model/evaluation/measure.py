@@ -116,6 +116,8 @@ def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol)
     result = protocol.harmonize(sample, harmonizer, how)
     seconds = time.perf_counter() - began
     classical = baseline.reinhard(sample.composite, sample.mask)
+    scores = metrics.score_all((sample.composite, result, classical), sample.real, sample.foreground)
+    of_composite, of_network, of_reinhard = scores
     return records.Row(
         id=pair.id,
         group=pair.group,
@@ -123,9 +125,9 @@ def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol)
         width=sample.mask.shape[1],
         height=sample.mask.shape[0],
         foreground_ratio=float(sample.foreground.mean()),
-        network=metrics.score(result, sample.real, sample.foreground),
-        composite=metrics.score(sample.composite, sample.real, sample.foreground),
-        reinhard=metrics.score(classical, sample.real, sample.foreground),
+        network=of_network,
+        composite=of_composite,
+        reinhard=of_reinhard,
         seconds=seconds,
     )
 

@@ -230,15 +230,15 @@ def _output(pair: Pair, picture: Picture, settings: Settings) -> str:
 
 
 def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> Record:
+    against = (None, None) if reference is None else metrics.score_all((composite, result), reference, foreground)
     return {
-        **_against(reference, result, foreground, ""),
-        **_against(reference, composite, foreground, "input_"),
+        **_columns(against[1], ""),
+        **_columns(against[0], "input_"),
         **dataclasses.asdict(appearance.compare(composite, result, foreground)),
     }
 
 
-def _against(reference: Pixels | None, pixels: Pixels, foreground: Foreground, prefix: str) -> Record:
-    scores = None if reference is None else metrics.score(pixels, reference, foreground)
+def _columns(scores: metrics.Scores | None, prefix: str) -> Record:
     return {prefix + field.name: getattr(scores, field.name, None) for field in dataclasses.fields(metrics.Scores)}
 
 
