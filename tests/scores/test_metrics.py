@@ -66,7 +66,8 @@ def test_fmse_does_not_see_the_background():
 def test_sixteen_bits_are_measured_on_the_eight_bit_scale():
     deep = [each.astype(np.uint16) * 257 for each in noisy_pair()]
     inside = square(24)
-    found, wanted = (dataclasses.astuple(metrics.score(*each, inside)) for each in ((deep[0], deep[1]), noisy_pair()))
+    found = dataclasses.astuple(metrics.score(deep[0], deep[1], inside))
+    wanted = dataclasses.astuple(metrics.score(*noisy_pair(), inside))
     assert found == pytest.approx(wanted, rel=1e-5)
 
 
