@@ -21,10 +21,11 @@ from pyarrow import parquet
 
 from hdnet.model.architectures import registry
 from hdnet.model.weights import weights_file
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import available_cores
-from hdnet.pipeline.rows import STAGES
 from hdnet.pipeline.steps import journal, write
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import STAGES
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "catalog" / "composites" / "astronaut.jpg"
@@ -113,7 +114,7 @@ def journal_files(seconds: float) -> int:
     """Return how many journal files one process writes in a run of that length."""
     files, at = 0, 0.0
     while at < seconds:
-        at += min(journal.LONGEST, max(journal.SHORTEST, journal.SHARE * at))
+        at += min(journal.LONGEST, max(journal.SHORTEST, journal.FRACTION * at))
         files += 1
     return files
 
@@ -156,13 +157,13 @@ def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, f
              "--precision", precision, "--workers", str(available_cores()), "--no-resume", "--no-report"]  # fmt: skip
     command = [sys.executable, "-m", "hdnet.pipeline.run", *map(str, words)]
     subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    totals = json.loads((folder / arch / "runs" / f"{precision}.json").read_text())["totals"]
+    totals = json.loads(Path(Layout(str(folder / arch), precision).summary).read_text())["totals"]
     return {stage: round(totals["seconds"][stage] / (totals["pixels"] / 1e6), 3) for stage in STAGES}
 
 
 def _bytes_shuffled(folder: Path, manifest: Path) -> int:
     arch, precision = CASES[0]
-    (file,) = (folder / arch / "metrics" / f"run_id={precision}").glob("part-*")
+    (file,) = Path(Layout(str(folder / arch), precision).metrics).glob("part-*")
     row = parquet.read_table(file, partitioning=None).to_pylist()[0]
     pair = Pair(id=row["id"], composite=row["composite"], mask=row["mask"], source=str(manifest))
     return sum(len(coders.get_coder(type(each)).encode(each)) for each in (pair, row))

@@ -2,8 +2,8 @@
 
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo
-from hdnet.pipeline.rows import METRICS_SCHEMA, Record
 from hdnet.pipeline.steps.summary import Summary
+from hdnet.transforms.catalog.rows import METRICS_SCHEMA, Record
 
 INFO = RunInfo(
     run_id="r1", started="2026-11-20T07:30:00Z", finished="2026-11-20T07:30:10Z", output="/out",

@@ -133,9 +133,8 @@ def test_a_header_must_name_the_required_columns():
 
 
 def test_a_bad_rows_id_can_be_stored():
-    error = ManifestError("x")
-    assert manifest.bad_row({"id": "a\udcff"}, "p", error).id == r"a\udcff"
-    assert manifest.bad_row({"id": 1.5}, "p", error).id == manifest.bad_row({}, "p", error).id == ""
+    assert manifest.failure({"id": "a\udcff"}, "p", "x").id == r"a\udcff"
+    assert manifest.failure({"id": 1.5}, "p", "x").id is manifest.failure({}, "p", "x").id is None
 
 
 def test_ids_fold_together_when_a_disk_would_take_them_for_one():

@@ -14,8 +14,8 @@ import sqlglot
 from pyarrow import dataset
 from sqlglot import exp
 
-from hdnet.pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA
 from hdnet.pipeline.steps.write import to_parquet
+from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, METRICS_SCHEMA
 from tests.run_samples import failed, row
 from tests.test_packaging import ROOT
 

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import fsspec
@@ -14,7 +15,7 @@ import pytest
 from apache_beam.internal.gcp import auth
 from google.cloud import dataflow
 
-from deploy import check_image, flex_template, template
+from deploy import flex_template, template
 from hdnet.pipeline import run
 from tests import emulators
 from tests.test_packaging import ROOT, lock, version
@@ -22,10 +23,31 @@ from tests.test_packaging import ROOT, lock, version
 DEPLOY = ROOT / "deploy"
 README = (ROOT / "README.md").read_text()
 RUNBOOK = (DEPLOY / "README.md").read_text()
-STAGES = check_image.parse((DEPLOY / "Dockerfile").read_text())
 PARAMETERS = {each["name"]: each for each in json.loads((DEPLOY / "template.json").read_text())["parameters"]}
 Finished = subprocess.CompletedProcess[str]
 OPTIONS = [each for each in run.main.params if isinstance(each, click.Option)]
+
+
+class Stage(NamedTuple):
+    """A stage of a Dockerfile: what it starts from, and its instructions as (name, rest of the line)."""
+
+    source: str
+    steps: list[tuple[str, str]]
+
+
+def _stages(text: str) -> dict[str, Stage]:
+    stages: dict[str, Stage] = {}
+    for line in re.sub("^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines():
+        name, _, rest = line.partition(" ")
+        if name == "FROM":
+            source, _, stage = rest.partition(" AS ")
+            stages[stage] = Stage(source, [])
+        elif name:
+            next(reversed(stages.values())).steps.append((name, rest))
+    return stages
+
+
+STAGES = _stages((DEPLOY / "Dockerfile").read_text())
 
 
 # The Flex Template

@@ -161,15 +161,15 @@ def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
 
 def test_the_journal_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("hdnet.pipeline.steps.journal.SHORTEST", 0.0)
-    monkeypatch.setattr("hdnet.pipeline.steps.journal.SHARE", 0.0)
-    monkeypatch.setattr("hdnet.pipeline.graph._remove_others", lambda *_: None)
+    monkeypatch.setattr("hdnet.pipeline.steps.journal.FRACTION", 0.0)
+    monkeypatch.setattr("hdnet.pipeline.graph.remove_others", lambda *_: None)
     shop = Shop(tmp_path)
     shop.run()
     files = sorted(path.name.split("-")[0] for path in (tmp_path / "out/metrics/run_id=night-1").iterdir())
     assert files == ["journal"] * 4 + ["part"]
 
 
-def test_records_that_tell_too_little_are_not_believed_and_broken_ones_are_named(shop):
+def test_records_that_say_too_little_are_not_trusted_and_broken_ones_are_named(shop):
     folder = shop.root / "out/metrics/run_id=night-1"
     (part,) = folder.iterdir()
     parquet.write_table(parquet.read_table(part).drop_columns(["options"]), part)
@@ -177,7 +177,7 @@ def test_records_that_tell_too_little_are_not_believed_and_broken_ones_are_named
     (folder / "part-9.parquet").write_bytes(b"not Parquet")
     base = ["--input", shop.manifest, "--output", shop.root / "out", "--weights", shop.weights, "--workers", 1]
     result = harmonize(*base, "--no-report")
-    assert result.exit_code == 1 and "part-9.parquet is no Parquet file" in result.output
+    assert result.exit_code == 1 and "part-9.parquet is not a Parquet file" in result.output
     assert harmonize(*base, "--no-report", "--no-resume").exit_code == 0
 
 

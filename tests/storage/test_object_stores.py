@@ -126,10 +126,10 @@ def test_what_passes_is_tried_again(folder, proxy, hasty, fault):
 
 def test_what_does_not_pass_is_not_tried_again(folder, proxy):
     proxy.plan = lambda number: 403
-    with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: access is denied: give") as caught:
+    with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: access is denied: grant") as caught:
         storage.read(f"{folder}/a")
     assert not isinstance(caught.value, OutputError) and len(proxy.requests) == 1
-    with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: access is denied: give"):
+    with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: access is denied: grant"):
         storage.write(f"{folder}/a", b"x")
     assert len(proxy.requests) == 2
 
@@ -148,7 +148,7 @@ def test_who_has_no_credentials_is_told_so(monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    told = "^s3://nowhere/a cannot be (read|written): no credentials are found: sign in$"
+    told = "^s3://nowhere/a cannot be (read|written): no credentials were found: sign in$"
     with pytest.raises(StorageError, match=told), storage.open_binary("s3://nowhere/a"):
         pass
     with pytest.raises(OutputError, match=told):
@@ -166,7 +166,7 @@ def test_what_is_not_there_is_not_asked_for_again(folder, proxy):
 
 def test_a_store_that_never_answers_ends_in_an_error_and_in_time_the_run(folder, proxy, monkeypatch):
     def ask_in_vain():
-        failed = pytest.raises(StorageError, match="did not answer as it should.*run again later")
+        failed = pytest.raises(StorageError, match="repeatedly failed to answer properly.*run again later")
         with monkeypatch.context() as patch, failed as caught:
             patch.setattr(clients, "PATIENCE", 1.0)
             storage.read(f"{folder}/a")

@@ -137,10 +137,14 @@ def test_a_link_s_version_is_its_target_s(tmp_path):
 
 def test_what_is_no_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for name, reason in (("pipe", "it is no regular file"), ("", "it is a folder"), ("none", "there is no such file")):
+    for name, reason in (
+        ("pipe", "it is not a regular file"),
+        ("", "it is a folder"),
+        ("none", "there is no such file"),
+    ):
         with pytest.raises(StorageError, match=f"cannot be read: {reason}"):
             storage.read(f"{tmp_path}/{name}")
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         storage.read("/dev/zero")
 
 

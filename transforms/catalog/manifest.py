@@ -8,30 +8,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from hdnet.transforms import storage
+from hdnet.transforms.catalog.rows import FILES, RESERVED, FailureRow
 from hdnet.transforms.errors import ManifestError, StorageError
 
 REQUIRED = ("id", "composite", "mask")
-COLUMNS = (*REQUIRED, "reference")
-
-METRICS = frozenset(
-    {"output", "output_bytes", "run_id", "schema_version", "width", "height", "foreground_ratio"}
-    | {
-        "delta_e",
-        "gap_before",
-        "gap_after",
-        "clipped_ratio",
-        "newly_clipped_ratio",
-        "flags",
-        "options",
-        "harmonized_at",
-        "output_bytes",
-    }
-    | {"seconds_read", "seconds_network", "seconds_write", "seconds_score", "arch", "precision"}
-    | {"weights_sha256", "input_sha256", "mask_sha256", "reference_sha256", "output_sha256"}
-    | {"composite_version", "mask_version", "reference_version"}
-    | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
-)
-"""The metrics row's own columns, which a manifest's extra columns would overwrite."""
+COLUMNS = ("id", *FILES)
 
 SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -87,20 +68,12 @@ class Pair:
         """The sub-dataset: the id's first folder, "" without one."""
         return self.id.rpartition("/")[0].partition("/")[0]
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that is no pair.
-
-    Attributes:
-        source: Where it was read, such as "pairs.csv, line 7".
-        id: Its id made safe to store, "" where it has none.
-        message: What is wrong, beginning with the source.
-    """
-
-    source: str
-    id: str
-    message: str
+    def failure(self, stage: str, error: Exception) -> FailureRow:
+        """Return the row that says that the pair failed in `stage`."""
+        return FailureRow(
+            id=self.id, composite=self.composite, mask=self.mask, reference=self.reference, source=self.source,
+            stage=stage, error=type(error).__name__, message=str(error),
+        )  # fmt: skip
 
 
 def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
@@ -131,18 +104,24 @@ def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
         raise ManifestError(f"{source}: {error}") from error
 
 
-def bad_row(row: Mapping[str, object], source: str, error: ManifestError) -> BadRow:
-    """Describe a row that `parse` refused."""
+def failure(row: Mapping[str, object], source: str, message: str) -> FailureRow:
+    """Return the row that says that a row of a manifest is not a pair.
+
+    Args:
+        row: What could be read of it. Its id is made safe to store.
+        source: Where it was read, such as "pairs.csv, line 7".
+        message: What is wrong, beginning with the source.
+    """
     value = row.get("id")
     safe = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
-    return BadRow(source, safe, str(error))
+    return FailureRow(id=safe or None, source=source, stage="manifest", error=ManifestError.__name__, message=message)
 
 
 def check_header(columns: Sequence[str]) -> None:
     """Check the columns of a table.
 
     Raises:
-        ManifestError: A required one is missing, or a name is empty, twice there, malformed, or one of `METRICS`.
+        ManifestError: A required one is missing, or a name is empty, twice there, malformed, or one of `RESERVED`.
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
@@ -158,7 +137,7 @@ def check_names(columns: Iterable[str]) -> None:
     Raises:
         ManifestError: As for `check_header`, but for missing ones.
     """
-    seen = dict.fromkeys(METRICS, "a column of the metrics")
+    seen = dict.fromkeys(RESERVED, "a column of the metrics")
     for name in columns:
         _keep(_NAME_RULES, "column name", name, MAX_NAME)
         if clash := seen.get(name.casefold()):

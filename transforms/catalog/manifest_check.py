@@ -8,7 +8,8 @@ from collections.abc import Container, Iterator
 import numpy as np
 
 from hdnet.transforms.catalog import manifest, manifest_parts
-from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
 
 MAX_COLUMNS = 1000
@@ -76,8 +77,10 @@ def duplicates(uri: str, suspects: Container[int]) -> Iterator[str]:
     """Yield a message for each pair whose id an earlier pair has, among the ids that have a suspect hash."""
     first: dict[str, Pair] = {}
     for entry in manifest_parts.rows(uri) if suspects else ():
+        if not isinstance(entry, Pair):
+            continue
         key = manifest.fold(entry.id)
-        if isinstance(entry, Pair) and hash(key) in suspects and first.setdefault(key, entry) is not entry:
+        if hash(key) in suspects and first.setdefault(key, entry) is not entry:
             yield f"{entry.source}: {_likeness(entry, first[key])}"
 
 
@@ -90,8 +93,8 @@ class _Tally:
         self.extra: dict[str, None] = {}
         self.hashes = array("q")
 
-    def add(self, entry: Pair | BadRow) -> None:
-        if isinstance(entry, BadRow):
+    def add(self, entry: Pair | FailureRow) -> None:
+        if isinstance(entry, FailureRow):
             self.bad += 1
             if len(self.problems) < MAX_SHOWN:
                 self.problems.append(entry.message)

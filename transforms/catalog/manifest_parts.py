@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import layouts, manifest, manifest_text
-from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_text import Lines
+from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
 
 PART_BYTES = 8 << 20
@@ -72,7 +73,7 @@ def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
             yield from _plan_text(uri, known, part_bytes)
 
 
-def rows(uri: str) -> Iterator[Pair | BadRow]:
+def rows(uri: str) -> Iterator[Pair | FailureRow]:
     """Yield every row of a manifest, in order, as they are asked for.
 
     Raises:
@@ -82,7 +83,7 @@ def rows(uri: str) -> Iterator[Pair | BadRow]:
         yield from read(part)
 
 
-def read(part: Part) -> Iterator[Pair | BadRow]:
+def read(part: Part) -> Iterator[Pair | FailureRow]:
     """Yield every row of the part, in order.
 
     Raises:
@@ -92,16 +93,16 @@ def read(part: Part) -> Iterator[Pair | BadRow]:
     with _readable(part.uri):
         for source, row in _READERS[part.format](part):
             if isinstance(row, ManifestError):
-                yield BadRow(source, "", f"{source}: {row}")
+                yield manifest.failure({}, source, f"{source}: {row}")
             else:
                 yield _parse(row, base, source)
 
 
-def _parse(row: Mapping[str, object], base: str, source: str) -> Pair | BadRow:
+def _parse(row: Mapping[str, object], base: str, source: str) -> Pair | FailureRow:
     try:
         return manifest.parse(row, base, source)
     except ManifestError as error:
-        return manifest.bad_row(row, source, error)
+        return manifest.failure(row, source, str(error))
 
 
 def _base(part: Part) -> str:
