@@ -63,7 +63,7 @@ def test_ids_whose_hashes_are_equal_by_chance_are_two_ids(tmp_path):
 
 
 def test_a_manifest_without_rows_is_an_error(tmp_path):
-    with pytest.raises(ManifestError, match="names no pair"):
+    with pytest.raises(ManifestError, match="holds no pair"):
         manifest_check.check(write(tmp_path, []))
 
 

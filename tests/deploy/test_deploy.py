@@ -204,7 +204,7 @@ def test_a_job_by_hand_is_the_schedules_with_other_parameters(tmp_path):
 
 def test_a_job_by_hand_wants_values(tmp_path):
     done = _script(tmp_path, "launch.sh", {}, "hdnet-retry", "retry_failed")
-    assert done.returncode == 2 and "'retry_failed' is no PARAMETER=VALUE" in done.stderr
+    assert done.returncode == 2 and "'retry_failed' is not PARAMETER=VALUE" in done.stderr
 
 
 def _help() -> str:
