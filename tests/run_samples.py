@@ -1,4 +1,4 @@
-"""A run, its rows and its summary, as made-up numbers."""
+"""A run with its rows and its summary, in made-up numbers."""
 
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo

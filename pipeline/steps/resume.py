@@ -40,7 +40,7 @@ BATCH = 20_000
 LISTED = 100_000
 """Files that a worker remembers of folders which the current pairs do not need, some 400 bytes each."""
 MOST_TOGETHER, FEWEST_BATCHES = 100, 1000
-"""A worker gets at most so many pairs at a time, and fewer where a run would come to less than so many batches."""
+"""The largest number of pairs that a worker gets at a time, and the number of batches below which it gets fewer."""
 CLOCKS = 10.0
 """Seconds by which the clocks of workers and storage may differ."""
 GROUPS = 16

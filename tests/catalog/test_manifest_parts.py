@@ -139,7 +139,7 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
         ("pairs.csv", "id;composite;mask\n", "'id;composite;mask': ';' where commas are wanted"),
         ("pairs.csv", "", "no column id, composite, mask"),
         ("pairs.csv", f"{HEADER},\n", "column name '' is empty"),
-        ("pairs.csv", f"{HEADER},id\n", "column 'id' is there twice"),
+        ("pairs.csv", f"{HEADER},id\n", "column 'id' is used twice"),
         ("pairs.csv", f"{HEADER},psnr\n", "column 'psnr' is a column of the metrics"),
         ("pairs.csv", '"id"x\n', r"line 1: '.' expected after"),
         ("pairs.csv", "\ufeff".encode("utf-16"), "no column id"),

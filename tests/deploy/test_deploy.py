@@ -108,7 +108,7 @@ def test_the_launchers_file_stages_the_job(monkeypatch):
              "staging_location": f"{bucket}/staging", "temp_location": f"{bucket}/temp",
              "template_location": f"{bucket}/staging/job_object"}  # fmt: skip
     arguments = [f"--{name}={value}" for name, value in sorted(names.items())]
-    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # else Beam looks for some for 15 seconds
+    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # else Beam seeks credentials for 15 seconds
     monkeypatch.setattr(sys, "argv", ["flex_template.py", *arguments, "--no_auth"])
     with emulators.gcs() as endpoint:
         for name, value in emulators.environment("gs", endpoint).items():
@@ -180,7 +180,7 @@ def test_the_build_pushes_an_image_and_a_template_that_names_it(tmp_path):
     assert f'image    = "{image}"' in done.stdout
 
 
-def test_the_build_says_what_it_wants(tmp_path):
+def test_the_build_says_what_is_missing(tmp_path):
     done = _build(tmp_path, PROJECT="p", REGION="r")
     assert done.returncode != 0 and "BUCKET: for templates" in done.stderr
 
@@ -202,7 +202,7 @@ def test_a_job_by_hand_is_the_schedules_with_other_parameters(tmp_path):
     assert "Authorization: Bearer token https://launch" in call
 
 
-def test_a_job_by_hand_wants_values(tmp_path):
+def test_a_job_by_hand_needs_values(tmp_path):
     done = _script(tmp_path, "launch.sh", {}, "hdnet-retry", "retry_failed")
     assert done.returncode == 2 and "'retry_failed' is not PARAMETER=VALUE" in done.stderr
 
@@ -216,7 +216,7 @@ def _build(folder: Path, **values: str) -> Finished:
 
 
 def _script(folder: Path, name: str, said: dict[str, str], *words: str, **values: str) -> Finished:
-    """Run a script of deploy/ with commands that write down how they are called, and some that answer."""
+    """Run a script of deploy/ with commands that record how they are called, some of which answer."""
     for command in {"curl", "docker", "gcloud", "terraform"}:
         answer = said.get(command, f'echo {command} "$@" >> {folder}/calls')
         (folder / command).write_text(f"#!/bin/sh\n{answer}\n")

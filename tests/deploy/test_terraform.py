@@ -1,4 +1,4 @@
-"""The schedule sends what Google and the template know, the alerts look for what a run logs, all names resolve."""
+"""The schedule sends what Google and the template accept, alerts look for what a run logs, and all names resolve."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ FOLDER = DEPLOY / "terraform"
 TEXT = "".join(path.read_text() for path in sorted(FOLDER.glob("*.tf")))
 
 
-def test_the_nightly_launch_is_one_that_google_and_the_template_know():
+def test_google_and_the_template_know_all_of_the_nightly_launch():
     (launch,) = (block["launch"] for block in _terraform("schedule.tf")["locals"] if "launch" in block)
     parameter = launch["launchParameter"]
     for given, message in (
@@ -43,7 +43,7 @@ def test_every_variable_is_declared_and_used():
     assert declared == set(re.findall(r"var\.(\w+)", TEXT))
 
 
-def test_what_is_referred_to_is_there():
+def test_every_reference_resolves():
     declared = {(kind, name) for kind, name, _ in _resources()}
     assert set(re.findall(r"\b(google_\w+)\.(\w+)", TEXT)) <= declared
     values = {name for block in _terraform("schedule.tf")["locals"] for name in block}
@@ -70,12 +70,12 @@ def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
     ]
     alerts = (FOLDER / "alerts.tf").read_text()
     assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in (closing.COMPLETE, closing.TOO_MANY_FAILURES))
-    # PromQL writes / and whatever else is no letter as _.
+    # PromQL writes / and any other character that is not a letter as _.
     (metric,) = (each["name"] for kind, _, each in _resources() if kind == "google_logging_metric")
     assert re.fullmatch(r'"?[a-z_]+"?', metric)
 
 
-def test_few_failures_are_no_error():
+def test_few_failures_are_not_an_error():
     content = run_info.to_json(INFO, summary(compared("a", 20, 30), failed()))
     assert [level for level, _ in closing.log_lines(content, 0.5)] == [logging.INFO]
 

@@ -1,4 +1,4 @@
-"""The report: hostile text, numbers, pictures, and runs that lack them."""
+"""The report: hostile text, numbers and pictures, and runs without them."""
 
 import base64
 import dataclasses
@@ -90,7 +90,7 @@ def test_what_cannot_be_seen_is_written_out(raw, shown):
     page.render(INFO, summary(failed(raw, message=raw), row(raw)), {}).encode()
 
 
-def test_the_page_needs_nothing_but_itself():
+def test_the_page_is_self_contained():
     whole = summary(compared("a", 20, 30, output="/out/images/a.png"), failed())
     files = FILES | {"/out/images/a.png": FILES["output.png"]}
     source = page.render(INFO, whole, panels.load(whole, files.__getitem__))

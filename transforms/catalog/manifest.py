@@ -142,7 +142,7 @@ def check_names(columns: Iterable[str]) -> None:
         _keep(_NAME_RULES, "column name", name, MAX_NAME)
         if clash := seen.get(name.casefold()):
             raise ManifestError(f"column {show(name)} is {clash}; rename it")
-        seen[name.casefold()] = "there twice, apart from upper and lower case"
+        seen[name.casefold()] = "used twice, apart from upper and lower case"
 
 
 def fold(identity: str) -> str:

@@ -119,7 +119,7 @@ def _repeated(hashes: "array[int]") -> set[int]:
 def _likeness(pair: Pair, earlier: Pair) -> str:
     where = earlier.source.rpartition(", ")[2]
     if pair.id == earlier.id:
-        return f"id {manifest.show(pair.id)} is there already, in {where}"
+        return f"id {manifest.show(pair.id)} is already used in {where}"
     return (
         f"id {manifest.show(pair.id)} differs from {manifest.show(earlier.id)}, in {where}, only by case or accents: "
         "some disks would store both images in one file"

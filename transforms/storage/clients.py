@@ -60,7 +60,7 @@ def retry(files: AbstractFileSystem, call: Callable[[], Result]) -> Result:
     """
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception(storage_errors.is_transient),
-        wait=tenacity.wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
+        wait=tenacity.wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
         stop=tenacity.stop_before_delay(PATIENCE),
         reraise=True,
     )
