@@ -1,4 +1,4 @@
-"""What a run will cost, from the headers of a few files: for --dry-run and for dividing the machine."""
+"""How large a catalog's images are and how long they take: what divides the machine, and what --dry-run shows."""
 
 import dataclasses
 import functools
@@ -11,13 +11,10 @@ import numpy as np
 
 from hdnet.model.architectures.hdnet import memory
 from hdnet.model.training.config import HDNetConfig
-from hdnet.pipeline import text
-from hdnet.pipeline.local.machine import Plan
-from hdnet.pipeline.steps.resume import Backlog
+from hdnet.pipeline.settings import Precision
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.manifest import Pair
-from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.codecs import header
 from hdnet.transforms.codecs.picture import Header
 from hdnet.transforms.errors import HarmonizeError
@@ -29,8 +26,6 @@ TYPICAL = 0.9
 """Quantile of the sizes by which the machine is divided: a rare giant waits for room and must not decide for all."""
 READERS = 16
 """Threads that read headers, which is nearly all waiting."""
-NAMED = 5
-"""Unreadable files that are named."""
 TRIAL = 512
 """Height and width of the image that is timed."""
 
@@ -40,8 +35,8 @@ class Estimate:
     """What a few headers say of the catalog.
 
     Attributes:
-        images: Composites whose header could be read.
-        mean_pixels: Of such a composite.
+        images: Number of composites whose header could be read.
+        mean_pixels: Mean number of pixels of such a composite.
         typical_bytes: Peak memory of a worker on a composite that few are larger than.
         largest_bytes: Peak memory of a worker on the largest one.
         faults: What is wrong with the files whose header could not be read.
@@ -52,6 +47,10 @@ class Estimate:
     typical_bytes: int
     largest_bytes: int
     faults: tuple[str, ...]
+
+    def megapixels(self, images: int) -> float:
+        """Return about how many megapixels so many images have."""
+        return images * self.mean_pixels / 1e6
 
 
 def estimate(
@@ -80,45 +79,7 @@ def estimate(
     )
 
 
-def megapixels(found: Estimate, images: int) -> float:
-    """Return about how many megapixels so many images have."""
-    return images * found.mean_pixels / 1e6
-
-
-def lines(
-    info: ManifestInfo, output: str, found: Estimate, plan: Plan, backlog: Backlog, per_megapixel: float
-) -> list[tuple[str, str]]:
-    """Say what a run would do, and about how long it would take here.
-
-    Args:
-        info: Of the manifest.
-        output: Where the run would write.
-        found: In the first headers.
-        plan: How this machine would be divided.
-        backlog: What there is to do.
-        per_megapixel: Seconds of the network on one of the plan's workers.
-    """
-    size = megapixels(found, backlog.to_do)
-    seconds = size * per_megapixel / plan.workers
-    said = [
-        ("manifest", f"{info.uri}: {info.format}, {text.plural(info.rows, 'pair')}, {info.with_reference:,} with a"
-                     f" reference; columns {', '.join(info.columns)}"),
-        ("would write", f"{output}/images and the tables and report beside it"),
-        ("up to date", f"{backlog.up_to_date:,} of {text.plural(backlog.pairs, 'pair')}"),
-        ("would do", f"{text.plural(backlog.to_do, 'image')}, about {size:,.1f} megapixels by the first {found.images}"
-                     if found.images else f"{text.plural(backlog.to_do, 'image')} of unknown size"),
-        ("here", f"{text.plural(plan.workers, 'worker')} of {text.plural(plan.threads, 'thread')} and"
-                 f" {plan.memory / 1e9:.1f} GB; a large image needs about {found.typical_bytes / 1e9:.1f} GB"),
-        ("would take", f"about {text.duration(seconds)}, reading and writing not counted" if found.images
-                       else "an unknown time"),
-        *(("unreadable", fault) for fault in found.faults[:NAMED]),
-    ]  # fmt: skip
-    if len(found.faults) > NAMED:
-        said.append(("", f"and {len(found.faults) - NAMED} more of the first {SAMPLE} pairs' files"))
-    return said
-
-
-def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"], threads: int) -> float:
+def seconds_per_megapixel(weights: str, precision: Precision, threads: int) -> float:
     """Time the network on one small image with a worker's threads, after one to warm up."""
     import torch  # slow to load, and only a dry run needs it
 

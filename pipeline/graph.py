@@ -125,7 +125,7 @@ def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
         storage.write(f"{base}.html", page.render(run, summary, pictures).encode())
     content = {**run_info.to_json(run, summary), "files": sorted(written)}
     storage.write(f"{base}.json", json.dumps(content, indent=1).encode())
-    if not job.settings.scratch:  # a local run says it on its terminal
+    if not job.settings.machine.scratch:  # a local run says it on its terminal
         for level, line in closing.log_lines(content, job.max_failure_rate):
             log.log(level, line)
 

@@ -4,9 +4,7 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 
-
-class VersionError(RuntimeError):
-    """Two processes that must run the same do not."""
+from hdnet.transforms.errors import VersionError
 
 
 def versions(*packages: str) -> dict[str, str]:

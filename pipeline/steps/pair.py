@@ -53,6 +53,7 @@ class Worker:
 
     Attributes:
         settings: Of the run.
+        threads: Torch threads of this process.
         harmonizer: The network.
         admission: Of this machine.
         arch: Name of the architecture.
@@ -61,6 +62,7 @@ class Worker:
     """
 
     settings: Settings
+    threads: int
     harmonizer: Harmonizer
     admission: Admission
     arch: str
@@ -75,23 +77,25 @@ class Worker:
             HarmonizeError: The weights cannot be used.
             ValueError: The device is not there.
         """
-        locks = settings.scratch
-        if settings.own_machine:
-            settings = dataclasses.replace(settings, **dataclasses.asdict(machine.whole()))
+        host = settings.machine
+        plan, locks = host.plan, host.scratch
+        if plan is None:
+            plan = machine.whole()
             # The processes of one container find each other here. Where each has a container of its own they do not,
             # and giants may meet.
             locks = os.path.join(tempfile.gettempdir(), "hdnet")
             os.makedirs(locks, exist_ok=True)
         with weights_file.local_copy(settings.weights) as path:  # fetched once
             header = weights_file.read_header(path)
-            harmonizer = Harmonizer.load(path, settings.device, settings.precision)
+            harmonizer = Harmonizer.load(path, host.device, settings.image.precision)
         return cls(
             settings=settings,
+            threads=plan.threads,
             harmonizer=harmonizer,
-            admission=Admission(settings.memory, settings.workers, locks),
+            admission=Admission(plan.memory, plan.workers, locks),
             arch=header["architecture"],
             weights_sha256=header["sha256"],
-            suspects=supervise.suspects(settings.scratch),
+            suspects=supervise.suspects(host.scratch),
         )
 
     def row(self) -> Record:
@@ -101,7 +105,7 @@ class Worker:
             "arch": self.arch,
             "precision": self.harmonizer.precision,
             "weights_sha256": self.weights_sha256,
-            "options": self.settings.options(),
+            "options": self.settings.image.key(),
         }
 
 
@@ -140,7 +144,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             result = worker.harmonizer(picture.pixels, share)
         with stages("write"):
             output = _output(pair, picture, settings)
-            encoded = encode.encode(picture, result, settings.format, settings.quality)
+            encoded = encode.encode(picture, result, settings.image.format, settings.image.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
@@ -210,7 +214,7 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
 def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:
     share = mask.decode_mask(file.data, file.uri, settings.max_pixels)
     height, width = picture.pixels.shape[:2]
-    return mask.resize_mask_to(share, height, width, name=file.uri, allowed=settings.resize_mask)
+    return mask.resize_mask_to(share, height, width, name=file.uri, allowed=settings.image.resize_mask)
 
 
 def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:
@@ -226,7 +230,7 @@ def _decode_reference(file: _File | None, picture: Picture, settings: Settings) 
 
 
 def _output(pair: Pair, picture: Picture, settings: Settings) -> str:
-    return f"{settings.output}/images/{pair.id}{encode.suffix(settings.format, picture.format)}"
+    return f"{settings.output}/images/{pair.id}{encode.suffix(settings.image.format, picture.format)}"
 
 
 def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> Record:

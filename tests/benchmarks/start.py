@@ -22,8 +22,8 @@ import hdnet.pipeline.graph
 imported = time.perf_counter()
 import numpy
 from hdnet.pipeline.steps.pair import Worker
-from hdnet.pipeline.settings import Settings
-harmonizer = Worker.load(Settings(output="", run_id="", own_machine=True)).harmonizer
+from hdnet.pipeline.settings import Machine, Settings
+harmonizer = Worker.load(Settings(output="", run_id="", machine=Machine(plan=None))).harmonizer
 loaded = time.perf_counter()
 composite, mask = numpy.full(({size}, {size}, 3), 99, numpy.uint8), numpy.zeros(({size}, {size}), numpy.uint8)
 mask[{size} // 4 : {size} // 2, {size} // 4 : {size} // 2] = 255
