@@ -21,11 +21,11 @@ from hdnet.transforms.errors import HarmonizeError
 from hdnet.transforms.storage import schemes
 
 SAMPLE = 64
-"""Pairs whose headers are read, the manifest's first ones."""
+"""Number of pairs, the manifest's first ones, whose headers are read."""
 TYPICAL = 0.9
 """Quantile of the sizes by which the machine is divided: a rare giant waits for room and must not decide for all."""
 READERS = 16
-"""Threads that read headers, which is nearly all waiting."""
+"""Threads that read headers; nearly all of that is waiting."""
 TRIAL = 512
 """Height and width of the image that is timed."""
 
@@ -60,7 +60,7 @@ def estimate(
     max_pixels: int,
     allowed: frozenset[str] | None = None,
 ) -> Estimate:
-    """Read the headers of the manifest's first pairs, of files with an allowed scheme; no pixel is decoded."""
+    """Read the headers of the manifest's first pairs, where their scheme is allowed; no pixel is decoded."""
     read = functools.partial(_header, allowed=allowed)
     pairs = [row for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE) if isinstance(row, Pair)]
     with ThreadPoolExecutor(READERS) as pool:

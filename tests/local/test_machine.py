@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -33,7 +34,7 @@ def test_this_machine_has_cores_and_memory():
 
 
 def test_memory_is_what_the_system_and_the_control_group_have_left(monkeypatch):
-    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(total=9_216_000, available=5_120_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=9_216_000, available=5_120_000))
     files = {
         "/sys/fs/cgroup/memory.max": ["4000000"],
         "/sys/fs/cgroup/memory.current": ["3000000"],

@@ -194,6 +194,14 @@ def test_a_worker_that_dies_as_it_starts_is_not_waited_for(tmp_path, monkeypatch
     assert len(table(tmp_path / "out/metrics")) == 2 and "a worker died: going on" in capfd.readouterr().err
 
 
+def test_a_worker_that_fails_before_it_works_says_why_in_one_line():
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_SERVICE_DESCRIPTOR")}
+    command = [sys.executable, "-m", "hdnet.pipeline.local.worker"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "a worker failed: KeyError: 'CONTROL_API_SERVICE_DESCRIPTOR'"
+
+
 def test_nothing_outlives_the_watching_process(tmp_path):
     with watching(tmp_path) as (process, _):
         (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

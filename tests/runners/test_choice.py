@@ -38,7 +38,7 @@ def test_beams_direct_runner_is_the_local_run_by_any_name(name):
     assert isinstance(launches.runner(), LocalRunner)
 
 
-def test_a_run_by_the_direct_runner_has_its_workers(tmp_path, monkeypatch, caplog):
+def test_a_run_by_the_direct_runner_has_its_workers(tmp_path, caplog):
     catalog, weights = write_catalog(tmp_path, good=3, broken=0), write_weights(tmp_path / "w.safetensors")
     ours = ["--input", str(catalog), "--output", str(tmp_path / "out"), "--weights", str(weights), "--workers", "2"]
     result = CliRunner().invoke(main, [*ours, "--no-report", "--", "--runner=DirectRunner"])
@@ -74,12 +74,12 @@ def test_a_path_that_only_this_machine_has_is_refused(name, place):
     "arguments, said",
     [
         (["--runner=Nonsense"], "--runner=Nonsense is not available: Unexpected pipeline runner"),
-        (["--runner=nowhere.Runner"], "--runner=nowhere.Runner is not available: No module named 'nowhere'"),
-        ([f"--runner={DASK}.DaskRunner"], "is not available: No module named 'dask'"),
         (
-            ["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"],
-            "--flink_job_server_jar /no.jar: there is no such",
+            ["--runner=nowhere.DirectRunner"],
+            "--runner=nowhere.DirectRunner is not available: No module named 'nowhere'",
         ),
+        ([f"--runner={DASK}.DaskRunner"], "is not available: No module named 'dask'"),
+        (["--runner=FlinkRunner", "--flink_job_server_jar=/no.jar"], "--flink_job_server_jar /no.jar: there is no"),
         (["--runner=PrismRunner", "--prism_location=https://a/prism"], "--prism_location https://a/prism: there is no"),
         (["--runner=FlinkRunner", SERVICE, "--flink_master=host:8081"], "--environment_config (the image with this"),
         (["--runner=PortableRunner", SERVICE], "--environment_config (the image with this package"),
@@ -108,26 +108,14 @@ def test_what_only_other_runners_take_is_refused(ours):
 
 def test_a_job_service_in_this_process_makes_what_a_local_run_makes(tmp_path):
     catalog, weights = write_catalog(tmp_path, good=3, broken=1), write_weights(tmp_path / "w.safetensors")
-    ours = [
-        "--input",
-        str(catalog),
-        "--weights",
-        str(weights),
-        "--precision",
-        "float32",
-        "--run-id",
-        "a",
-        "--no-report",
-    ]
+    ours = ["--input", str(catalog), "--weights", str(weights), "--precision", "float32", "--no-report"]
     beams = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
     for name, options in (("embedded", ["--", *beams]), ("local", ["--workers", "1"])):
         result = CliRunner().invoke(main, [*ours, "--output", str(tmp_path / name), *options])
         assert result.exit_code == 0, result.output
-    hashes = [
-        {row["id"]: row["output_sha256"] for row in table(tmp_path / name / "metrics")}
-        for name in ("embedded", "local")
-    ]
-    assert hashes[0] == hashes[1] and len(hashes[0]) == 3
+    images, local = ({row["id"]: row["output_sha256"] for row in table(tmp_path / name / "metrics")}
+                     for name in ("embedded", "local"))  # fmt: skip
+    assert images == local and len(images) == 3
     assert len(table(tmp_path / "embedded/failures")) == 1
 
 

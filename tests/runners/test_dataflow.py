@@ -2,6 +2,7 @@
 
 import re
 
+import apache_beam as beam
 import pytest
 from click.testing import CliRunner
 
@@ -87,7 +88,7 @@ def test_a_job_that_cannot_be_started_is_reported_without_a_traceback(tmp_path):
 
 
 def test_a_job_is_named_after_its_run_and_has_one_thread(monkeypatch):
-    monkeypatch.setattr(cluster.beam, "Pipeline", lambda options: None)  # it would ask Google for the buckets
+    monkeypatch.setattr(beam, "Pipeline", lambda options: None)  # it would ask Google for the buckets
     runner = launches.runner("--", *WHOLE, run_id="2026-11-20T07:30_Z")
     runner.complete()
     chosen = runner.options.get_all_options()
