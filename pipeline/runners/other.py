@@ -37,6 +37,12 @@ class OtherRunner(ClusterRunner):
             or_here = ", or give --environment_type=LOOPBACK to have this process do the work" if portable else ""
             self._refuse_local_places(f"where workers of {self.name} may not see it: copy it to a bucket{or_here}")
 
+    def complete(self) -> None:
+        portable = self.options.view_as(PortableOptions)
+        if portable.sdk_worker_parallelism == 1:  # Beam's default, a number; what the user gives is text
+            portable.sdk_worker_parallelism = 0  # about one process for each core: as on Dataflow, a bundle has its own
+        super().complete()
+
     def _create(self) -> Any:
         """Make Beam's runner, whose module is imported by that.
 

@@ -101,6 +101,14 @@ def test_a_program_that_a_runner_would_start_must_be_here(tmp_path, monkeypatch,
     launches.runner("--", *flink, IMAGE).check()
 
 
+def test_a_machine_has_a_worker_process_for_each_core():
+    for given, expected in (([], 0), (["--sdk_worker_parallelism=1"], "1")):
+        runner = launches.runner("--", "--runner=FlinkRunner", SERVICE, *given)
+        runner.complete()
+        chosen = runner.options.get_all_options()
+        assert chosen["sdk_worker_parallelism"] == expected and chosen["number_of_worker_harness_threads"] == 1
+
+
 @pytest.mark.parametrize("ours", [["--workers", "2"], ["--memory", "3"], ["--accelerator", "type:t;count:1"]])
 def test_what_only_other_runners_take_is_refused(ours):
     assert ours[0] in refusal(*ours, "--", "--runner=FlinkRunner")
