@@ -95,7 +95,7 @@ def test_a_program_that_a_runner_would_start_must_be_here(tmp_path, monkeypatch,
     monkeypatch.setattr(shutil, "which", lambda name: None if name == missing else name)
     (tmp_path / "server.jar").touch()
     flink = ["--runner=FlinkRunner", f"--flink_job_server_jar={tmp_path}/server.jar", "--environment_type=DOCKER"]
-    assert f"there is no {missing} here" in refusal("--", *flink, IMAGE)
+    assert f"with {missing}, which is not installed here" in refusal("--", *flink, IMAGE)
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "which", lambda name: name)
     launches.runner("--", *flink, IMAGE).check()
