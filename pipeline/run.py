@@ -33,12 +33,12 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
 @click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
-              help="Manifest (.csv, .jsonl, .parquet), folder with composites/ and masks/, or list.")  # fmt: skip
+              help="Manifest (.csv, .jsonl, .parquet) or list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=_place,
-              help="Folder to write to, local or gs:// or s3://.")  # fmt: skip
+              help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
 @click.option("--precision", default="auto", type=click.Choice(["auto", *get_args(Precision)]),
-              help="Precision of the network; auto is bfloat16 in local runs where the processor has it.")  # fmt: skip
+              help="Precision of the network; auto: bfloat16 if this machine does the work and has it.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
@@ -51,7 +51,8 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
-@click.option("--resume/--no-resume", default=True, help="Leave out what earlier runs did and has not changed.")
+@click.option("--resume/--no-resume", default=True,
+              help="Leave out pairs that earlier runs did and that have not changed.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
 @click.option("--retry-failed", metavar="RUN", help="Do only the pairs of the manifest that failed in that run.")
 @click.option("--allow-scheme", multiple=True, metavar="SCHEME",
@@ -86,8 +87,8 @@ def main(**options: Any) -> None:
           -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp \\
           --sdk_container_image=R-docker.pkg.dev/P/hdnet/hdnet:1
 
-    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate
-    or with nothing else, 130 ended by Ctrl-C.
+    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done, but with more failures than --max-failure-rate
+    or with failures only, 130 ended by Ctrl-C.
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.

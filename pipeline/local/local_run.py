@@ -80,7 +80,7 @@ def count(job: graph.Job) -> Backlog:
 
 
 def _runner(workers: int) -> FnApiRunner:
-    """Make Beam's local runner by name; what its DirectRunner stands for first tries to download a binary."""
+    """Make Beam's runner for one machine; its DirectRunner would first try to download a binary."""
     if workers == 1:
         return FnApiRunner()
     command = f"{shlex.quote(sys.executable)} -m hdnet.pipeline.local.worker"
