@@ -12,15 +12,16 @@ from pyarrow import parquet
 from hdnet.model.training.config import HDNetConfig
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, dry_run, graph, runners
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.request import Request
-from hdnet.pipeline.rows import Record
 from hdnet.pipeline.settings import ImageOptions, Precision, Settings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
+from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
 
 
@@ -90,8 +91,8 @@ def _check(job: graph.Job) -> None:
     """
     # When a run retries itself, its first attempt may have removed the mark already.
     if job.retry is not None and not _is_restarted(job):
-        storage.read(f"{job.settings.output}/runs/{job.retry}.json")
-    mark = f"{job.settings.output}/runs/{job.settings.run_id}.json"
+        storage.read(job.settings.layout.of_run(job.retry).summary)
+    mark = job.settings.layout.summary
     if job.limit is not None and storage.is_file(mark):
         raise StorageError(
             f"{mark}: a run of this name is complete, and a part of it cannot take its place: give another --run-id"
@@ -104,10 +105,10 @@ def _prepare(job: graph.Job) -> None:
     Raises:
         StorageError: The output cannot be written.
     """
-    run = f"{job.settings.output}/runs/{job.settings.run_id}"
-    storage.write(f"{run}.probe", b"")
-    tables = [] if job.resume or _is_restarted(job) else [job.settings.table(name) for name in ("metrics", "failures")]
-    for uri in (f"{run}.probe", f"{run}.json", f"{run}.html", *tables):
+    layout = job.settings.layout
+    storage.write(layout.probe, b"")
+    tables = [] if job.resume or _is_restarted(job) else [layout.metrics, layout.failures]
+    for uri in (layout.probe, layout.summary, layout.report, *tables):
         storage.remove(uri)
     storage.sweep(job.settings.output)
 
@@ -132,19 +133,16 @@ def _check_output(output: str) -> None:
 
 def report_outcome(job: graph.Job) -> Totals:
     """Print what a finished run did and where its results are, and return its totals."""
-    content = json.loads(storage.read(f"{job.settings.output}/runs/{job.settings.run_id}.json"))
+    layout = job.settings.layout
+    content = json.loads(storage.read(layout.summary))
     click.echo(closing.table(content))
     if content["totals"]["done"] <= closing.MOST_IMAGES:
-        click.echo(closing.psnr_table(_read_metrics(job.settings.output, content["files"])))
-    click.echo(
-        closing.places(
-            job.settings.output, job.settings.run_id, failures=content["totals"]["failed"] > 0, report=job.report
-        )
-    )
+        click.echo(closing.psnr_table(_read_metrics(layout, content["files"])))
+    click.echo(closing.places(layout, failures=content["totals"]["failed"] > 0, report=job.report))
     return Totals.of(content["totals"])
 
 
-def _read_metrics(output: str, files: Sequence[str]) -> list[Record]:
-    ours = [uri for uri in files if uri.startswith(f"{output}/metrics/")]
+def _read_metrics(layout: Layout, files: Sequence[str]) -> list[Record]:
+    ours = [uri for uri in files if uri.startswith(f"{layout.metrics}/")]
     tables = [parquet.read_table(io.BytesIO(storage.read(uri))) for uri in ours]
     return [row for table in tables for row in table.to_pylist()]

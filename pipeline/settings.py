@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Literal
 
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
 from hdnet.transforms.codecs.picture import MAX_PIXELS
 
@@ -72,6 +73,7 @@ class Settings:
     image: ImageOptions = ImageOptions()
     machine: Machine = Machine()
 
-    def table(self, name: str) -> str:
-        """Return the folder of this run's "metrics" or "failures"."""
-        return f"{self.output}/{name}/run_id={self.run_id}"
+    @property
+    def layout(self) -> Layout:
+        """Where this run's results lie."""
+        return Layout(self.output, self.run_id)

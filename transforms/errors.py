@@ -9,14 +9,14 @@
     |- BeamOptionsError Beam's options cannot be used as they are: bad usage
     |- JobFailed        a job could not be started, or ended before it was done
     |- WorkerDied       a worker process of a local run was killed or crashed
-    |- VersionError     the launcher and a worker run different versions
-    |- CrashError       processes died over a pair
+    |- CrashError       processes died while working on a pair
+    |- VersionError     two processes that must run the same versions do not
     |- StorageError     a file cannot be read or written
-    |  `- OutputError   nothing can be written, or read, any more, so that the run cannot go on
+    |  `- OutputError   nothing can be written or read any more, so the run cannot go on
     `- DatasetError     a training or evaluation data set is incomplete
 
-A message names the file, the offending value and the remedy. Commands show it without a traceback and the pipeline
-turns it into one failure row; every other exception is a bug and stops the run.
+A message names the file, the offending value and the remedy. Commands show it without a traceback, and the pipeline
+turns it into one failure row. Every other exception is a bug and stops the run.
 """
 
 
@@ -56,12 +56,12 @@ class WorkerDied(HarmonizeError):
     """A worker process of a local run was killed or crashed."""
 
 
-class VersionError(HarmonizeError):
-    """The launcher and a worker run different versions."""
-
-
 class CrashError(HarmonizeError):
-    """Processes died over a pair."""
+    """Processes died while working on a pair."""
+
+
+class VersionError(HarmonizeError):
+    """Two processes that must run the same versions do not."""
 
 
 class StorageError(HarmonizeError):
@@ -69,9 +69,9 @@ class StorageError(HarmonizeError):
 
 
 class OutputError(StorageError):
-    """Nothing can be written any more, or read: the disk is full or read-only, the bucket refuses, the store is dead.
+    """Nothing can be written or read any more, so the run must stop.
 
-    The run must stop.
+    The disk is full or read-only, the bucket refuses, or the store is dead.
     """
 
 
