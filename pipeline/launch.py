@@ -11,14 +11,14 @@ import click
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 
-from hdnet.model.training.config import HDNetConfig
+from hdnet.model.precision import Precision
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, graph, text
 from hdnet.pipeline.local import local_run, machine, supervise
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.rows import Record
 from hdnet.pipeline.runners import advice, beam_options, cluster
-from hdnet.pipeline.settings import Format, Precision, Settings
+from hdnet.pipeline.settings import Format, Settings
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
@@ -84,8 +84,13 @@ def run(request: Request) -> Outcome | None:
     header = weights_header.read_header(request.weights)
     info = manifest_check.check(request.manifest)
     precision = _precision(request, beam_options.is_local(options))
-    network = HDNetConfig.from_json(header["config"])
-    estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, _schemes(request))
+    architecture, config = weights_header.architecture_of(header, request.weights)
+    estimate = cost.estimate(
+        request.manifest,
+        lambda height, width: architecture.peak_bytes(config, height, width, precision),
+        request.max_pixels,
+        _schemes(request),
+    )
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=_bytes(request.memory))
     job = _job(request, info, header, precision)
     _check(job)

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import click
 
+from hdnet.model.precision import PRECISIONS
 from hdnet.pipeline.local import supervise
 from hdnet.pipeline.settings import Format
 from hdnet.transforms.errors import HarmonizeError
@@ -36,7 +37,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.option("--output", required=True, metavar="URI", callback=_place,
               help="Folder to write to, local or gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
-@click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16"]),
+@click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
               help="Of the network; auto: bfloat16 in local runs where the processor has it, or float32.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",

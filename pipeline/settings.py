@@ -4,7 +4,8 @@ import dataclasses
 import json
 from typing import Literal
 
-Precision = Literal["float32", "bfloat16"]
+from hdnet.model.precision import Precision
+
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hdnet.model.precision import PRECISIONS
 from hdnet.transforms.errors import HarmonizeError
 
 if TYPE_CHECKING:
     from hdnet.model.evaluation.protocol import Protocol
-    from hdnet.model.harmonizer import Harmonizer, Precision
+    from hdnet.model.harmonizer import Harmonizer
+    from hdnet.model.precision import Precision
 
 
 @click.command(short_help="Measure a network on a data set.")
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--protocol", type=click.Choice(["paper", "native"]), default="paper", show_default=True,
               help="paper: 256 x 256, truncated, as published. native: full size, rounded.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, spread evenly over the list.")
 @click.option("--overwrite", is_flag=True, help="Replace an older evaluation in OUTPUT.")
 def main(

@@ -55,7 +55,7 @@ def release(source: str, out: Path, card: dict[str, Any], metrics: Path) -> dict
     kept = {name: header[name] for name in ("recipe", "metrics", "training_data") if name in header}
     figures: dict[str, Any] = {"metrics": kept.get("metrics", {}) | {"test": summary(metrics)}}
     full = kept | {"recipe": without_folders(kept.get("recipe", {}))} | card | figures
-    weights_file.save(network, out, header["architecture"], full)
+    weights_file.save(network, out, full)
     return full
 
 

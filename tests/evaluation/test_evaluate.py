@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
 from hdnet.model.evaluation import measure, protocol, records
 from hdnet.model.evaluation.evaluate import main
 from hdnet.model.harmonizer import Harmonizer
@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    weights_file.save(registry.build("hdnet-lite", {"width": 1}), tmp_path / "tiny.safetensors", "hdnet-lite", {})
+    weights_file.save(architectures.build("hdnet-lite", {"width": 1}), tmp_path / "tiny.safetensors", {})
     return tmp_path / "tiny.safetensors"
 
 
