@@ -1,4 +1,4 @@
-"""What configurations have in common: frozen dataclasses whose choices are checked, to and from JSON."""
+"""The base of configurations: frozen dataclasses whose choices are checked, to and from JSON."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The one way to run a network: arrays or PIL images in, the same out, at their own size and depth."""
+"""Runs a network: arrays or PIL images in, the same type out, at their own size and depth."""
 
 import dataclasses
 import os
@@ -26,9 +26,9 @@ class Harmonizer:
     One instance may serve several threads.
 
     Attributes:
-        network: In eval mode, on `device`. From the first image on, changes of its weights may go unseen.
-        device: Where the network runs.
-        precision: What the convolutions compute in.
+        network: The network, in eval mode, on `device`. After the first image, changes of its weights may go unseen.
+        device: The device that the network runs on.
+        precision: The precision of the convolutions.
     """
 
     network: Network

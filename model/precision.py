@@ -3,6 +3,6 @@
 from typing import Literal, get_args
 
 Precision = Literal["float32", "bfloat16"]
-"""Type of the convolutions' numbers; statistics, searches and blends are in float32 or better."""
+"""The number type of the convolutions; statistics, searches and blends are in float32 or better."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

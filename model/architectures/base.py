@@ -1,4 +1,4 @@
-"""What the networks, renderers and objectives of the architectures have in common."""
+"""The base classes of networks and renderers, and the protocol of training objectives."""
 
 import abc
 from collections.abc import Callable
@@ -84,7 +84,7 @@ class PaddedRenderer(Renderer):
     Args:
         run: Called in inference mode, with tensors of one image on `device`.
         size: The sizes that `run` takes.
-        device: Where `run` computes.
+        device: The device on which `run` computes.
     """
 
     def __init__(self, run: Run, size: Size, device: torch.device) -> None:
@@ -135,7 +135,7 @@ Descend = Callable[[Tensor, torch.optim.Optimizer], None]
 
 
 class Objective(Protocol):
-    """What a network is trained by: the losses, the optimizers, and any second network."""
+    """A training objective: the losses, the optimizers, and any second network."""
 
     def step(self, batch: Batch, descend: Descend) -> Tensor:
         """Train on a batch: run the network, and descend each loss by its optimizer.
@@ -145,10 +145,10 @@ class Objective(Protocol):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold beside the network's weights; keys `Trainer` does not use itself."""
+        """Return what a checkpoint must hold beside the network's weights, under keys of the objective's own."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint, which holds what `state_dict` returned among other things."""
+        """Go on from a checkpoint, which holds the entries of `state_dict` among others."""
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

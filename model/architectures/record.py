@@ -26,7 +26,7 @@ class Size:
 
     Attributes:
         minimum: The smallest side, in pixels.
-        multiple: What every side is a multiple of.
+        multiple: Every side is a multiple of so many pixels.
     """
 
     minimum: int = 1
@@ -68,15 +68,15 @@ class Architecture(Generic[C, N]):
     """One named architecture.
 
     Attributes:
-        name: What commands and weights files call it.
+        name: The name that commands and weights files use.
         config: The configuration's class.
         defaults: Fields in which the architecture differs from the class's own defaults.
         size: The sizes that the network takes.
         peak_bytes: Called with (config, height, width, precision); returns about how many bytes a process takes at
             its peak while it harmonizes one image of this size.
         network: Builds the network, with random weights, from a configuration.
-        renderer: Called with (network, device, precision); returns what runs the network on one image of any size.
-        objective: Called with (recipe, network, device, distribute); returns what the network is trained by.
+        renderer: Called with (network, device, precision); runs the network on images of any size.
+        objective: Called with (recipe, network, device, distribute); trains the network.
         converter: Converts a released checkpoint of other code; None where there is none.
     """
 

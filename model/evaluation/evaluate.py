@@ -35,7 +35,7 @@ def main(
 ) -> None:  # fmt: skip
     """Measure a network: error of its results, of the untouched composites and of a classical baseline.
 
-    OUTPUT receives metrics.parquet (one row a pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
+    OUTPUT receives metrics.parquet (one row per pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
     table2.csv (by foreground ratio) and contact_sheet.png. docs/metrics.md defines every number. A pair that cannot
     be read is counted as failed and does not end the run; the exit code is 1 when no pair could be measured.
 
@@ -52,16 +52,16 @@ def main(
         pairs = measure.read_pairs(data, split, subsets, limit)
         harmonizer = _load(weights, device, precision)
         measure.claim(output, overwrite)
-        outcome = measure.evaluate(pairs, harmonizer, output, protocol, Path(weights).stem)
+        evaluation = measure.evaluate(pairs, harmonizer, output, protocol, Path(weights).stem)
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(table.text() for table in outcome.tables))
+    click.echo("\n".join(table.text() for table in evaluation.tables))
     click.echo(f"written to {output}", err=True)
-    if outcome.failures:
-        first, count = outcome.failures[0], len(outcome.failures)
+    if evaluation.failures:
+        first, count = evaluation.failures[0], len(evaluation.failures)
         click.echo(f"warning: {count} of {len(pairs)} pairs failed, listed in {output / measure.FAILURES}; "
                    f"the first: {first.error}: {first.message}", err=True)  # fmt: skip
-    sys.exit(0 if outcome.rows else 1)
+    sys.exit(0 if evaluation.rows else 1)
 
 
 def _load(weights: str, device: str, precision: "Precision") -> "Harmonizer":

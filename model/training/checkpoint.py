@@ -16,7 +16,7 @@ LAST, BEST = "last.pt", "best.pt"
 
 @dataclasses.dataclass
 class Progress:
-    """What a run has reached so far, beside the trainer's own state.
+    """The state of a run beside the trainer's own.
 
     Attributes:
         history: One row per validation, as in metrics.csv.

@@ -1,4 +1,4 @@
-"""How a network is trained, complete."""
+"""The recipe of a training run."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ class TrainConfig(Config):
         illumination_maps: File of measured colour maps for `recolor`, or None.
         blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
         init: Weights to start from, or None for a random start.
-        cache: Where decoded images stay.
+        cache: Where decoded images are kept.
         workers: Loader processes; 0 loads in the training process.
         checkpoint_steps: Steps between checkpoints.
         validate_epochs: Epochs between validations.

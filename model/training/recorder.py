@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder: checkpoints, the best weights, metrics.csv, curves.png."""
+"""Writes what a training run leaves in its folder: checkpoints, the best weights, metrics.csv, curves.png."""
 
 import csv
 import dataclasses
@@ -32,9 +32,9 @@ class Recorder:
     Args:
         config: The recipe.
         output: The run's folder.
-        progress: What the run has reached so far.
-        held_out: Pairs to validate on; may be empty.
-        pairs: How many are trained on, for the model card.
+        progress: The state that the run has reached so far.
+        held_out: Pairs to validate on; there may be none.
+        pairs: How many pairs are trained on, for the model card.
     """
 
     def __init__(

@@ -36,12 +36,12 @@ FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "dev
 def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bool = False) -> Path:
     """Train to the recipe's end, from the first step or from the last checkpoint.
 
-    Under torchrun every process trains on its share of each batch, and the first one writes.
+    Under torchrun every process trains on its part of each batch, and the first one writes.
 
     Args:
         config: The recipe.
         output: The run's folder: config.json, last.pt, best.pt, best.safetensors, metrics.csv, curves.png.
-        device: Where to train.
+        device: The device to train on.
         resume: Go on from output/last.pt where there is one.
 
     Returns:

@@ -29,10 +29,10 @@ class Trainer:
 
     Args:
         config: The recipe.
-        network: What is trained.
-        objective: What the network is trained by.
+        network: The network to train, on `device`.
+        objective: Trains the network on a batch.
         steps_per_epoch: Steps of one pass over the data, for the learning rate's schedule.
-        device: Where the network is, and batches go.
+        device: The device that batches are moved to.
 
     Attributes:
         step: How many steps are done; to resume, set it and `average`, and restore the objective.

@@ -1,4 +1,4 @@
-"""How good a network is on held-out pairs, while it trains."""
+"""Measures a network on held-out pairs while it trains."""
 
 import contextlib
 import dataclasses

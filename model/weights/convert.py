@@ -26,11 +26,11 @@ LIMITS = "Trained elsewhere with the authors' released code; training data and q
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What a conversion found.
+    """The result of a conversion.
 
     Attributes:
         arch: Name of the architecture.
-        fields: The configuration fields that the tensors told.
+        fields: The configuration fields that were read from the tensors.
         usual: The architecture's own values of these fields.
         tensors: How many tensors were converted.
         dropped: Released names of the tensors that have no effect.
@@ -80,7 +80,7 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
         source: A path or any URI fsspec opens.
         out: Where to write; replaced if it exists.
         arch: Name of the architecture; None for the first whose converter recognises the checkpoint. Its
-            configuration is what the tensors tell.
+            configuration is read from the tensors.
 
     Raises:
         WeightsError: The source cannot be read, is no checkpoint, holds more than tensors, or its tensors

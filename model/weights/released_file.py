@@ -23,7 +23,7 @@ def read(path: Path, source: str) -> Any:
 
     Args:
         path: The file.
-        source: What messages call it.
+        source: The name that messages give it.
 
     Raises:
         WeightsError: It is no checkpoint, is broken or too large, or holds more than tensors and plain values.

@@ -1,4 +1,4 @@
-"""Where weights files are, and their headers, read without torch: a launcher needs no more.
+"""Finds weights files and reads their headers, without torch: a launcher needs no more.
 
 The header's one entry, "hdnet", is JSON: architecture, config, version, sha256 of the tensors, and the
 model card (training data, recipe, metrics, limits). Nothing is ever unpickled.

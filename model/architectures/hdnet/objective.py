@@ -1,4 +1,4 @@
-"""What HDNet is trained by: the paper's loss, and Adam."""
+"""HDNet's training objective: the paper's loss, minimised by Adam."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ class HDNetObjective:
     """Foreground-normalised MSE, its mean over the batch or the mean of its logarithms.
 
     Args:
-        recipe: How to train.
-        network: On the device.
-        device: Where batches are.
+        recipe: The recipe of the training.
+        network: The network to train, on `device`.
+        device: The device of the network and the batches.
         distribute: Wraps the network, so that several processes train it as one.
     """
 
