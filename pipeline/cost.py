@@ -4,14 +4,13 @@ import dataclasses
 import functools
 import itertools
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from hdnet.model.architectures.hdnet import memory
-from hdnet.model.training.config import HDNetConfig
-from hdnet.pipeline.settings import Precision
+from hdnet.model.precision import Precision
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.manifest import Pair
@@ -55,12 +54,18 @@ class Estimate:
 
 def estimate(
     manifest: str,
-    network: HDNetConfig,
-    precision: Literal["float32", "bfloat16"],
+    peak_bytes: Callable[[int, int], int],
     max_pixels: int,
     allowed: frozenset[str] | None = None,
 ) -> Estimate:
-    """Read the headers of the manifest's first pairs, where their scheme is allowed; no pixel is decoded."""
+    """Read the headers of the manifest's first pairs, where their scheme is allowed; no pixel is decoded.
+
+    Args:
+        manifest: URI of the manifest.
+        peak_bytes: Returns a worker's peak memory for an image's height and width.
+        max_pixels: Larger images are left out.
+        allowed: The schemes that files may have; None for all.
+    """
     read = functools.partial(_header, allowed=allowed)
     pairs = [row for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE) if isinstance(row, Pair)]
     with ThreadPoolExecutor(READERS) as pool:
@@ -69,7 +74,7 @@ def estimate(
     found = [each for each in composites if isinstance(each, Header) and each.pixels <= max_pixels]
     pixels = [each.pixels for each in found]
     sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
-    typical, largest = (memory.peak_bytes(network, side, side, precision) for side in sides)
+    typical, largest = (peak_bytes(side, side) for side in sides)
     return Estimate(
         images=len(found),
         mean_pixels=float(np.mean(pixels or [0])),

@@ -9,14 +9,14 @@ from typing import Any
 import click
 from pyarrow import parquet
 
-from hdnet.model.training.config import HDNetConfig
+from hdnet.model.precision import Precision
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, dry_run, graph, runners
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.request import Request
-from hdnet.pipeline.settings import ImageOptions, Precision, Settings
+from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_check
@@ -37,8 +37,13 @@ def run(request: Request) -> Totals | None:
     header = weights_header.read_header(request.weights)
     info = manifest_check.check(request.manifest)
     precision = runner.precision() if request.precision == "auto" else request.precision
-    network = HDNetConfig.from_json(header["config"])
-    estimate = cost.estimate(request.manifest, network, precision, request.max_pixels, request.schemes)
+    architecture, config = weights_header.architecture_of(header, request.weights)
+    estimate = cost.estimate(
+        request.manifest,
+        lambda height, width: architecture.peak_bytes(config, height, width, precision),
+        request.max_pixels,
+        request.schemes,
+    )
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
     job = _job(request, info, header, precision)
     _check(job)

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from hdnet.pipeline.settings import Format, Precision
+from hdnet.model.precision import Precision
+from hdnet.pipeline.settings import Format
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (

@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 import click
 
+from hdnet.model.precision import PRECISIONS
 from hdnet.pipeline.local import supervise
-from hdnet.pipeline.settings import Format, Precision
+from hdnet.pipeline.settings import Format
 from hdnet.transforms.codecs.picture import MAX_PIXELS
 from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
@@ -37,7 +38,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.option("--output", required=True, metavar="URI", callback=_place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
-@click.option("--precision", default="auto", type=click.Choice(["auto", *get_args(Precision)]),
+@click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
               help="Precision of the network; auto: bfloat16 if this machine does the work and has it.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",

@@ -4,11 +4,11 @@ import dataclasses
 import json
 from typing import Literal
 
+from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
 from hdnet.transforms.codecs.picture import MAX_PIXELS
 
-Precision = Literal["float32", "bfloat16"]
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
 
 

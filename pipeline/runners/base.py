@@ -4,11 +4,11 @@ import abc
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from hdnet.model.precision import Precision
 from hdnet.pipeline import graph
 from hdnet.pipeline.cost import Estimate
 from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.request import Request
-from hdnet.pipeline.settings import Precision
 from hdnet.transforms.errors import BeamOptionsError
 
 

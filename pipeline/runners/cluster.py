@@ -11,12 +11,13 @@ import grpc
 from apache_beam.options.pipeline_options import DebugOptions, StandardOptions
 from apache_beam.runners.runner import PipelineState
 
+from hdnet.model.precision import Precision
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import graph
 from hdnet.pipeline.cost import Estimate
 from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.runners.base import Runner
-from hdnet.pipeline.settings import Machine, Precision
+from hdnet.pipeline.settings import Machine
 from hdnet.transforms import versions
 from hdnet.transforms.errors import BeamOptionsError, JobFailed
 

@@ -2,13 +2,13 @@
 
 from apache_beam.options.pipeline_options import StandardOptions
 
+from hdnet.model.precision import Precision
 from hdnet.pipeline import graph
 from hdnet.pipeline.cost import Estimate
 from hdnet.pipeline.local import local_run, machine
 from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.runners import beam_options
 from hdnet.pipeline.runners.base import Runner
-from hdnet.pipeline.settings import Precision
 
 
 class LocalRunner(Runner):
