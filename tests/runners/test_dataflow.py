@@ -38,9 +38,9 @@ def test_what_is_missing_is_named(missing):
         launches.runner("--", *rest).check()
 
 
-@pytest.mark.parametrize("place", ["/data/pairs.csv", "file:///data/pairs.csv"])
+@pytest.mark.parametrize("place", ["pairs.csv", "/data/pairs.csv", "file:///data/pairs.csv"])
 def test_a_file_of_this_machine_is_refused(place):
-    with pytest.raises(BeamOptionsError, match=f"--input {place} is on this machine"):
+    with pytest.raises(BeamOptionsError, match=f"--input .*{place} is on this machine"):
         launches.runner("--input", place, "--", *WHOLE).check()
 
 
