@@ -96,9 +96,10 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
         architecture, converter, released = _recognise(content, candidates)
         kept = {name: value for name, value in released.items() if not converter.is_unused(name)}
         fields = converter.fields(kept)
-    except WeightsError as error:
+        config = architecture.configure(fields)
+    except (WeightsError, ValueError) as error:
         raise WeightsError(f"{source}: {error}") from error
-    network = _network(architecture.configure(fields), architecture, converter, kept, source)
+    network = _network(config, architecture, converter, kept, source)
     dropped = sorted(set(released) - set(kept))
     card = {
         "converted_from": Path(source.partition("?")[0]).name,

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from hdnet.model import architectures
+from hdnet.model.architectures.base import PaddedRenderer
 from hdnet.model.harmonizer import Harmonizer, choose_device, choose_precision
 from hdnet.model.weights import weights_file
 from hdnet.transforms import errors
@@ -73,6 +74,13 @@ def test_a_mask_of_zero_and_one_is_a_mask(harmonizer):
     hard = mask >= 128
     results = [harmonizer(composite, m) for m in (hard, hard.astype(np.uint8), hard.astype(np.uint16) * 65535)]
     assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
+
+
+def test_the_network_itself_gives_what_the_engine_gives(harmonizer):
+    composite, mask = pair(13, 21)
+    plain = PaddedRenderer.of(harmonizer.network, harmonizer.device, "float32")
+    np.testing.assert_allclose(plain.colours(composite, mask), harmonizer.colours(composite, mask), atol=0.03)
+    assert np.abs(plain(composite, mask).astype(int) - harmonizer(composite, mask)).max() <= 1
 
 
 def test_bfloat16_is_close(harmonizer):

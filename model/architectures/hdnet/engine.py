@@ -18,7 +18,7 @@ from hdnet.model.architectures.hdnet import LARGE
 from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
 from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
 from hdnet.model.architectures.hdnet.regions import Regions
-from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, Source, Window, Writer, gather, spans
+from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, MapWriter, Source, Window, gather, spans
 from hdnet.model.precision import Precision
 from hdnet.model.team import lead, share
 
@@ -123,7 +123,7 @@ class Engine:
             x = out.map(norm, SLOPE)
         return maps[0].mean, [*maps[1:], x]
 
-    def _encode_stage(self, x: Source, conv: Conv) -> tuple[Tensor, Writer]:
+    def _encode_stage(self, x: Source, conv: Conv) -> tuple[Tensor, MapWriter]:
         """Return the mean of the input, and the output."""
         out = self._writer(x, conv)
 
@@ -164,9 +164,11 @@ class Engine:
 
         return mixed
 
-    def _writer(self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None) -> Writer:
+    def _writer(
+        self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None
+    ) -> MapWriter:
         height, width, _ = x.shape
-        return Writer((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
+        return MapWriter((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
 
 
 def renderer(network: HDNet, device: torch.device, precision: Precision) -> PaddedRenderer:

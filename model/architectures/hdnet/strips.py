@@ -230,7 +230,7 @@ class Conv:
         return self.function(strip, self.weight, None, self.stride, (self.margin, 1))
 
 
-class Writer:
+class MapWriter:
     """Takes a map's rows from the convolution, and gathers each region's moments.
 
     Several threads may write, each its own rows.
