@@ -1,1 +1,1 @@
-"""What takes the pipeline to Dataflow; none of it is in the wheel."""
+"""What runs the pipeline on Dataflow; the wheel holds none of it."""

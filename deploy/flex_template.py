@@ -1,8 +1,8 @@
-"""The file that Dataflow's template launcher runs: a Flex Template's parameters in, `hdnet-harmonize` as a job out.
+"""The file that Dataflow's template launcher runs: it turns the parameters of a Flex Template into `hdnet-harmonize`.
 
-The launcher passes the template's parameters and Beam's options in one alphabetical row of `--name=value`. A
-parameter is named as its option, with `_` for `-`; a flag is "true" or "false"; several values have commas between
-them; an empty value leaves the option at its default.
+The launcher passes the template's parameters and Beam's options together, as `--name=value` in alphabetical order. A
+parameter has the name of its option, with `_` for `-`. A flag is "true" or "false", several values are separated by
+commas, and an empty value leaves the option at its default.
 """
 
 import sys
@@ -13,11 +13,11 @@ import click
 from hdnet.pipeline import run
 
 NOT_OFFERED = ("dry_run", "memory", "vcpu_price", "version", "workers")
-"""Options that mean nothing to a job: a template must launch one, and Dataflow's machines are chosen by its own."""
+"""Options that make no sense for a template: it must launch a job, whose machines Dataflow's own options choose."""
 
 
 def options() -> dict[str, click.Option]:
-    """Return the command's options that are parameters of the template, by the parameter's name."""
+    """Return those of the command's options that are parameters of the template, by the parameter's name."""
     found = (each for each in run.main.params if isinstance(each, click.Option))
     named = {each.opts[0].removeprefix("--").replace("-", "_"): each for each in found}
     return {name: option for name, option in named.items() if name not in NOT_OFFERED}
@@ -57,10 +57,10 @@ def _as_flag(option: click.Option, value: str) -> list[str]:
 
 
 def _known_to_beam(argument: str) -> list[str]:
-    """Return the argument, or nothing where Beam does not know it or has that value by default.
+    """Return the argument, or nothing if Beam does not know it or has that value by default.
 
-    What Beam does not know is the launcher's own, no mistake of the user's: a parameter that the template does not
-    have, Dataflow refuses before the launcher starts.
+    An argument that Beam does not know comes from the launcher and is not a mistake of the user's, because Dataflow
+    refuses parameters that the template does not have before it starts the launcher.
     """
     from apache_beam.options.pipeline_options import PipelineOptions  # takes a second
 

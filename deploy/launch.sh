@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Start a job by hand: as the schedule would, with these parameters changed.
+# Start a job by hand as the schedule would, but with other parameters.
 #
 #   deploy/launch.sh hdnet-retry retry_failed=2026-11-20T01-00-00Z
 #
-# The first word names the job; two of one name cannot run at once. Needs terraform (after its apply), gcloud (logged in
-# as one who may launch Dataflow jobs and act as the worker account), curl and python3.
+# The first word names the job; two jobs of one name cannot run at once. It needs terraform (after its apply), curl,
+# python3, and gcloud logged in as someone who may launch Dataflow jobs and act as the worker account.
 set -euo pipefail
 cd "$(dirname "$0")/terraform"
 (($#)) || { echo "usage: deploy/launch.sh JOB [PARAMETER=VALUE]..." >&2; exit 2; }
 for word in "${@:2}"; do
-    [[ $word == ?*=* ]] || { echo "deploy/launch.sh: '$word' is no PARAMETER=VALUE" >&2; exit 2; }
+    [[ $word == ?*=* ]] || { echo "deploy/launch.sh: '$word' is not PARAMETER=VALUE" >&2; exit 2; }
 done
 
 body=$(terraform output -json launch | python3 -c '

@@ -1,4 +1,4 @@
-"""What catalogs of millions take and cost, computed from what this machine measured.
+"""The time and cost of catalogs of millions of images, computed from measurements of one machine.
 
 python -m deploy.scale measure > deploy/measured.json
 python -m deploy.scale table --vcpu-hour 0.056 --gb-hour 0.003557
@@ -21,10 +21,11 @@ from pyarrow import parquet
 
 from hdnet.model.architectures import registry
 from hdnet.model.weights import weights_file
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import available_cores
-from hdnet.pipeline.rows import STAGES
 from hdnet.pipeline.steps import journal, write
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import STAGES
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "catalog" / "composites" / "astronaut.jpg"
@@ -32,23 +33,23 @@ MEASURED = ROOT / "deploy" / "measured.json"
 
 MEGAPIXELS = 2.0
 SIZE = (1600, 1250)
-"""Of the images measured, which are `MEGAPIXELS`."""
+"""Width and height of the images that are measured, `MEGAPIXELS` in all."""
 CASES = tuple((arch, precision) for arch in ("hdnet-lite", "hdnet") for precision in ("float32", "bfloat16"))
 MILLIONS = (1, 10, 100)
 NIGHT = 8
-"""Hours of a night."""
+"""Hours in a night."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prices:
-    """Of Dataflow and Cloud Storage, in dollars; the command's defaults are examples.
+    """Prices of Dataflow and Cloud Storage in dollars; the command's defaults are examples.
 
     Attributes:
-        vcpu_hour: Of a worker.
-        gb_hour: Of a worker's memory.
-        shuffled_gb: Of what a shuffle processes.
-        write: Of one object written.
-        read: Of one object read.
+        vcpu_hour: An hour of a worker's vCPU.
+        gb_hour: An hour of a gigabyte of a worker's memory.
+        shuffled_gb: A gigabyte that a shuffle processes.
+        write: An object written.
+        read: An object read.
     """
 
     vcpu_hour: float
@@ -59,14 +60,14 @@ class Prices:
 
 
 def dollars(millions: float, hours: float, gigabytes: float, bytes_shuffled: float, prices: Prices) -> float:
-    """Return the price of so many images, of 3 files read and 1 written each.
+    """Return the price of a run that reads 3 files and writes 1 for each image.
 
     Args:
-        millions: Images, in millions.
-        hours: Of a vCPU.
-        gigabytes: Of memory, for each vCPU.
-        bytes_shuffled: Of each image.
-        prices: Of each thing.
+        millions: The number of images in millions.
+        hours: vCPU hours.
+        gigabytes: Gigabytes of memory for each vCPU.
+        bytes_shuffled: Bytes that are shuffled for each image.
+        prices: What each of these costs.
     """
     images = millions * 1e6
     workers = hours * (prices.vcpu_hour + gigabytes * prices.gb_hour)
@@ -74,9 +75,9 @@ def dollars(millions: float, hours: float, gigabytes: float, bytes_shuffled: flo
 
 
 def table(measured: dict[str, Any], waiting: float, gigabytes: float, prices: Prices) -> str:
-    """Return the page's table, as Markdown; each image waits so many seconds for the object store."""
+    """Return the table of time and cost as Markdown; each image waits `waiting` seconds for the object store."""
     lines = [
-        "| images | network | precision | s an image | vCPU-hours | vCPUs for a night | dollars |",
+        "| images | network | precision | s per image | vCPU-hours | vCPUs for a night | dollars |",
         "|---|---|---|---|---|---|---|",
     ]
     for millions in MILLIONS:
@@ -92,10 +93,10 @@ def table(measured: dict[str, Any], waiting: float, gigabytes: float, prices: Pr
 
 
 def load(measured: dict[str, Any], waiting: float) -> str:
-    """Return the page's second table: what a night asks of everything but processors, by the fastest case."""
+    """Return the table of what the fastest case demands of storage and shuffle in one night."""
     stages = min(measured["seconds_per_megapixel"].values(), key=lambda each: sum(each.values()))
     lines = [
-        "| images | writes a second | reads a second | GB shuffled | Parquet files | journal files |",
+        "| images | writes per second | reads per second | GB shuffled | Parquet files | journal files |",
         "|---|---|---|---|---|---|",
     ]
     for millions in MILLIONS:
@@ -113,18 +114,19 @@ def journal_files(seconds: float) -> int:
     """Return how many journal files one process writes in a run of that length."""
     files, at = 0, 0.0
     while at < seconds:
-        at += min(journal.LONGEST, max(journal.SHORTEST, journal.SHARE * at))
+        at += min(journal.LONGEST, max(journal.SHORTEST, journal.FRACTION * at))
         files += 1
     return files
 
 
 def measure(folder: Path, images: int) -> dict[str, Any]:
-    """Harmonize `images` images with each network and precision, one process of one thread on each core.
+    """Harmonize `images` images with each network and precision, with one process of one thread on each core.
 
     Returns:
-        machine: What measured.
-        seconds_per_megapixel: By "network precision", the seconds of each stage of one worker.
-        bytes_shuffled: Of one image: its pair, spread over the workers, and its row, grouped by file.
+        machine: The machine that was measured.
+        seconds_per_megapixel: For each "network precision", the seconds of each stage of one worker.
+        bytes_shuffled: Bytes of one image's pair, which is spread over the workers, and of its row, which is grouped
+            by file.
     """
     manifest = _catalog(folder, images)
     found = {f"{arch} {precision}": _run(folder, manifest, arch, precision) for arch, precision in CASES}
@@ -147,7 +149,7 @@ def _catalog(folder: Path, images: int) -> Path:
 
 
 def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, float]:
-    """Run the command on the catalog; return each stage's seconds per megapixel."""
+    """Run the command on the catalog and return the seconds per megapixel of each stage."""
     named = arch
     if arch not in weights_file.shipped():
         named = str(folder / f"{arch}.safetensors")
@@ -156,13 +158,13 @@ def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, f
              "--precision", precision, "--workers", str(available_cores()), "--no-resume", "--no-report"]  # fmt: skip
     command = [sys.executable, "-m", "hdnet.pipeline.run", *map(str, words)]
     subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    totals = json.loads((folder / arch / "runs" / f"{precision}.json").read_text())["totals"]
+    totals = json.loads(Path(Layout(str(folder / arch), precision).summary).read_text())["totals"]
     return {stage: round(totals["seconds"][stage] / (totals["pixels"] / 1e6), 3) for stage in STAGES}
 
 
 def _bytes_shuffled(folder: Path, manifest: Path) -> int:
     arch, precision = CASES[0]
-    (file,) = (folder / arch / "metrics" / f"run_id={precision}").glob("part-*")
+    (file,) = Path(Layout(str(folder / arch), precision).metrics).glob("part-*")
     row = parquet.read_table(file, partitioning=None).to_pylist()[0]
     pair = Pair(id=row["id"], composite=row["composite"], mask=row["mask"], source=str(manifest))
     return sum(len(coders.get_coder(type(each)).encode(each)) for each in (pair, row))
@@ -176,28 +178,28 @@ def _processor() -> str:
 
 @click.group()
 def main() -> None:
-    """Say what a catalog of millions takes."""
+    """Compute what catalogs of millions of images take and cost."""
 
 
 @main.command("measure")
 @click.option("--images", default=4, show_default=True)
 def measure_command(images: int) -> None:
-    """Time every network and precision here, and print JSON."""
+    """Time every network and precision on this machine and print JSON."""
     with tempfile.TemporaryDirectory() as folder:
         click.echo(json.dumps(measure(Path(folder), images), indent=1))
 
 
-# Defaults: list prices of us-central1, cloud.google.com/dataflow/pricing and cloud.google.com/storage/pricing.
+# The defaults are examples; see cloud.google.com/dataflow/pricing and cloud.google.com/storage/pricing.
 @main.command("table")
 @click.option("--vcpu-hour", default=0.056, show_default=True, help="Dollars for a worker's vCPU.")
 @click.option("--gb-hour", default=0.003557, show_default=True, help="Dollars for a worker's memory.")
 @click.option("--shuffled-gb", default=0.011, show_default=True, help="Dollars for shuffling.")
 @click.option("--write", default=5e-6, show_default=True, help="Dollars for an object written.")
 @click.option("--read", default=4e-7, show_default=True, help="Dollars for an object read.")
-@click.option("--waiting", default=0.2, show_default=True, help="Seconds an image waits for the object store.")
+@click.option("--waiting", default=0.2, show_default=True, help="Seconds that an image waits for the object store.")
 @click.option("--gigabytes", default=4.0, show_default=True, help="Memory for each vCPU.")
 def table_command(waiting: float, gigabytes: float, **prices: float) -> None:
-    """Print time and cost of 1, 10 and 100 million images, and what they ask of storage and shuffle."""
+    """Print the time and cost of 1, 10 and 100 million images, and what they demand of storage and shuffle."""
     measured = json.loads(MEASURED.read_text())
     click.echo(f"{table(measured, waiting, gigabytes, Prices(**prices))}\n\n{load(measured, waiting)}")
 

@@ -1,4 +1,4 @@
-"""The Flex Template's metadata, from the command's own options.
+"""The Flex Template's metadata, made from the command's options.
 
 python -m deploy.template > deploy/template.json
 """
@@ -31,7 +31,7 @@ def parameter(name: str, option: click.Option) -> dict[str, Any]:
         "isOptional": not option.required,
         "paramType": _type(option),
     }
-    # click marks "no default" with an object of its own.
+    # click marks "no default" with an object of its own, which is not one of these types.
     if isinstance(option.default, str | int | float):
         default = option.default
         described["defaultValue"] = str(default).lower() if option.is_flag else str(default)

@@ -1,4 +1,4 @@
-"""The whole graph, in one readable pipe."""
+"""The whole graph, in one readable pipe, and what happens when its rows are written."""
 
 import dataclasses
 import json
@@ -10,18 +10,20 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, PCollection
 
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo
-from hdnet.pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA, Record, with_extra
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps.earlier_runs import KeepFailed
 from hdnet.pipeline.steps.flags import LargestUsual
-from hdnet.pipeline.steps.harmonize import FAILURES, ROWS, HarmonizePairs
+from hdnet.pipeline.steps.harmonize import HarmonizePairs
 from hdnet.pipeline.steps.read import ReadPairs
-from hdnet.pipeline.steps.resume import SkipDone
+from hdnet.pipeline.steps.resume import SkipDone, SortedPairs
 from hdnet.pipeline.steps.summary import Summarise, Summary
 from hdnet.pipeline.steps.write import WriteRows, file_count
 from hdnet.transforms import storage
+from hdnet.transforms.catalog import rows
+from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, MetricsRow, Record
 from hdnet.transforms.errors import ManifestError
 
 log = logging.getLogger(__name__)
@@ -29,21 +31,22 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run, complete: what the graph is built from.
+    """A complete run, from which the graph is built.
 
     Attributes:
         manifest: Path or URI.
-        settings: Of the workers.
-        run: What the summary says of the run.
-        rows: Of the manifest, or of its part that is to be done: for the number of files.
+        settings: How the workers harmonize, and where results go.
+        run: How the run is described in its summary.
+        rows: The number of rows of the manifest, or of the part of it that is to be done; it decides how many files
+            are written.
         extra: Names of the manifest's columns that pass through to the metrics.
-        schemes: That the pairs' URIs may have.
-        limit: Harmonize this many pairs only; None for all.
-        resume: Leave out what other runs have done; what this run itself has done before it was cut short always is.
+        schemes: Schemes that the pairs' URIs may have.
+        limit: Harmonize only this many pairs; None for all.
+        resume: Leave out what other runs have done. What this run did before it was cut short is always left out.
         retry: Do only what failed in the run of this name; None for all.
         verify: Tell files apart by content.
         report: Write the HTML report.
-        max_failure_rate: Share of the pairs that may fail before it is an error in the log.
+        max_failure_rate: The fraction of the pairs that may fail before the log says so as an error.
         hints: Beam's resource hints for the one step that works on pixels.
     """
 
@@ -64,76 +67,94 @@ class Job:
 
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
-    settings, files = job.settings, file_count(job.rows)
-    unreadable, (tasks, kept, stays, left, refused) = sort_out(root, job)
-    harmonized = tasks | "HarmonizePairs" >> HarmonizePairs(settings, job.extra).with_resource_hints(**job.hints)
-    images = (harmonized[ROWS], kept, stays)
-    failures = (harmonized[FAILURES], unreadable, refused)
+    layout, files = job.settings.layout, file_count(job.rows)
+    unreadable, found = sort_out(root, job)
+    harmonized = found.tasks | "HarmonizePairs" >> HarmonizePairs(job.settings, job.extra).with_resource_hints(
+        **job.hints
+    )
+    metrics = (harmonized.rows, found.kept, found.orphans)
+    failures = (harmonized.failures, unreadable, found.refused)
+    schema, largest = rows.schema(MetricsRow, job.extra), metrics | "Usual" >> LargestUsual()
     written = (
-        images
-        | "WriteMetrics"
-        >> WriteRows(
-            settings.table("metrics"), with_extra(METRICS_SCHEMA, job.extra), files, images | "Usual" >> LargestUsual()
-        ),
-        failures | "WriteFailures" >> WriteRows(settings.table("failures"), FAILURES_SCHEMA, files),
+        metrics | "WriteMetrics" >> WriteRows(layout.metrics, schema, files, largest),
+        failures | "WriteFailures" >> WriteRows(layout.failures, FAILURES_SCHEMA, files),
     ) | "AllFiles" >> beam.Flatten()
     uris = written | "Uris" >> beam.Map(operator.attrgetter("uri"))
     parts = written | "Parts" >> beam.Map(operator.attrgetter("summary"))
     (
-        (parts, left)
+        (parts, found.summaries)
         | "AllParts" >> beam.Flatten()
         | "Summarise" >> beam.CombineGlobally(Summarise())  # type: ignore[no-untyped-call]
-        # The files as side input: the summary is written when they are, and marks the run complete.
-        | "WriteSummary" >> beam.Map(write_summary, job=job, files=AsList(uris))
+        # The side input makes this step wait for the files, because it marks the run as complete.
+        | "Finish" >> beam.Map(finish, job=job, files=AsList(uris))
     )
 
 
-def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Any]:
-    """Attach what comes before any pixel: failure rows of the manifest's bad rows, and what `SkipDone` gives."""
-    pairs, unreadable = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
+def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], SortedPairs]:
+    """Attach what comes before any pixel.
+
+    Returns:
+        Failure rows of the manifest's rows that are not pairs, and the pairs, compared with what earlier runs did.
+    """
+    manifest = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
+    pairs = manifest.pairs
     if job.retry:
-        pairs = pairs | "KeepFailed" >> KeepFailed(f"{job.settings.output}/failures/run_id={job.retry}")
-    return unreadable, pairs | "SkipDone" >> SkipDone(
+        pairs = pairs | "KeepFailed" >> KeepFailed(job.settings.layout.of_run(job.retry).failures)
+    return manifest.failures, pairs | "SkipDone" >> SkipDone(
         job.settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
         partial=bool(job.limit or job.retry),
     )  # fmt: skip
 
 
-def write_summary(summary: Summary, job: Job, files: Iterable[str]) -> None:
-    """Remove what the run's files replace, write runs/<run>.html and, last, runs/<run>.json.
+def finish(summary: Summary, job: Job, files: Iterable[str]) -> None:
+    """Close a run whose tables are written: its report, and last its summary, which marks it as complete.
 
     Raises:
         ManifestError: The tables hold fewer pairs than the manifest held when the run began.
     """
+    check_complete(summary, job)
+    layout, written = job.settings.layout, sorted(files)
+    remove_others(layout, written)
+    run = dataclasses.replace(job.run, finished=run_info.now())
+    if job.report:
+        write_report(run, summary, job.settings)
+    content = {**run_info.to_json(run, summary), "files": written}
+    storage.write(layout.summary, json.dumps(content, indent=1).encode())
+    if not job.settings.scratch:  # a local run reports on its terminal
+        log_end(content, job.max_failure_rate)
+
+
+def check_complete(summary: Summary, job: Job) -> None:
+    """Compare the tables with the manifest.
+
+    Raises:
+        ManifestError: As for `finish`.
+    """
     found = summary.done + summary.failed + summary.skipped
     if found < job.rows and not job.retry:
         raise ManifestError(
-            f"{job.manifest} has changed while it was read: {found:,} pairs came to an end, and it held {job.rows:,} "
-            "when the run began; run again, what is done is kept"
-        )
-    written = set(files)
-    _remove_others(job.settings, written)
-    run = dataclasses.replace(job.run, finished=run_info.now())
-    base = f"{job.settings.output}/runs/{job.settings.run_id}"
-    if job.report:
-        from hdnet.pipeline.report import (
-            page,  # slow to load, and not every process writes one
-            panels,
+            f"{job.manifest} changed while it was read: it held {job.rows:,} pairs when the run began, and {found:,} "
+            "of them were processed; run again, and what is done is kept"
         )
 
-        pictures = panels.load(summary, storage.read, job.settings.max_pixels)
-        storage.write(f"{base}.html", page.render(run, summary, pictures).encode())
-    content = {**run_info.to_json(run, summary), "files": sorted(written)}
-    storage.write(f"{base}.json", json.dumps(content, indent=1).encode())
-    if not job.settings.scratch:  # a local run says it on its terminal
-        for level, line in closing.log_lines(content, job.max_failure_rate):
-            log.log(level, line)
 
-
-def _remove_others(settings: Settings, written: Collection[str]) -> None:
-    """Remove the journal and the files of an earlier attempt from the run's tables."""
-    for table in ("metrics", "failures"):
-        folder = settings.table(table)
+def remove_others(layout: Layout, written: Collection[str]) -> None:
+    """Remove the journals, and the files of an earlier attempt, from the run's tables."""
+    for folder in (layout.metrics, layout.failures):
         if storage.is_folder(folder):
             found = {storage.join(folder, name) for name in storage.list_files(folder)}
             storage.remove_files(found.difference(written))
+
+
+def write_report(run: RunInfo, summary: Summary, settings: Settings) -> None:
+    """Render the HTML report with its pictures and write it."""
+    from hdnet.pipeline.report import page, panels  # slow to load, and not every process writes a report
+
+    pictures = panels.load(summary, storage.read, settings.max_pixels)
+    storage.write(settings.layout.report, page.render(run, summary, pictures).encode())
+
+
+def log_end(content: Mapping[str, Any], max_failure_rate: float) -> None:
+    """Write the lines that the alerts in deploy/terraform look for."""
+    for level, line in closing.log_lines(content, max_failure_rate):
+        log.log(level, line)

@@ -14,14 +14,15 @@ from pyarrow import parquet
 from hdnet.model.training.config import HDNetConfig
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, graph, text
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local import local_run, machine, supervise
 from hdnet.pipeline.report import closing, run_info
-from hdnet.pipeline.rows import Record
 from hdnet.pipeline.runners import advice, beam_options, cluster
 from hdnet.pipeline.settings import Format, Precision, Settings
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
+from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import ManifestError, StorageError
 from hdnet.transforms.storage import schemes
 
@@ -195,8 +196,8 @@ def _check(job: graph.Job) -> None:
     """
     # A first attempt may have taken the mark back of the very run that is retried.
     if job.retry is not None and not _is_restarted(job):
-        storage.read(f"{job.settings.output}/runs/{job.retry}.json")
-    mark = f"{job.settings.output}/runs/{job.settings.run_id}.json"
+        storage.read(job.settings.layout.of_run(job.retry).summary)
+    mark = job.settings.layout.summary
     if job.limit is not None and storage.is_file(mark):
         raise StorageError(
             f"{mark}: a run of this name is complete, and a part of it cannot take its place: give another --run-id"
@@ -209,10 +210,10 @@ def _prepare(job: graph.Job) -> None:
     Raises:
         StorageError: The output cannot be written.
     """
-    run = f"{job.settings.output}/runs/{job.settings.run_id}"
-    storage.write(f"{run}.probe", b"")
-    tables = [] if job.resume or _is_restarted(job) else [job.settings.table(name) for name in ("metrics", "failures")]
-    for uri in (f"{run}.probe", f"{run}.json", f"{run}.html", *tables):
+    layout = job.settings.layout
+    storage.write(layout.probe, b"")
+    tables = [] if job.resume or _is_restarted(job) else [layout.metrics, layout.failures]
+    for uri in (layout.probe, layout.summary, layout.report, *tables):
         storage.remove(uri)
     storage.sweep(job.settings.output)
 
@@ -236,20 +237,17 @@ def _check_output(output: str) -> None:
 
 
 def _tell(job: graph.Job) -> Outcome:
-    content = json.loads(storage.read(f"{job.settings.output}/runs/{job.settings.run_id}.json"))
+    layout = job.settings.layout
+    content = json.loads(storage.read(layout.summary))
     click.echo(closing.table(content))
     if content["totals"]["done"] <= closing.MOST_IMAGES:
-        click.echo(closing.psnr_table(_read_metrics(job.settings.output, content["files"])))
-    click.echo(
-        closing.places(
-            job.settings.output, job.settings.run_id, failures=content["totals"]["failed"] > 0, report=job.report
-        )
-    )
+        click.echo(closing.psnr_table(_read_metrics(layout, content["files"])))
+    click.echo(closing.places(layout, failures=content["totals"]["failed"] > 0, report=job.report))
     return Outcome(**{name: content["totals"][name] for name in ("done", "failed", "skipped")})
 
 
-def _read_metrics(output: str, files: Sequence[str]) -> list[Record]:
-    ours = [uri for uri in files if uri.startswith(f"{output}/metrics/")]
+def _read_metrics(layout: Layout, files: Sequence[str]) -> list[Record]:
+    ours = [uri for uri in files if uri.startswith(f"{layout.metrics}/")]
     tables = [parquet.read_table(io.BytesIO(storage.read(uri))) for uri in ours]
     return [row for table in tables for row in table.to_pylist()]
 

@@ -4,6 +4,8 @@ import dataclasses
 import json
 from typing import Literal
 
+from hdnet.pipeline.layout import Layout
+
 Precision = Literal["float32", "bfloat16"]
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
 
@@ -49,9 +51,10 @@ class Settings:
     device: str = "auto"
     launcher: tuple[tuple[str, str], ...] = ()
 
-    def table(self, name: str) -> str:
-        """Return the folder of this run's "metrics" or "failures"."""
-        return f"{self.output}/{name}/run_id={self.run_id}"
+    @property
+    def layout(self) -> Layout:
+        """Where this run's results lie."""
+        return Layout(self.output, self.run_id)
 
     def options(self) -> str:
         """Return what decides an image beside its files and the weights, as JSON: others make other images."""

@@ -1,4 +1,4 @@
-"""Small catalogs on disk: mixed sizes and formats, and pairs broken in every way that has a class."""
+"""Small catalogs on disk: mixed sizes and formats, and a broken pair for every class of error."""
 
 import csv
 from pathlib import Path

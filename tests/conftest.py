@@ -73,5 +73,5 @@ def hasty(monkeypatch) -> None:
         await asyncio.sleep(seconds / 20)
 
     monkeypatch.setattr(clients, "IDLE", 2.0)
-    monkeypatch.setattr(clients, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(clients, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr("gcsfs.retry.asyncio", SimpleNamespace(sleep=sleep))

@@ -15,20 +15,20 @@ from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
 Fault = Literal["stall", "cut", "break"] | int | None
-"""Say nothing; hang up before the request reaches the server, or half way through its answer; a status; none."""
+"""Do not answer; hang up before the request reaches the server or in the middle of its answer; a status; no fault."""
 Plan = Callable[[int], Fault]
-"""Says what happens to a request, by its number from 0 on."""
+"""Decides what happens to a request by its number, counted from 0."""
 
 
 @contextlib.contextmanager
 def gcs() -> Iterator[str]:
-    """Run Google Cloud Storage with one empty bucket; gives its address."""
+    """Run Google Cloud Storage with one empty bucket and yield its address."""
     server = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
     server.start()
     while server._api._httpd is None:  # its own event comes too early
         assert server._api.is_alive(), "the emulator did not start"
         threading.Event().wait(0.01)
-    server._api._httpd.socket.listen(128)  # at five callers that wait, a sixth is put off for a second
+    server._api._httpd.socket.listen(128)  # by default five callers may wait, and a sixth is delayed for a second
     try:
         yield f"http://127.0.0.1:{server._api._httpd.server_address[1]}"
     finally:
@@ -37,7 +37,7 @@ def gcs() -> Iterator[str]:
 
 @contextlib.contextmanager
 def s3() -> Iterator[str]:
-    """Run S3 with one empty bucket; gives its address."""
+    """Run S3 with one empty bucket and yield its address."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -49,29 +49,29 @@ def s3() -> Iterator[str]:
 
 
 def environment(scheme: str, endpoint: str) -> dict[str, str]:
-    """Return the variables that lead a process, and all it starts, to an emulator."""
+    """Return the variables that direct a process, and all processes that it starts, to an emulator."""
     if scheme == "gs":
-        # Else gcsfs asks Google what kind of bucket it is, and waits a minute for the answer.
+        # Otherwise gcsfs asks Google what kind of bucket it is, and waits for the answer for a minute.
         return {"STORAGE_EMULATOR_HOST": endpoint, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
     return {"AWS_ENDPOINT_URL": endpoint, **keys}
 
 
 def at_random(refused: float = 0.2, stalled: float = 0.02, cut: float = 0.02, seed: int = 0) -> Plan:
-    """Return a plan that makes these shares of the requests fail, half of the cut ones half way through the answer."""
+    """Return a plan that makes these fractions of the requests fail, half of the cut ones in mid-answer."""
     kinds: list[Fault] = [503, "stall", "cut", "break"]
-    shares = np.cumsum([refused, stalled, cut / 2, cut / 2])
+    limits = np.cumsum([refused, stalled, cut / 2, cut / 2])
     chance = np.random.default_rng(seed)
 
     def plan(number: int) -> Fault:
-        kind = int(np.searchsorted(shares, chance.random(), side="right"))
+        kind = int(np.searchsorted(limits, chance.random(), side="right"))
         return kinds[kind] if kind < len(kinds) else None
 
     return plan
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """Passes requests on to a server, but for those that its plan makes fail.
+    """Passes requests on to a server, except for those that its plan makes fail.
 
     Args:
         upstream: The server's address.
@@ -94,7 +94,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """To be asked instead of the server's."""
+        """The address to use instead of the server's."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self) -> "Proxy":
@@ -115,7 +115,7 @@ class Proxy(http.server.ThreadingHTTPServer):
             return fault
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients hang up on a server that stalls."""
+        """Print nothing, because clients hang up on a server that stalls."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -158,4 +158,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content[:sent])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""

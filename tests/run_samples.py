@@ -1,9 +1,9 @@
-"""A run, its rows and its summary, as made-up numbers."""
+"""A run with its rows and its summary, in made-up numbers."""
 
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo
-from hdnet.pipeline.rows import METRICS_SCHEMA, Record
 from hdnet.pipeline.steps.summary import Summary
+from hdnet.transforms.catalog.rows import METRICS_SCHEMA, Record
 
 INFO = RunInfo(
     run_id="r1", started="2026-11-20T07:30:00Z", finished="2026-11-20T07:30:10Z", output="/out",

@@ -6,13 +6,14 @@
     |- ShapeError       arrays do not fit each other, or have a shape or dtype that the function does not take
     |- SizeError        an image is too large or too small
     |- WeightsError     a weights file is missing, broken or made for another network
-    |- CrashError       processes died over a pair
+    |- CrashError       processes died while working on a pair
+    |- VersionError     two processes that must run the same versions do not
     |- StorageError     a file cannot be read or written
-    |  `- OutputError   nothing can be written, or read, any more, so that the run cannot go on
+    |  `- OutputError   nothing can be written or read any more, so the run cannot go on
     `- DatasetError     a training or evaluation data set is incomplete
 
-A message names the file, the offending value and the remedy. Commands show it without a traceback and the pipeline
-turns it into one failure row; every other exception is a bug and stops the run.
+A message names the file, the offending value and the remedy. Commands show it without a traceback, and the pipeline
+turns it into one failure row. Every other exception is a bug and stops the run.
 """
 
 
@@ -41,7 +42,11 @@ class WeightsError(HarmonizeError):
 
 
 class CrashError(HarmonizeError):
-    """Processes died over a pair."""
+    """Processes died while working on a pair."""
+
+
+class VersionError(HarmonizeError):
+    """Two processes that must run the same versions do not."""
 
 
 class StorageError(HarmonizeError):
@@ -49,9 +54,9 @@ class StorageError(HarmonizeError):
 
 
 class OutputError(StorageError):
-    """Nothing can be written any more, or read: the disk is full or read-only, the bucket refuses, the store is dead.
+    """Nothing can be written or read any more, so the run must stop.
 
-    The run must stop.
+    The disk is full or read-only, the bucket refuses, or the store is dead.
     """
 
 

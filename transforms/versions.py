@@ -1,24 +1,22 @@
-"""Which versions of what made a file."""
+"""The versions of Python and of packages that made a file."""
 
 import platform
 from collections.abc import Mapping
 from importlib import metadata
 
-
-class VersionError(RuntimeError):
-    """Two processes that must run the same do not."""
+from hdnet.transforms.errors import VersionError
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return Python's version and each package's, "not installed" where one runs from a checkout."""
+    """Return the versions of Python and of packages; "not installed" for one that runs from a checkout."""
     return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
 
 
 def check_same(others: Mapping[str, str]) -> None:
-    """Make sure that this process has the versions that another one has; of Python the first two numbers count.
+    """Make sure that this process has the same versions as another one. Python's patch version may differ.
 
     Raises:
-        VersionError: Names what differs, with both versions.
+        VersionError: The message names what differs, with both versions.
     """
     ours = versions(*(name for name in others if name != "python"))
     wrong = [f"{name} {other} there and {ours[name]} here" for name, other in others.items()

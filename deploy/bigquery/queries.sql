@@ -1,6 +1,6 @@
--- Run one with bq query --nouse_legacy_sql --parameter=run::2026-11-20T01-00-00Z 'SELECT ...'
+-- Run one of these with bq query --nouse_legacy_sql --parameter=run::2026-11-20T01-00-00Z 'SELECT ...'
 
--- 1. The nights: how much, how fast, how well.
+-- 1. The nights: how many images, how fast, how good.
 SELECT
   run_id,
   COUNT(*) AS images,
@@ -14,7 +14,7 @@ FROM hdnet.metrics
 GROUP BY run_id
 ORDER BY run_id DESC;
 
--- 2. What failed in a run, most first, with one message to start from.
+-- 2. What failed in a run, the most frequent first, each with one message to start from.
 SELECT stage, error, COUNT(*) AS pairs, MIN(source) AS source, MIN(message) AS message
 FROM hdnet.failures
 WHERE run_id = @run
@@ -28,7 +28,7 @@ WHERE run_id = @run AND flags != ''
 ORDER BY LENGTH(flags) - LENGTH(REPLACE(flags, ',', '')) DESC, gap_after - gap_before DESC, id
 LIMIT 100;
 
--- 4. What holds a run up: its slowest images, and each one's share of all the work.
+-- 4. What delays a run: its slowest images, each with its share of all the work.
 SELECT
   id,
   CAST(width AS FLOAT64) * height / 1e6 AS megapixels,
@@ -43,7 +43,7 @@ WHERE run_id = @run
 ORDER BY share DESC, id
 LIMIT 100;
 
--- 5. Canary: the same images with the weights in use (@run) and with new ones (@canary).
+-- 5. Canary: the same images with the current weights (@run) and with new ones (@canary).
 SELECT
   COUNT(*) AS images,
   AVG(after.gap_after - before.gap_after) AS gap_after_change,

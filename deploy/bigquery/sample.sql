@@ -1,4 +1,4 @@
--- About one image in a hundred (3 of 256), always the same ones, as a manifest: for a canary.
+-- About one image in a hundred (3 of 256) as the manifest of a canary, always the same ones.
 SELECT id, composite, mask, reference
 FROM hdnet.metrics
 WHERE SUBSTR(TO_HEX(MD5(id)), 1, 2) < '03'

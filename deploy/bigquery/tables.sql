@@ -1,9 +1,9 @@
--- The tables of a catalog's runs, read where they lie: nothing is loaded, and a run is there when its files are.
+-- The tables of a catalog's runs, read in place: nothing is loaded, and a run appears as soon as its files exist.
 --
 --   sed 's#OUTPUT#gs://PROJECT-hdnet-results/harmonized#g' deploy/bigquery/tables.sql |
 --       bq --location=REGION query --nouse_legacy_sql
 --
--- Columns of your manifest can be added as STRING at the end of metrics_files.
+-- The columns of your manifest can be added as STRING at the end of metrics_files.
 
 CREATE SCHEMA IF NOT EXISTS hdnet;
 
@@ -69,7 +69,7 @@ CREATE OR REPLACE EXTERNAL TABLE hdnet.failures_files (
 WITH PARTITION COLUMNS (run_id STRING)
 OPTIONS (format = 'PARQUET', hive_partition_uri_prefix = 'OUTPUT/failures', uris = ['OUTPUT/failures/*']);
 
--- While a run goes on, its folder holds journals, whose rows the part files repeat when it is over.
+-- While a run goes on, its folder holds journals, whose rows the part files repeat at the end.
 CREATE OR REPLACE VIEW hdnet.metrics AS
 SELECT * FROM hdnet.metrics_files WHERE REGEXP_CONTAINS(_FILE_NAME, '/part-[^/]*$');
 

@@ -6,7 +6,7 @@ resource "google_monitoring_notification_channel" "email" {
   depends_on = [google_project_service.needed]
 }
 
-# The line that a run logs when its summary is written (COMPLETE in pipeline/closing.py).
+# The line that a run logs when its summary is written (COMPLETE in pipeline/report/closing.py).
 resource "google_logging_metric" "complete" {
   name   = "hdnet_runs_complete"
   filter = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"${local.job}\" AND \"hdnet run complete\""
@@ -59,8 +59,8 @@ resource "google_monitoring_alert_policy" "not_finished" {
     }
   }
 
-  # Whatever the reason; a night may end six hours later than the one before. In PromQL, because the other condition on
-  # absence allows 23.5 hours at most. Windows of more than 25 hours want five minutes between two looks.
+  # This covers every other reason; a night may end six hours later than the one before. It is in PromQL, because the
+  # other condition on absence allows 23.5 hours at most. Windows above 25 hours need an interval of five minutes.
   conditions {
     display_name = "No run was completed for a day"
 
@@ -105,7 +105,8 @@ resource "google_monitoring_alert_policy" "not_launched" {
   }
 }
 
-# The other line that a run logs at its end (TOO_MANY_FAILURES in pipeline/closing.py), by --max-failure-rate.
+# The other line that a run logs at its end (TOO_MANY_FAILURES in pipeline/report/closing.py), depending on
+# --max-failure-rate.
 resource "google_monitoring_alert_policy" "too_many_failures" {
   count = var.template == null ? 0 : 1
 

@@ -1,4 +1,4 @@
-# Launcher and workers: read the catalog, write the results, nothing else.
+# Launcher and workers may read the catalog and write the results, and nothing else.
 resource "google_service_account" "worker" {
   account_id   = "hdnet-worker"
   display_name = "HDNet launcher and workers"
@@ -36,7 +36,7 @@ resource "google_artifact_registry_repository_iam_member" "worker_pulls" {
   member     = google_service_account.worker.member
 }
 
-# The schedule: start a job as that account, from a template, and nothing else.
+# The schedule may start a job as that account from a template, and nothing else.
 resource "google_service_account" "scheduler" {
   account_id   = "hdnet-scheduler"
   display_name = "HDNet nightly schedule"

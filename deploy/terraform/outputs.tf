@@ -1,10 +1,10 @@
 output "jobs_bucket" {
-  description = "BUCKET of deploy/build.sh."
+  description = "The BUCKET of deploy/build.sh."
   value       = google_storage_bucket.jobs.name
 }
 
 output "results" {
-  description = "Images, tables and reports."
+  description = "Folder of images, tables and reports."
   value       = "gs://${google_storage_bucket.results.name}/harmonized"
 }
 
@@ -14,11 +14,11 @@ output "worker" {
 }
 
 output "launch" {
-  description = "What the schedule sends, for deploy/launch.sh."
+  description = "Request that the schedule sends, for deploy/launch.sh."
   value       = local.launch
 }
 
 output "launch_url" {
-  description = "Where it sends it."
+  description = "URL that it is sent to."
   value       = local.launch_url
 }

@@ -2,8 +2,8 @@ locals {
   job        = "hdnet-nightly"
   launch_url = "https://dataflow.googleapis.com/v1b3/projects/${var.project}/locations/${var.region}/flexTemplates:launch"
 
-  # The body of projects.locations.flexTemplates.launch. Only one job of a name can be active: a night that still runs
-  # when the next one begins makes that launch fail, and is told.
+  # The body of projects.locations.flexTemplates.launch. Only one job of a name can be active, so a night that is still
+  # running when the next one begins makes that launch fail, which raises an alert.
   launch = {
     launchParameter = {
       jobName              = local.job
@@ -59,7 +59,7 @@ resource "google_cloud_scheduler_job" "nightly" {
   lifecycle {
     precondition {
       condition     = var.image != null
-      error_message = "With a template the image of the same build is needed: Beam's own would start on the workers."
+      error_message = "A template needs the image of the same build; otherwise Beam's own would start on the workers."
     }
   }
 

@@ -1,4 +1,4 @@
-# Results stay for good. What a night replaces or removes can be brought back for 30 days.
+# Results are kept for good. What a night replaces or removes can be restored for 30 days.
 resource "google_storage_bucket" "results" {
   name                        = "${var.project}-hdnet-results"
   location                    = var.region
@@ -28,7 +28,7 @@ resource "google_storage_bucket" "results" {
   }
 }
 
-# Templates stay, for rolling back. What jobs leave is of no use once they are over.
+# Templates are kept for rolling back. What jobs leave behind is useless once they have ended.
 resource "google_storage_bucket" "jobs" {
   name                        = "${var.project}-hdnet-jobs"
   location                    = var.region

@@ -4,7 +4,7 @@ variable "project" {
 }
 
 variable "region" {
-  description = "Of the buckets, the images and the jobs: the region where the catalog is."
+  description = "Region of the buckets, the images and the jobs; it must be that of the catalog."
   type        = string
 }
 
@@ -14,59 +14,59 @@ variable "catalog_bucket" {
 }
 
 variable "input" {
-  description = "Manifest of the night, such as gs://catalog/pairs.parquet."
+  description = "Manifest to harmonize every night, such as gs://catalog/pairs.parquet."
   type        = string
 }
 
 variable "alert_email" {
-  description = "Who is told when a night goes wrong."
+  description = "Address that is notified when a night goes wrong."
   type        = string
 }
 
 variable "template" {
-  description = "What deploy/build.sh wrote, gs://.../hdnet-cpu-TAG.json; null until there is one: no schedule then."
+  description = "Template that deploy/build.sh wrote, gs://.../hdnet-cpu-TAG.json; without one (null) there is no schedule."
   type        = string
   default     = null
 }
 
 variable "image" {
-  description = "What deploy/build.sh pushed, of the same TAG as the template."
+  description = "Image that deploy/build.sh pushed, with the same TAG as the template."
   type        = string
   default     = null
 }
 
 variable "schedule" {
-  description = "When a night begins, as in cron."
+  description = "When a night begins, in the format of cron."
   type        = string
   default     = "0 1 * * *"
 }
 
 variable "time_zone" {
-  description = "Of the schedule."
+  description = "Time zone of the schedule."
   type        = string
   default     = "Etc/UTC"
 }
 
 variable "paused" {
-  description = "True stops the nights, and the alert that one did not finish."
+  description = "Whether to stop the nights, and the alert that one did not finish."
   type        = bool
   default     = false
 }
 
 variable "machine_type" {
-  description = "Of the workers; hdnet-harmonize --dry-run and deploy/scale.md advise."
+  description = "Machine type of the workers; see hdnet-harmonize --dry-run and deploy/scale.md."
   type        = string
   default     = "n2-standard-8"
 }
 
 variable "max_workers" {
-  description = "Machines at most: the bound on what a night may cost an hour."
+  description = "Largest number of machines, which limits what a night may cost per hour."
   type        = number
   default     = 20
 }
 
 variable "subnetwork" {
-  description = "With Private Google Access, regions/R/subnetworks/S; null: the default network, with public addresses."
+  description = "Subnetwork with Private Google Access, regions/R/subnetworks/S; null for the default network with public addresses."
   type        = string
   default     = null
 }
@@ -78,13 +78,13 @@ variable "parameters" {
 }
 
 variable "max_failure_rate" {
-  description = "Share of a night's pairs that may fail before somebody is told."
+  description = "Fraction of a night's pairs that may fail before someone is notified."
   type        = number
   default     = 0.02
 }
 
 variable "max_hours" {
-  description = "Hours that a night may take before somebody is told."
+  description = "Hours that a night may take before someone is notified."
   type        = number
   default     = 8
 }

@@ -26,7 +26,7 @@ from hdnet.pipeline import graph
 from hdnet.pipeline.local import progress, supervise
 from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.steps.earlier_runs import list_tables
-from hdnet.pipeline.steps.resume import COUNTERS, Backlog, believed
+from hdnet.pipeline.steps.resume import COUNTERS, Backlog, trusted
 from hdnet.transforms import errors
 from hdnet.transforms.errors import HarmonizeError
 
@@ -73,7 +73,7 @@ def count(job: graph.Job) -> Backlog:
     Raises:
         HarmonizeError: The manifest or a record cannot be used.
     """
-    if not job.retry and not list_tables(believed(job.settings, job.resume)):  # no folder of images need be listed
+    if not job.retry and not list_tables(trusted(job.settings.layout, job.resume)):  # no folder to list
         return Backlog(job.rows, 0, job.rows)
     log.info("comparing %d pairs with what earlier runs did", job.rows)
     with _early_end():

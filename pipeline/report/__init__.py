@@ -1,1 +1,1 @@
-"""What a run tells people: the HTML report, the summary file and the closing lines."""
+"""What a run reports to people: the HTML report, the summary file and the closing lines."""

@@ -1,4 +1,4 @@
-"""Histograms as numbers to draw: where each bar, tick and label goes. The page's template draws them."""
+"""The layout of the histograms: where each bar, tick and label goes. The page's template draws them."""
 
 import dataclasses
 import math
@@ -12,12 +12,13 @@ LEFT, RIGHT, TOP, BOTTOM = 38, 330, 10, 148
 FEWEST_BINS = 8
 MOST_TICKS = 6
 
-SHARES = ("clipped_ratio", "foreground_ratio")
+PERCENTAGES = ("clipped_ratio", "foreground_ratio")
+"""Columns with values of 0 to 1 that are shown in percent."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A chart: what it shows, in which unit, and its columns; of two, the first is before."""
+    """A kind of chart: what it shows, in which unit, and its columns; the first of two is the one before."""
 
     title: str
     unit: str
@@ -25,18 +26,18 @@ class Kind:
 
 
 KINDS = (
-    Kind("Distance from the reference", "PSNR, dB; more is closer", ("input_psnr", "psnr")),
+    Kind("Distance from the reference", "PSNR in dB; higher is closer", ("input_psnr", "psnr")),
     Kind("Gap between foreground and background", "CIELAB units", ("gap_before", "gap_after")),
     Kind("Change inside the mask", "mean CIEDE2000", ("delta_e",)),
-    Kind("Clipped values inside the mask", "share of its channel values", ("clipped_ratio",)),
-    Kind("Size of the foreground", "share of the image", ("foreground_ratio",)),
-    Kind("Network time", "seconds an image", ("seconds_network",)),
+    Kind("Clipped values inside the mask", "percentage of its channel values", ("clipped_ratio",)),
+    Kind("Size of the foreground", "percentage of the image", ("foreground_ratio",)),
+    Kind("Network time", "seconds per image", ("seconds_network",)),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """A bar and what it says when pointed at."""
+    """A bar, with the text that appears when one points at it."""
 
     x: float
     y: float
@@ -47,7 +48,7 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class Tick:
-    """A place on an axis, and its number."""
+    """A place on an axis, with its number."""
 
     at: float
     text: str
@@ -55,15 +56,15 @@ class Tick:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Of one kind.
+    """A chart of one kind, laid out.
 
     Attributes:
         kind: What it shows.
-        bars: Filled: of the only column, or of the one after.
-        steps: Points of the stepped line of the column before, "" without one.
-        across: Ticks of the values.
-        up: Ticks of the counts.
-        means: Of the columns, in their order; None where the summary keeps none.
+        bars: Filled bars of the only column, or of the second of two.
+        steps: Points of the stepped line of the first of two columns, "" if there is only one.
+        across: Ticks of the horizontal axis, for values.
+        up: Ticks of the vertical axis, for counts.
+        means: Means of the columns in order, None where the summary has none.
     """
 
     kind: Kind
@@ -75,12 +76,12 @@ class Chart:
 
 
 def charts(summary: Summary) -> list[Chart]:
-    """Lay out every kind of chart that the run has numbers for."""
+    """Lay out every kind of chart for which the run has numbers."""
     return [chart(kind, summary) for kind in KINDS if all(name in summary.bins for name in kind.columns)]
 
 
 def chart(kind: Kind, summary: Summary) -> Chart:
-    """Lay out one chart, cut to the bins that hold something."""
+    """Lay out one chart, cropped to the bins that hold something."""
     counts = [summary.bins[name] for name in kind.columns]
     first, last = _window(kind.columns[0], counts)
     top = max(max(column) for column in counts)
@@ -97,11 +98,11 @@ def chart(kind: Kind, summary: Summary) -> Chart:
 
 def _mean(name: str, summary: Summary) -> str | None:
     mean = summary.mean(name)
-    return None if mean is None else f"{mean:.2%}" if name in SHARES else f"{mean:.2f}"
+    return None if mean is None else f"{mean:.2%}" if name in PERCENTAGES else f"{mean:.2f}"
 
 
 def _window(name: str, counts: Sequence[Sequence[int]]) -> tuple[int, int]:
-    """Return the first bin to draw and the one after the last; what starts at 0 is drawn from there."""
+    """Return the first bin to draw and the one after the last; a range that starts at 0 is drawn from 0."""
     filled = [i for i in range(BINS) if any(column[i] for column in counts)]
     first = 0 if HISTOGRAMS[name][0] == 0 else max(0, filled[0] - 1)
     last = min(BINS, max(filled[-1] + 2, first + FEWEST_BINS))
@@ -114,11 +115,11 @@ def _edge(name: str, index: int) -> float:
 
 
 def _text(name: str, value: float) -> str:
-    return f"{100 * value:.4g}%" if name in SHARES else f"{value:.4g}"
+    return f"{100 * value:.4g}%" if name in PERCENTAGES else f"{value:.4g}"
 
 
 def _label(name: str, index: int, count: int) -> str:
-    """Say what a bar counts; the ends of the range also hold what lies beyond."""
+    """Say what a bar counts; the first and the last also count what lies outside the range."""
     start, end = (_text(name, _edge(name, i)) for i in (index, index + 1))
     values = f"{start} and more" if index == BINS - 1 else f"{start} to {end}"
     if index == 0 and HISTOGRAMS[name][0] > 0:

@@ -1,4 +1,4 @@
-"""What a run prints when it is over: plain text, for a terminal or a log."""
+"""What a run prints at its end: plain text, for a terminal or a log."""
 
 import logging
 import statistics
@@ -7,16 +7,16 @@ from typing import Any
 
 from hdnet.model.evaluation.tables import Table
 from hdnet.pipeline import text
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import run_info
-from hdnet.pipeline.rows import Record
-from hdnet.transforms import storage
+from hdnet.transforms.catalog.rows import Record
 
 MOST_IMAGES = 20
-"""In a run whose images are all named in `psnr_table`."""
+"""The largest number of images in a run for which `psnr_table` names each one."""
 
 COMPLETE = "hdnet run complete"
 TOO_MANY_FAILURES = "hdnet run has too many failures"
-"""Of a job's log: what the alerts in deploy/terraform look for."""
+"""Phrases of a job's log that the alerts in deploy/terraform look for."""
 
 LEFT_OUT = {"skipped": "up to date", "removed": "not in the manifest, left as they are"}
 
@@ -26,13 +26,13 @@ def table(content: Mapping[str, Any]) -> str:
     totals, rates = content["totals"], content["rates"]
     done, failed = totals["done"], totals["failed"]
     rows = [
-        ("images", f"{done:,}", f"{_number(rates['images_per_second'], '.2f')} a second"),
-        ("megapixels", f"{totals['pixels'] / 1e6:,.1f}", f"{_number(rates['megapixels_per_second'], '.2f')} a second"),
+        ("images", f"{done:,}", _per_second(rates["images_per_second"])),
+        ("megapixels", f"{totals['pixels'] / 1e6:,.1f}", _per_second(rates["megapixels_per_second"])),
         *((name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]),
-        ("failures", f"{failed:,}", _share(failed, done + failed)),
-        *((f"  {text.visible(e)}", f"{n:,}", _share(n, done + failed)) for e, n in content["failures"].items()),
+        ("failures", f"{failed:,}", _percent(failed, done + failed)),
+        *((f"  {text.visible(e)}", f"{n:,}", _percent(n, done + failed)) for e, n in content["failures"].items()),
         *((f"{stage} seconds", f"{s:,.1f}", _each(s, done)) for stage, s in totals["seconds"].items()),
-        *((f"flagged {text.visible(f)}", f"{n:,}", _share(n, done)) for f, n in content["flags"].items()),
+        *((f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()),
         *_against_references(content["means"], totals),
     ]
     title = f"Run {text.visible(content['run_id'])}, {text.duration(content['seconds'])}"
@@ -40,19 +40,19 @@ def table(content: Mapping[str, Any]) -> str:
 
 
 def log_lines(content: Mapping[str, Any], max_failure_rate: float) -> list[tuple[int, str]]:
-    """Return what a job's log says at its end, each line with its level."""
-    totals, share, run_id = content["totals"], content["rates"]["failure_share"] or 0, content["run_id"]
+    """Return the last lines of a job's log, each with its level."""
+    totals, rate, run_id = content["totals"], content["rates"]["failure_share"] or 0, content["run_id"]
     counts = ", ".join(f"{totals[name]} {name}" for name in ("done", "failed", "skipped"))
     lines = [(logging.INFO, f"{COMPLETE}: {run_id}, {counts}")]
-    if share > max_failure_rate:
-        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {share:.1%}, more than {max_failure_rate:.1%}"))
+    if rate > max_failure_rate:
+        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {rate:.1%}, more than {max_failure_rate:.1%}"))
     elif totals["failed"] and not totals["done"] + totals["skipped"]:
         lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, every pair failed"))
     return lines
 
 
 def psnr_table(rows: Sequence[Record]) -> str:
-    """Return PSNR before and after of the images that have a reference, by id, and their mean; "" where none has."""
+    """Return the PSNR before and after of each image with a reference, by id, and the means; "" if none has one."""
     ordered = sorted((row for row in rows if row["psnr"] is not None), key=lambda row: str(row["id"]))
     if not ordered:
         return ""
@@ -60,25 +60,26 @@ def psnr_table(rows: Sequence[Record]) -> str:
     means = (statistics.fmean(row[name] for row in ordered) for name in ("input_psnr", "psnr"))
     body = (*named, (f"mean of {len(ordered):,}", *_gain(*means)))
     columns = (("image", ""), ("before", ".2f"), ("after", ".2f"), ("gain", "+.2f"))
-    return Table("PSNR against the reference, dB", columns, body).text()
+    return Table("PSNR against the reference in dB", columns, body).text()
 
 
-def places(output: str, run_id: str, *, failures: bool, report: bool) -> str:
-    """Return lines that say where images, metrics and, where there are any, failures and report are."""
-    names = {
-        "images": "images",
-        "metrics": f"metrics/run_id={run_id}",
-        "failures": f"failures/run_id={run_id}" if failures else "",
-        "report": f"runs/{run_id}.html" if report else "",
-    }
-    return "".join(f"{name:9}{text.visible(storage.join(output, path))}\n" for name, path in names.items() if path)
+def places(layout: Layout, *, failures: bool, report: bool) -> str:
+    """Return lines that say where the images, the metrics and, if there are any, the failures and the report are."""
+    found = {"images": layout.images, "metrics": layout.metrics}
+    found |= {"failures": layout.failures} if failures else {}
+    found |= {"report": layout.report} if report else {}
+    return "".join(f"{name:9}{text.visible(place)}\n" for name, place in found.items())
+
+
+def _per_second(rate: float | None) -> str:
+    return f"{_number(rate, '.2f')} per second"
 
 
 def _each(seconds: float, images: int) -> str:
-    return f"{_number(run_info.ratio(seconds, images), '.3f')} an image"
+    return f"{_number(run_info.ratio(seconds, images), '.3f')} per image"
 
 
-def _share(part: int, whole: int) -> str:
+def _percent(part: int, whole: int) -> str:
     return _number(run_info.ratio(part, whole), ".1%")
 
 
@@ -96,7 +97,7 @@ def _against_references(means: Mapping[str, float], totals: Mapping[str, Any]) -
         return []
     before, after = means["input_psnr"], means["psnr"]
     return [
-        ("made worse", f"{worse:,}", f"{_share(worse, compared)} of {compared:,}"),
-        ("mean PSNR before, dB", f"{before:.2f}", ""),
-        ("mean PSNR after, dB", f"{after:.2f}", f"{after - before:+.2f}"),
+        ("made worse", f"{worse:,}", f"{_percent(worse, compared)} of {compared:,}"),
+        ("mean PSNR before in dB", f"{before:.2f}", ""),
+        ("mean PSNR after in dB", f"{after:.2f}", f"{after - before:+.2f}"),
     ]

@@ -1,7 +1,7 @@
-"""The report for people: one HTML page that needs nothing but itself.
+"""The report for people: one self-contained HTML page.
 
-Everything that is not the template's own is made visible and escaped, whatever it holds: ids, messages and URIs come
-from other people. The page forbids itself to load or run anything, should that ever fail.
+Everything that does not come from the template is made visible and escaped, whatever it holds, because ids, messages
+and URIs come from other people. Should that ever fail, the page's own policy still forbids it to load or run anything.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from hdnet.pipeline import text
 from hdnet.pipeline.report import charts, run_info
 from hdnet.pipeline.report.panels import Panel
 from hdnet.pipeline.report.run_info import RunInfo
-from hdnet.pipeline.rows import Record
 from hdnet.pipeline.steps.summary import Summary
+from hdnet.transforms.catalog.rows import Record
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A number of the run, in large type, with what it is and what to know about it."""
+    """A number of the run, in large type, with its label and a note."""
 
     label: str
     value: str
@@ -37,7 +37,7 @@ class Shown:
     Attributes:
         row: Its metrics.
         panels: Its pictures.
-        link: Of its result in full, relative to the page; None where that is elsewhere.
+        link: Link to the full-size result, relative to the page; None if that lies outside the output.
     """
 
     row: Record
@@ -46,26 +46,26 @@ class Shown:
 
     @property
     def gain(self) -> float | None:
-        """PSNR after less PSNR before."""
+        """PSNR after harmonizing minus PSNR before, in dB."""
         before, after = self.row["input_psnr"], self.row["psnr"]
         return None if before is None or after is None else after - before
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
-    """A part of the contact sheet."""
+class Gallery:
+    """A part of the contact sheet: images under one heading."""
 
     heading: str
     images: tuple[Shown, ...]
 
 
 def render(info: RunInfo, summary: Summary, panels: Mapping[str, Sequence[Panel]]) -> str:
-    """Write the page of a run, to be stored as runs/<run>.html in the output: links to results start there.
+    """Return the page of a run. Its links to results are relative to `Layout.report`, where it must be stored.
 
     Args:
-        info: How it was made.
-        summary: What it came to.
-        panels: Pictures by id, as `panels.load` draws them; an image without any shows its numbers alone.
+        info: What was run, when and how.
+        summary: Totals of the run.
+        panels: Pictures by id, as `panels.load` draws them; only the numbers are shown of an image without pictures.
     """
     return _template().render(
         info=info,
@@ -73,7 +73,7 @@ def render(info: RunInfo, summary: Summary, panels: Mapping[str, Sequence[Panel]
         figures=figures(info, summary),
         charts=charts.charts(summary),
         plot=charts,
-        sections=sections(info, summary, panels),
+        galleries=galleries(info, summary, panels),
     )
 
 
@@ -85,9 +85,9 @@ def figures(info: RunInfo, summary: Summary) -> list[Figure]:
         Figure("Images", f"{summary.done:,}", rows),
         *([Figure("Skipped", f"{summary.skipped:,}", "up to date")] if summary.skipped else []),
         Figure("Failed", f"{summary.failed:,}", f"{number(rates.failure_share, '.1%')} of all", summary.failed > 0),
-        Figure("Images a second", number(rates.images_per_second, ".2f"), f"in {text.duration(info.seconds)}"),
+        Figure("Images per second", number(rates.images_per_second, ".2f"), f"in {text.duration(info.seconds)}"),
         Figure(
-            "Megapixels a second",
+            "Megapixels per second",
             number(rates.megapixels_per_second, ".2f"),
             f"{summary.pixels / 1e6:,.1f} megapixels",
         ),
@@ -95,20 +95,20 @@ def figures(info: RunInfo, summary: Summary) -> list[Figure]:
     ]
 
 
-def sections(info: RunInfo, summary: Summary, panels: Mapping[str, Sequence[Panel]]) -> list[Section]:
-    """Arrange the contact sheet; a small run would show every image as changed most and as changed least."""
+def galleries(info: RunInfo, summary: Summary, panels: Mapping[str, Sequence[Panel]]) -> list[Gallery]:
+    """Arrange the contact sheet, so that a small run does not show an image as changed both most and least."""
     kinds = ("flagged", "worst", "most", "least")
     odd, worst, most, least = ([row for _, _, row in summary.shown.get(kind, [])] for kind in kinds)
     seen = {row["id"] for row in most}
     least = [row for row in least if row["id"] not in seen]
     headings = {
         "Flagged: look at these": odd,
-        "Made worse than the composite, the worst first": worst,
-        "Changed most" if least else "From the most changed to the least": most,
+        "Made worse than the composite, worst first": worst,
+        "Changed most" if least else "From most to least changed": most,
         "Changed least": least,
     }
     return [
-        Section(heading, tuple(Shown(row, panels.get(row["id"], ()), _link(info, row)) for row in rows))
+        Gallery(heading, tuple(Shown(row, panels.get(row["id"], ()), _link(info, row)) for row in rows))
         for heading, rows in headings.items()
         if rows
     ]
@@ -119,7 +119,7 @@ def _against_references(summary: Summary, worse_share: float | None) -> list[Fig
     if before is None or after is None:
         return [Figure("Mean PSNR", text.DASH, "no references"), Figure("Made worse", text.DASH, "no references")]
     return [
-        Figure("Mean PSNR, dB", f"{after:.2f}", f"{before:.2f} before: {after - before:+.2f}", after < before),
+        Figure("Mean PSNR in dB", f"{after:.2f}", f"{before:.2f} before: {after - before:+.2f}", after < before),
         Figure(
             "Made worse", f"{summary.worse:,}", f"{text.number(worse_share, '.1%')} of {count:,}", summary.worse > 0
         ),
@@ -133,7 +133,7 @@ def _link(info: RunInfo, row: Record) -> str | None:
 
 
 def _shown(value: object) -> object:
-    """Prepare what a template inserts; what is already markup was escaped piece by piece."""
+    """Prepare a value that the template inserts; markup has been escaped piece by piece already."""
     if value is None:
         return text.DASH
     return value if isinstance(value, Markup) else text.visible(value)

@@ -1,4 +1,4 @@
-"""The report's pictures: thumbnails of what went in and what came out, small enough to be part of the page."""
+"""The report's pictures: thumbnails of inputs and results, small enough to be embedded in the page."""
 
 import base64
 import dataclasses
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from hdnet.pipeline.rows import Record
 from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms import image
+from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import HarmonizeError
 from hdnet.transforms.pixels import thumbnails
 
@@ -26,9 +26,9 @@ class Panel:
 
     Attributes:
         name: One of `NAMES`.
-        uri: The picture as a data: URI, "" where there is none.
+        uri: The picture as a data: URI, "" if there is none.
         size: (width, height) in pixels.
-        problem: Why there is no picture, "" where there is one.
+        problem: Why there is no picture, "" if there is one.
     """
 
     name: str
@@ -38,22 +38,22 @@ class Panel:
 
 
 def load(summary: Summary, read: Read, max_pixels: int = image.MAX_PIXELS) -> dict[str, tuple[Panel, ...]]:
-    """Draw every image that the contact sheet shows, each once.
+    """Draw every image of the contact sheet, each once.
 
     Args:
-        summary: Of the run.
+        summary: Totals of the run, with the images to show.
         read: Returns the bytes of a URI, or raises a `HarmonizeError` or an `OSError`.
-        max_pixels: The run's own limit, so that what it took is shown.
+        max_pixels: The run's own limit, so that every image it accepted is shown.
 
     Returns:
-        Its panels by id. A picture that cannot be read says why.
+        The panels of each image, by id. A panel without a picture says why.
     """
     rows = {row["id"]: row for entries in summary.shown.values() for _, _, row in entries}
     return {identity: draw(row, read, max_pixels) for identity, row in rows.items()}
 
 
 def draw(row: Record, read: Read, max_pixels: int = image.MAX_PIXELS) -> tuple[Panel, ...]:
-    """Draw composite, mask outline and result, and the reference where there is one."""
+    """Draw composite, mask outline and result, and the reference if there is one."""
 
     def small(uri: str) -> Image.Image:
         pixels = image.decode_image(read(uri), uri, max_pixels)
@@ -75,7 +75,7 @@ def draw(row: Record, read: Read, max_pixels: int = image.MAX_PIXELS) -> tuple[P
 
 
 def _attempt(make: Callable[[], Image.Image]) -> Image.Image | Exception:
-    # The run is over and its images are written: a file that has gone since costs its picture, not the report.
+    # The run is over: a file that has disappeared since then costs its picture, not the report.
     try:
         return make()
     except (HarmonizeError, OSError) as error:

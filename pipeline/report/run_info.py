@@ -1,14 +1,15 @@
-"""What a run was, and the content of runs/<run>.json."""
+"""How a run is described, and the content of runs/<run>.json."""
 
 import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hdnet.pipeline.rows import SCHEMA_VERSION
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps.summary import Summary
-from hdnet.transforms import storage, versions
+from hdnet.transforms import versions
+from hdnet.transforms.catalog.rows import SCHEMA_VERSION
 
 PACKAGES = ("hdnet-pipeline", "apache-beam", "torch", "numpy", "pillow", "pyarrow")
 
@@ -17,21 +18,21 @@ Option = str | int | float | bool | None
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """How a run was made.
+    """What was run, when and how.
 
     Attributes:
-        run_id: Its name.
-        started: UTC in ISO 8601, such as "2026-11-20T07:30:00Z".
-        finished: As `started`.
+        run_id: Name of the run.
+        started: When it began, in UTC and ISO 8601, such as "2026-11-20T07:30:00Z".
+        finished: When it ended.
         output: Root of the output, a path or URI.
-        manifest: URI of what was read.
-        rows: In the manifest; None where nobody counted them.
+        manifest: URI of the manifest.
+        rows: The number of rows in the manifest; None if they were not counted.
         weights: A shipped name or a URI.
-        weights_sha256: Of the tensors.
+        weights_sha256: SHA-256 of the tensors.
         arch: Name of the architecture.
-        precision: Of the network.
-        options: Of the command, by name.
-        versions: By name, such as "python", "torch", "apache-beam" and "hdnet-pipeline".
+        precision: The network's precision.
+        options: The command's options, by name.
+        versions: Versions by name, such as those of "python", "torch", "apache-beam" and "hdnet-pipeline".
     """
 
     run_id: str
@@ -49,23 +50,25 @@ class RunInfo:
 
     @property
     def seconds(self) -> float:
-        """From start to finish on the clock, start-up included."""
+        """Wall-clock time in seconds from start to finish, including start-up."""
         return (datetime.fromisoformat(self.finished) - datetime.fromisoformat(self.started)).total_seconds()
 
-    def place(self, path: str) -> str:
-        """Return the URI of a path in the output."""
-        return storage.join(self.output, path)
+    @property
+    def layout(self) -> Layout:
+        """Where its results lie."""
+        return Layout(self.output, self.run_id)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """Of a run; None where there is nothing to divide by.
+    """The totals of a run divided; None where there is nothing to divide by.
 
     Attributes:
-        images_per_second: Images written, by the clock.
-        megapixels_per_second: Of the images written, by the clock.
-        failure_share: Failures, of the pairs that were not left out as up to date.
-        worse_share: Images farther from their reference than their composite, of those that have one.
+        images_per_second: Images written, per second of wall-clock time.
+        megapixels_per_second: Their megapixels, per second of wall-clock time.
+        failure_share: Failures, as a fraction of the pairs that were not left out as up to date.
+        worse_share: Images that are farther from their reference than their composite, as a fraction of those with a
+            reference.
     """
 
     images_per_second: float | None
@@ -85,7 +88,7 @@ def rates(info: RunInfo, summary: Summary) -> Rates:
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """Divide; None where there is nothing to divide by."""
+    """Divide; return None where there is nothing to divide by."""
     return part / whole if whole > 0 else None
 
 
@@ -103,15 +106,15 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
         - totals: done, failed, skipped (done by an earlier run), removed (recorded, but no longer in the manifest),
-          pixels, compared (images with a reference), worse (of those, farther from it than
-          the composite), seconds (by stage, over all workers).
+          pixels, compared (images with a reference), worse (those of them that are farther from it than their
+          composite), seconds (of all workers together, by stage).
         - rates: as in `Rates`; null where there is nothing to divide by.
-        - failures: count by class, most first.
-        - flags: count by flag, most first.
+        - failures: the count of each class, the largest first.
+        - flags: the count of each flag, the largest first.
         - removed: the first ids of the images that are no longer in the manifest.
-        - means: by column of the metrics, over the images that have it; absent where none has.
-        - histograms: by column, the range and the counts of its even bins; the first and the last bin also hold
-          what lies outside the range.
+        - means: for each column of the metrics, its mean over the images that have a value; absent where none has.
+        - histograms: for each column, its range and the counts of its bins of equal width; the first and the last
+          bin also count what lies outside the range.
     """
     whole = summary.to_json()
     named = ("run_id", "started", "finished", "seconds", "output", "manifest", "rows", "precision")
@@ -137,11 +140,11 @@ def start(
     """Describe a run that begins now.
 
     Args:
-        manifest: URI of what is read.
-        settings: Of the workers.
-        header: Of the weights file.
-        rows: In the manifest.
-        options: Of the command.
+        manifest: URI of the manifest.
+        settings: How the workers harmonize, and where results go.
+        header: Header of the weights file.
+        rows: The number of rows in the manifest.
+        options: The command's options.
     """
     began = now()
     return RunInfo(
@@ -161,5 +164,5 @@ def start(
 
 
 def now() -> str:
-    """Return the time, UTC in ISO 8601."""
+    """Return the current time in UTC and ISO 8601."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,1 +1,1 @@
-"""The steps of the graph, in the order in which a pair meets them."""
+"""The steps of the graph: reading, comparing with earlier runs, harmonizing, flagging, writing."""

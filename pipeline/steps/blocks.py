@@ -1,7 +1,7 @@
-"""Shuffles that carry values in compressed blocks: a value by itself costs every runner more than its own bytes.
+"""Shuffles that carry values in compressed blocks, because a single value costs every runner more than its own bytes.
 
-The local runner holds what it shuffles in the launcher's memory, with some hundred bytes around each element; others
-bill by the byte. In a block names and paths that values share are there once.
+The local runner holds what it shuffles in the launcher's memory and adds some hundred bytes to each element; other
+runners bill by the byte. A block holds the names and paths that its values share only once.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ Value = TypeVar("Value")
 Collections = PCollection[Value] | tuple[PCollection[Value], ...]
 
 SIZE = 250
-"""Values of a block at most."""
+"""The largest number of values in a block."""
 OPEN = 10_000
-"""Values at most that a thread holds in blocks which are not yet full."""
+"""The largest number of values that a thread holds in blocks which are not yet full."""
 
 
 def pack(content: Sequence[Any]) -> bytes:
@@ -37,22 +37,22 @@ def unpack(block: bytes) -> list[Any]:
 
 
 def each(collections: Collections[Value]) -> tuple[PCollection[Value], ...]:
-    """Return one collection, or more, as a tuple."""
+    """Return one or several collections as a tuple."""
     return (collections,) if isinstance(collections, PCollection) else collections
 
 
 def values(blocks: Iterable[bytes]) -> Iterator[Any]:
-    """Yield the values of blocks, one block after the other."""
+    """Yield the values of the blocks, one block after the other."""
     return itertools.chain.from_iterable(map(unpack, blocks))
 
 
 @dataclasses.dataclass
 class GroupInBlocks(beam.PTransform[Collections[Any], PCollection[tuple[Any, Iterable[bytes]]]]):
-    """Group the values of one or more collections by a key; a group comes as blocks, to be read with `values`.
+    """Group the values of one or several collections by a key. A group comes as blocks; read it with `values`.
 
     Attributes:
-        key: Returns a value's key.
-        arguments: Of `key`, beside the value.
+        key: Returns the key of a value.
+        arguments: Further arguments of `key`.
     """
 
     key: Callable[..., Any]
@@ -60,7 +60,7 @@ class GroupInBlocks(beam.PTransform[Collections[Any], PCollection[tuple[Any, Ite
 
     @no_annotations  # type: ignore[untyped-decorator]
     def expand(self, input_or_inputs: Collections[Any]) -> PCollection[tuple[Any, Iterable[bytes]]]:
-        # To flatten the collections would write out all of their values one by one, at least on the local runner.
+        # Flattening the collections would write out all of their values one by one, at least on the local runner.
         packed = [
             collection | f"Key{i}" >> beam.Map(_keyed, self.key, self.arguments) | f"Pack{i}" >> beam.ParDo(Pack(SIZE))
             for i, collection in enumerate(each(input_or_inputs))
@@ -73,10 +73,10 @@ class GroupInBlocks(beam.PTransform[Collections[Any], PCollection[tuple[Any, Ite
 
 @dataclasses.dataclass
 class SpreadInBlocks(beam.PTransform[PCollection[Any], PCollection[Any]]):
-    """Spread values over the workers anew, as `beam.Reshuffle` does, some at a time.
+    """Redistribute values over the workers as `beam.Reshuffle` does, several at a time.
 
     Attributes:
-        size: Values that stay together at most.
+        size: The largest number of values that stay together.
     """
 
     size: int
@@ -94,10 +94,10 @@ class SpreadInBlocks(beam.PTransform[PCollection[Any], PCollection[Any]]):
 
 
 class Pack(beam.DoFn):
-    """(key, value) to (key, block).
+    """Packs (key, value) into (key, block).
 
     Args:
-        size: Values of a block at most.
+        size: The largest number of values in a block.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What earlier runs' tables say: which pairs were done, from what and how, and which failed."""
+"""What the tables of earlier runs say: which pairs were done, from which files and how, and which failed."""
 
 import dataclasses
 import hashlib
@@ -13,25 +13,29 @@ import pyarrow as pa
 from apache_beam.pvalue import AsDict, PCollection
 from pyarrow import parquet
 
-from hdnet.pipeline.rows import FILES, HASHES, METRICS_SCHEMA, VERSIONS, Record
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FILES, HASHES, METRICS_SCHEMA, VERSIONS, Record
 from hdnet.transforms.errors import StorageError
 
+NEEDED = ("weights_sha256", "options", "harmonized_at", "output", "output_bytes", "output_sha256")
+"""Columns, beside those of the id and of the files, that decide whether a pair is up to date."""
+
 Versions = tuple[str | None, ...]
+"""A version, or a sha256, of each file of a pair; None where there is no file, or nothing is known of it."""
 
 
 class Known(NamedTuple):
-    """What an earlier run's row says of a pair.
+    """What an earlier run's row says about a pair.
 
     Attributes:
-        id: Of the pair.
-        harmonized_at: When it was done.
-        key: As `key_of`.
-        versions: Of composite, mask and reference; or the sha256 of each and of the image.
+        id: The pair's id.
+        harmonized_at: When its image was made.
+        key: As returned by `key_of`.
+        versions: Versions of composite, mask and reference; or the sha256 of each and of the image.
         output: URI of the image.
-        size: Of the image, in bytes.
-        row: The whole row if it is this very run's, which was cut short.
+        size: Size of the image in bytes.
+        row: The whole row if it belongs to this very run, which was cut short.
     """
 
     id: str
@@ -61,7 +65,7 @@ class KeepFailed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
 
 
 def list_tables(folder: str) -> list[str]:
-    """Return the URIs of the Parquet files below a folder; none if it is not there."""
+    """Return the URIs of the Parquet files below a folder, none if there is no such folder."""
     try:
         return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
     except FileNotFoundError:
@@ -78,11 +82,11 @@ def _ids(uri: str) -> list[tuple[str, None]]:
 
 
 def known_images(uri: str, own: str, verify: bool) -> Iterator[Known]:
-    """Yield what a file of metrics says of its images.
+    """Yield what a file of metrics says about its images.
 
     Args:
-        uri: The file.
-        own: The folder of this very run's metrics, whose rows are kept whole.
+        uri: URI of the file.
+        own: Folder of this very run's metrics, whose rows are kept whole.
         verify: Tell files apart by their content.
     """
     whole = uri.startswith(own + "/")
@@ -101,23 +105,22 @@ def files_of(pair: Pair) -> tuple[str | None, ...]:
 
 
 def key_of(row: Mapping[str, Any]) -> str:
-    """Return what is the same for two rows of the same files, weights and options."""
+    """Return a key that two rows share if they name the same files, weights and options."""
     names = (*FILES, "weights_sha256", "options")
     return hashlib.sha256(json.dumps([row[name] for name in names]).encode()).hexdigest()
 
 
 def read_records(uri: str, *, whole: bool) -> list[Record]:
-    """Read a file of metrics: whole rows, or the columns that tell whether a pair is up to date.
+    """Read a file of metrics: whole rows, or the columns that decide whether a pair is up to date.
 
     Returns:
-        No rows if it lacks such a column, or for whole rows any of ours: an older program's records tell too little
-        to be believed, or to be kept.
+        No rows if it lacks one of these columns, or for whole rows any column of ours: the records of an older program
+        say too little to be trusted, or to be kept.
 
     Raises:
         StorageError: It cannot be read, or is not Parquet.
     """
-    told = ("weights_sha256", "options", "harmonized_at", "output", "output_bytes", "output_sha256")
-    wanted = METRICS_SCHEMA.names if whole else ["id", *FILES, *told, *VERSIONS, *HASHES]
+    wanted = METRICS_SCHEMA.names if whole else ["id", *FILES, *NEEDED, *VERSIONS, *HASHES]
     try:
         with parquet.ParquetFile(io.BytesIO(storage.read(uri))) as table:
             if not set(wanted) <= set(table.schema_arrow.names):
@@ -125,4 +128,4 @@ def read_records(uri: str, *, whole: bool) -> list[Record]:
             rows: list[Record] = table.read(None if whole else wanted).to_pylist()
             return rows
     except pa.ArrowException as error:
-        raise StorageError(f"{uri} is no Parquet file ({error}): remove it, or run with --no-resume") from error
+        raise StorageError(f"{uri} is not a Parquet file ({error}): remove it, or run with --no-resume") from error

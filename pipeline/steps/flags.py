@@ -9,20 +9,20 @@ from apache_beam.transforms.combiners import CountCombineFn, SingleInputTupleCom
 from apache_beam.transforms.stats import ApproximateQuantilesCombineFn
 from apache_beam.typehints import no_annotations
 
-from hdnet.pipeline.rows import Record
 from hdnet.pipeline.steps.blocks import Collections, each
+from hdnet.transforms.catalog.rows import Record
 
 CLIPPED = 0.02
-"""Share of the foreground's pixels that may be newly clipped."""
+"""Fraction of the foreground's pixels that may be newly clipped."""
 GAP = 2.0
-"""CIELAB units by which the foreground may move away from its background: below it nobody sees it."""
+"""CIELAB units by which the foreground may move away from its background: nobody sees less than that."""
 OUTLIERS = 1000
-"""One image in so many is marked for the size of its change; a run of fewer has no outliers."""
+"""One image in this many is marked for the size of its change; a smaller run has no outliers."""
 
 
 @dataclasses.dataclass
 class LargestUsual(beam.PTransform[Collections[Record], PCollection[float]]):
-    """The change of colour that one image in `OUTLIERS` exceeds: one value, infinite where the rows are fewer."""
+    """Find the change of colour that one image in `OUTLIERS` exceeds: one value, infinite for fewer rows."""
 
     @no_annotations  # type: ignore[untyped-decorator]
     def expand(self, input_or_inputs: Collections[Record]) -> PCollection[float]:
@@ -35,7 +35,7 @@ class LargestUsual(beam.PTransform[Collections[Record], PCollection[float]]):
 
 
 def change(row: Record) -> list[float]:
-    """Return the change of colour, none where it is not known."""
+    """Return the change of colour in a list, which is empty where it is not known."""
     return [row["delta_e"]] if row["delta_e"] is not None else []
 
 
@@ -45,11 +45,12 @@ def largest_usual(count: int, quantiles: list[float]) -> float:
 
 
 def flagged(row: Record, largest: float) -> Record:
-    """Return the row with its flags: names with commas between, "" where nothing looks wrong.
+    """Return the row with its flags: comma-separated names, "" where nothing looks wrong.
 
-    "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped. "gap": the foreground is farther from
-    its background than it was, by more than `GAP`. "shift": the change of colour is larger than `largest`. "mask":
-    it is all background or all foreground: nothing to harmonize, or nothing to harmonize with.
+    - "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped.
+    - "gap": the foreground is farther from its background than before, by more than `GAP`.
+    - "shift": the change of colour is larger than `largest`.
+    - "mask": all is background or all is foreground, so there is nothing to harmonize, or nothing to harmonize with.
     """
     grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"] + GAP
     marks = {

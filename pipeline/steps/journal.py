@@ -1,32 +1,33 @@
-"""Metrics rows on disk while a run goes on, so that whoever comes after a crash finds what was done.
+"""Metrics rows on disk while a run goes on, so that the next run after a crash finds what was done.
 
-They lie beside the run's other tables, as files of their own, until the run's own files replace them.
+They lie beside the run's other tables in files of their own, until the run's final files replace them.
 """
 
 import logging
 import time
-import uuid
 
 import pyarrow as pa
 
-from hdnet.pipeline.rows import Record
+from hdnet.pipeline import layout
 from hdnet.pipeline.steps.write import to_parquet
 from hdnet.transforms import storage
+from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import OutputError, StorageError
 
 log = logging.getLogger(__name__)
 
-PREFIX = "journal-"
-SHORTEST, LONGEST, SHARE = 1.0, 300.0, 0.02
-"""Seconds between two files, at least and at most; and their share of the time so far, which bounds the files."""
+SHORTEST, LONGEST = 1.0, 300.0
+"""Limits in seconds of the time between two files."""
+FRACTION = 0.02
+"""Time between two files, within those limits, as a fraction of the time so far; it bounds the number of files."""
 
 
 class Journal:
-    """One thread's rows.
+    """The rows of one thread.
 
     Args:
         folder: URI of the run's metrics.
-        schema: Of the rows.
+        schema: Schema of the rows.
     """
 
     def __init__(self, folder: str, schema: pa.Schema) -> None:
@@ -35,7 +36,7 @@ class Journal:
         self.began = self.written = time.monotonic()
 
     def add(self, row: Record) -> None:
-        """Keep a row; writes those kept so far if the last file is old enough.
+        """Keep a row, and write all that are kept if the last file is old enough.
 
         Raises:
             OutputError: Nothing can be written any more.
@@ -44,17 +45,17 @@ class Journal:
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write the rows kept so far to a new file if the last one is old enough; kept longer where that fails.
+        """Write the rows that are kept to a new file if the last one is old enough; keep them where that fails.
 
         Raises:
             OutputError: Nothing can be written any more.
         """
         now = time.monotonic()
-        if not self.rows or now - self.written <= min(LONGEST, max(SHORTEST, SHARE * (now - self.began))):
+        if not self.rows or now - self.written <= min(LONGEST, max(SHORTEST, FRACTION * (now - self.began))):
             return
-        name, self.written = f"{PREFIX}{uuid.uuid4().hex}.parquet", now
+        self.written = now
         try:
-            storage.write(storage.join(self.folder, name), to_parquet(self.rows, self.schema))
+            storage.write(storage.join(self.folder, layout.journal_name()), to_parquet(self.rows, self.schema))
         except OutputError:
             raise
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""The work on one pair, as one plain function: bytes in, an image written, one row of metrics out."""
+"""The work on one pair as a plain function: bytes in, an image written, one row of metrics out."""
 
 import contextlib
 import dataclasses
@@ -8,31 +8,32 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.weights import weights_file
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.local.admission import Admission
-from hdnet.pipeline.rows import SCHEMA_VERSION, STAGES, VERSIONS, Record
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps.resume import Task
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import SCHEMA_VERSION, STAGES, VERSIONS, MetricsRow
 from hdnet.transforms.codecs import decode, encode, header, mask
 from hdnet.transforms.codecs.picture import Foreground, Header, Mask, Picture, Pixels
 from hdnet.transforms.errors import CrashError, ShapeError, StorageError
 from hdnet.transforms.scores import appearance, metrics
 
 FILE_BYTES = 16
-"""Bytes of a file for each pixel that an image may have: twice what the largest format needs."""
+"""The largest size of a file in bytes for each pixel of `max_pixels`: twice what the largest format needs."""
 METADATA_BYTES = 1 << 24
-"""Bytes that a file may have beside them: profiles, EXIF, previews."""
+"""Bytes that a file may have in addition, for profiles, EXIF and previews."""
 DECODE_BYTES = 20
-"""Peak memory a pixel while a file is decoded; measured: 10 to 19."""
+"""Peak memory in bytes for each pixel while a file is decoded; 10 to 19 were measured."""
 
 
 class Stages:
-    """Measures the seconds of each stage and the bytes that go in and out, and knows which stage is under way."""
+    """Measures the seconds of each stage and the bytes read and written, and knows which stage is under way."""
 
     def __init__(self) -> None:
         self.current = STAGES[0]
@@ -41,23 +42,27 @@ class Stages:
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Count the block's time to a stage."""
+        """Add the time that the block takes to a stage."""
         self.current, began = name, time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - began
 
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of the seconds."""
+        return {f"seconds_{name}": seconds for name, seconds in self.seconds.items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
-    """What a worker process holds: loaded once, used by every thread.
+    """What a worker process loads once and all of its threads use.
 
     Attributes:
-        settings: Of the run.
+        settings: How to harmonize, and where results go.
         harmonizer: The network.
-        admission: Of this machine.
+        admission: Keeps the processes of this machine within its memory.
         arch: Name of the architecture.
-        weights_sha256: Of the tensors.
-        suspects: Processes that died over a pair, by id.
+        weights_sha256: SHA-256 of the tensors.
+        suspects: For each pair by id, how many processes died while working on it.
     """
 
     settings: Settings
@@ -73,13 +78,13 @@ class Worker:
 
         Raises:
             HarmonizeError: The weights cannot be used.
-            ValueError: The device is not there.
+            ValueError: The device does not exist.
         """
         locks = settings.scratch
         if settings.own_machine:
             settings = dataclasses.replace(settings, **dataclasses.asdict(machine.whole()))
-            # The processes of one container find each other here. Where each has a container of its own they do not,
-            # and giants may meet.
+            # The processes of one container find each other here. Those in containers of their own do not, and two
+            # very large images may be in work at the same time.
             locks = os.path.join(tempfile.gettempdir(), "hdnet")
             os.makedirs(locks, exist_ok=True)
         with weights_file.local_copy(settings.weights) as path:  # fetched once
@@ -94,37 +99,26 @@ class Worker:
             suspects=supervise.suspects(settings.scratch),
         )
 
-    def row(self) -> Record:
-        """Return what a metrics row says of how an image was made."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "arch": self.arch,
-            "precision": self.harmonizer.precision,
-            "weights_sha256": self.weights_sha256,
-            "options": self.settings.options(),
-        }
 
-
-def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[str], None]) -> Record:
+def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
     """Read, harmonize, write and score one pair.
 
     Args:
-        task: What to do.
-        worker: What this process holds.
-        stages: Counts the time, and tells afterwards in which stage an error was raised.
-        under_way: Called with the id when the work that may bring a process down begins.
-
-    Returns:
-        The metrics row.
+        task: The pair.
+        worker: What this process has loaded.
+        stages: Measures the time, and knows afterwards in which stage an error was raised.
+        under_way: Called with the id before the work that may bring the process down.
 
     Raises:
-        HarmonizeError: A file cannot be read, is no image, is too large or does not fit, or the result cannot be
-            written; or processes died over the pair.
+        HarmonizeError: A file cannot be read, is not an image, is too large or does not fit the others; the result
+            cannot be written; or processes died over the pair.
     """
     settings, pair = worker.settings, task.pair
     _check_apart(pair, settings)
     if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
-        raise CrashError(f"{pair.composite}: {died} processes died over it, by lack of memory or a decoder's fault")
+        raise CrashError(
+            f"{pair.composite}: {died} processes died over it, for lack of memory or because of a fault in a decoder"
+        )
     with stages("read"):
         composite, mask_file = _fetch(pair.composite, settings), _fetch(pair.mask, settings)
         reference_file = None if pair.reference is None else _fetch(pair.reference, settings)
@@ -134,41 +128,45 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         under_way(pair.id)
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
-            share = _decode_mask(mask_file, picture, settings)
+            soft_mask = _decode_mask(mask_file, picture, settings)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
-            result = worker.harmonizer(picture.pixels, share)
+            result = worker.harmonizer(picture.pixels, soft_mask)
         with stages("write"):
-            output = _output(pair, picture, settings)
+            output = settings.layout.image(pair.id, encode.suffix(settings.format, picture.format))
             encoded = encode.encode(picture, result, settings.format, settings.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
-            scores = _score(picture.pixels, result, reference, mask.threshold(share))
-    return {
+            scores = _score(picture.pixels, result, reference, mask.threshold(soft_mask))
+    return MetricsRow(
         **_inputs(task, composite, mask_file, reference_file),
-        "output": output,
-        "output_sha256": _sha256(encoded),
-        "output_bytes": len(encoded),
         **scores,
-        **{f"seconds_{name}": seconds for name, seconds in stages.seconds.items()},
-        **worker.row(),
-        "harmonized_at": datetime.now(UTC),
-        "flags": None,
-    }
+        **stages.columns(),
+        output=output,
+        output_sha256=_sha256(encoded),
+        output_bytes=len(encoded),
+        schema_version=SCHEMA_VERSION,
+        arch=worker.arch,
+        precision=worker.harmonizer.precision,
+        weights_sha256=worker.weights_sha256,
+        options=settings.options(),
+        harmonized_at=datetime.now(UTC),
+        flags=None,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-    """An input's bytes, and what they say of themselves before any pixel is decoded."""
+    """The bytes of an input, and what its header says before any pixel is decoded."""
 
     uri: str
     data: bytes
     header: Header
 
 
-def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | None) -> Record:
-    """Return what a metrics row says of the pair and its files."""
+def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | None) -> dict[str, Any]:
+    """Return the columns that describe the pair and its files."""
     pair = task.pair
     return {
         "id": pair.id,
@@ -181,12 +179,11 @@ def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | N
         "mask_sha256": _sha256(mask_file.data),
         "reference_sha256": _sha256(reference.data) if reference else None,
         **dict(zip(VERSIONS, task.versions, strict=True)),
-        **dict(pair.extra),
     }
 
 
 def _check_apart(pair: Pair, settings: Settings) -> None:
-    images = storage.canonical(f"{settings.output}/images") + "/"
+    images = storage.canonical(settings.layout.images) + "/"
     for uri in (pair.composite, pair.mask, pair.reference or pair.mask):
         if storage.canonical(uri).startswith(images):
             raise StorageError(f"{uri} is among the images this run writes: choose another --output")
@@ -200,17 +197,17 @@ def _fetch(uri: str, settings: Settings) -> _File:
 
 
 def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
-    """Return about how many bytes a pair takes at its peak: a mask may be larger than its composite."""
+    """Return about how many bytes a pair takes at its peak; a mask may be larger than its composite."""
     composite = files[0].header
     largest = max(file.header.pixels for file in files)
-    beside = machine.BEAM_BYTES + DECODE_BYTES * (largest - composite.pixels)
-    return harmonizer.estimate(composite.height, composite.width) + beside
+    decoding = DECODE_BYTES * (largest - composite.pixels)
+    return harmonizer.estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
 
 
 def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:
-    share = mask.decode_mask(file.data, file.uri, settings.max_pixels)
+    soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels)
     height, width = picture.pixels.shape[:2]
-    return mask.resize_mask_to(share, height, width, name=file.uri, allowed=settings.resize_mask)
+    return mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.resize_mask)
 
 
 def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:
@@ -225,11 +222,7 @@ def _decode_reference(file: _File | None, picture: Picture, settings: Settings) 
     return reference
 
 
-def _output(pair: Pair, picture: Picture, settings: Settings) -> str:
-    return f"{settings.output}/images/{pair.id}{encode.suffix(settings.format, picture.format)}"
-
-
-def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> Record:
+def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> dict[str, Any]:
     return {
         **_against(reference, result, foreground, ""),
         **_against(reference, composite, foreground, "input_"),
@@ -237,7 +230,7 @@ def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foregrou
     }
 
 
-def _against(reference: Pixels | None, pixels: Pixels, foreground: Foreground, prefix: str) -> Record:
+def _against(reference: Pixels | None, pixels: Pixels, foreground: Foreground, prefix: str) -> dict[str, Any]:
     scores = None if reference is None else metrics.score(pixels, reference, foreground)
     return {prefix + field.name: getattr(scores, field.name, None) for field in dataclasses.fields(metrics.Scores)}
 

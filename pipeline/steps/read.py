@@ -3,28 +3,33 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.typehints import no_annotations
 
 from hdnet.transforms.catalog import manifest_parts
-from hdnet.transforms.catalog.manifest import BadRow, Pair
-from hdnet.transforms.errors import ManifestError
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FailureRow, Record
 
-PAIRS, BAD_ROWS = "pairs", "bad_rows"
+PAIRS, FAILURES = "pairs", "failures"
+
+
+class ManifestRows(NamedTuple):
+    """What a manifest holds: its pairs, and a row of the failures table for each of its rows that is not a pair."""
+
+    pairs: PCollection[Pair]
+    failures: PCollection[Record]
 
 
 @dataclasses.dataclass
-class ReadPairs(beam.PTransform[PBegin, tuple[PCollection[Pair], PCollection[dict[str, Any]]]]):
-    """Pairs, and second a failure row for each row that is none.
-
-    The launcher holds nothing of the manifest: workers divide it into parts and read the parts.
+class ReadPairs(beam.PTransform[PBegin, ManifestRows]):
+    """Read a manifest. The launcher holds nothing of it: workers divide it into parts and read the parts.
 
     Attributes:
         uri: As for `manifest_parts.plan`.
-        limit: Read no more than this many rows, from the first; None for all.
+        limit: The number of rows to read, from the first; None for all.
         part_bytes: As for `manifest_parts.plan`.
     """
 
@@ -38,14 +43,14 @@ class ReadPairs(beam.PTransform[PBegin, tuple[PCollection[Pair], PCollection[dic
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1: {self.limit}")
 
-    # Beam's types know one output only: it would log a warning.
+    # Beam's type hints know one output only, and it would log a warning.
     @no_annotations  # type: ignore[untyped-decorator]
-    def expand(self, input_or_inputs: PBegin) -> tuple[PCollection[Pair], PCollection[dict[str, Any]]]:
-        """Read the rows, set the bad ones aside."""
+    def expand(self, input_or_inputs: PBegin) -> ManifestRows:
+        """Read the rows and separate those that are not pairs."""
         uri = input_or_inputs | "Manifest" >> beam.Create([self.uri])
         rows = uri | "ReadRows" >> (self._in_parts() if self.limit is None else beam.FlatMap(first_rows, self.limit))
-        sorted_out = rows | "SortOut" >> beam.Map(sort_out).with_outputs(BAD_ROWS, main=PAIRS)
-        return sorted_out[PAIRS], sorted_out[BAD_ROWS]
+        separate = rows | "Separate" >> beam.Map(separated).with_outputs(FAILURES, main=PAIRS)
+        return ManifestRows(separate[PAIRS], separate[FAILURES])
 
     def _in_parts(self) -> beam.PTransform[Any, Any]:
         read: beam.PTransform[Any, Any] = (
@@ -56,25 +61,11 @@ class ReadPairs(beam.PTransform[PBegin, tuple[PCollection[Pair], PCollection[dic
         return read
 
 
-def first_rows(uri: str, limit: int) -> Iterator[Pair | BadRow]:
-    """Yield the first rows of a manifest, and read little more of it."""
+def first_rows(uri: str, limit: int) -> Iterator[Pair | FailureRow]:
+    """Yield the first rows of a manifest, reading little more of it than they take."""
     return itertools.islice(manifest_parts.rows(uri), limit)
 
 
-def sort_out(row: Pair | BadRow) -> Any:
-    """Return a pair as it is, and a bad row as a failure for the other output."""
-    return TaggedOutput(BAD_ROWS, bad_row(row)) if isinstance(row, BadRow) else row
-
-
-def bad_row(row: BadRow) -> dict[str, Any]:
-    """Make the failure row of a row that is no pair."""
-    return {
-        "id": row.id or None,
-        "composite": None,
-        "mask": None,
-        "reference": None,
-        "source": row.source,
-        "stage": "manifest",
-        "error": ManifestError.__name__,
-        "message": row.message,
-    }
+def separated(row: Pair | FailureRow) -> Any:
+    """Return a pair as it is, and a failure for the other output."""
+    return TaggedOutput(FAILURES, row.record()) if isinstance(row, FailureRow) else row

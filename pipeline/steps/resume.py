@@ -1,7 +1,7 @@
-"""What an earlier run has done already: found in the metrics, compared with what is there today, and left out.
+"""Find out what an earlier run has done already, compare it with what is there today, and leave it out.
 
-A pair is up to date when a record of the same files, weights and options says that it was done, the files are
-unchanged and the image is still there. Files are told apart by what listings of their folders say of them, or with
+A pair is up to date when a record with the same files, weights and options says that it was done, the files have not
+changed, and the image is still there. Files are told apart by what listings of their folders say about them, or with
 `verify` by their content.
 """
 
@@ -18,9 +18,9 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import no_annotations
 
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local import progress
 from hdnet.pipeline.local.progress import Counts
-from hdnet.pipeline.rows import FILES, failure
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps import blocks
 from hdnet.pipeline.steps.blocks import GroupInBlocks, SpreadInBlocks
@@ -28,26 +28,26 @@ from hdnet.pipeline.steps.earlier_runs import Known, Versions, files_of, key_of,
 from hdnet.pipeline.steps.summary import EXAMPLES, Summary
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FILES, Record
 from hdnet.transforms.errors import StorageError
-from hdnet.transforms.storage import schemes
-from hdnet.transforms.storage.listed import Listed
+from hdnet.transforms.storage import Listed, schemes
 
-TASKS, KEPT, LEFT, REFUSED = "tasks", "kept", "left", "refused"
+TASKS, KEPT, SUMMARIES, REFUSED = "tasks", "kept", "summaries", "refused"
 JOINED = 5000
-"""Pairs that are joined with their records at a time, in memory."""
+"""The number of pairs that are joined with their records at a time, in memory."""
 BATCH = 20_000
-"""Pairs of one folder that are compared at a time."""
+"""The number of pairs of one folder that are compared at a time."""
 LISTED = 100_000
-"""Files that a worker remembers of folders which the pairs at hand do not need; some 400 bytes each."""
-MOST_TOGETHER, FEWEST_BLOCKS = 100, 1000
-"""Pairs that are one worker's work at most; and into how many such shares a run is divided at least, if it can be."""
+"""Files that a worker remembers of folders which the current pairs do not need, some 400 bytes each."""
+MOST_TOGETHER, FEWEST_BATCHES = 100, 1000
+"""The largest number of pairs that a worker gets at a time, and the number of batches below which it gets fewer."""
 CLOCKS = 10.0
 """Seconds by which the clocks of workers and storage may differ."""
 GROUPS = 16
-"""Into how many the pairs of one folder are divided where comparing them means reading them."""
+"""The number of groups that the pairs of one folder are divided into where comparing them means reading them."""
 
 COUNTERS = "resume"
-"""Of Beam's counters `to_do` and `up_to_date`, the namespace."""
+"""Namespace of Beam's counters `to_do` and `up_to_date`."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Task(NamedTuple):
 
     Attributes:
         pair: The pair.
-        versions: Of composite, mask and reference, None where nothing is known.
+        versions: Versions of composite, mask and reference, None where nothing is known.
     """
 
     pair: Pair
@@ -68,9 +68,9 @@ class Backlog(NamedTuple):
     """How much there is to do.
 
     Attributes:
-        pairs: Of the manifest, or of its part that is asked for.
-        up_to_date: Of them, those that would be left out.
-        to_do: Of them, those that would be harmonized.
+        pairs: The number of pairs in the manifest, or in the part of it that was asked for.
+        up_to_date: How many of them would be left out.
+        to_do: How many of them would be harmonized.
     """
 
     pairs: int
@@ -79,27 +79,43 @@ class Backlog(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A pair with what is known of it."""
+    """A pair with what is known about it."""
 
     pair: Pair
     known: Known | None
 
 
-@dataclasses.dataclass
-class SkipDone(beam.PTransform[PCollection[Pair], Any]):
-    """Sort pairs into five outputs.
-
-    They are: tasks to do; rows of this run that stay, of pairs and of what is no longer in the manifest; summaries of
-    what is left alone; failure rows of pairs that may not be opened.
+class SortedPairs(NamedTuple):
+    """What `SkipDone` makes of the pairs.
 
     Attributes:
-        settings: Of the run.
-        weights_sha256: Of the tensors it uses.
+        tasks: Pairs to harmonize.
+        kept: Rows of this run, cut short before, whose pairs are up to date.
+        orphans: Rows of this run whose pairs are no longer asked for.
+        summaries: Counts of what other runs have done, and of what has left the manifest.
+        refused: Failure rows of pairs with a file that may not be opened.
+    """
+
+    tasks: PCollection[Task]
+    kept: PCollection[Record]
+    orphans: PCollection[Record]
+    summaries: PCollection[Summary]
+    refused: PCollection[Record]
+
+
+@dataclasses.dataclass
+class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
+    """Separate the pairs to harmonize from those that are up to date or refused.
+
+    Attributes:
+        settings: How to harmonize, and where results go.
+        weights_sha256: SHA-256 of the tensors that this run uses.
         rows: About how many pairs there are.
-        schemes: That the pairs' URIs may have; all that storage knows if None.
-        others: Believe other runs' records, too, and not only this run's own.
+        schemes: Schemes that the pairs' URIs may have; None for all that storage knows.
+        others: Trust the records of other runs, too, and not only those of this run.
         verify: Compare contents.
-        partial: The pairs are not all of the manifest: what is recorded beside them is not removed from it.
+        partial: The pairs are only a part of the manifest, so recorded images without a pair are not counted as
+            removed from it.
     """
 
     settings: Settings
@@ -110,30 +126,36 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
     verify: bool = False
     partial: bool = False
 
-    # Beam's types know one output only: it would log a warning.
+    # Beam's type hints know one output only, and it would log a warning.
     @no_annotations  # type: ignore[untyped-decorator]
-    def expand(self, input_or_inputs: PCollection[Pair]) -> Any:
+    def expand(self, input_or_inputs: PCollection[Pair]) -> SortedPairs:
         """Read the records, join them with the pairs, compare folder by folder."""
+        layout = self.settings.layout
         known = (
             input_or_inputs.pipeline
-            | "Output" >> beam.Create([believed(self.settings, self.others)])
+            | "Output" >> beam.Create([trusted(layout, self.others)])
             | "ListRecords" >> beam.FlatMap(list_tables)
             | "SpreadRecords" >> beam.Reshuffle()
-            | "ReadRecords" >> beam.FlatMap(known_images, self.settings.table("metrics"), self.verify)
+            | "ReadRecords" >> beam.FlatMap(known_images, layout.metrics, self.verify)
         )
-        candidates, gone, stays, refused = (
+        joined = (
             (input_or_inputs, known)
             | "JoinRecords" >> GroupInBlocks(_part_of, (-(-self.rows // JOINED),))
-            | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(LEFT, KEPT, REFUSED, main="candidates")
+            | "SortOut" >> beam.FlatMapTuple(self._sort_out).with_outputs(SUMMARIES, KEPT, REFUSED, main="candidates")
         )
         compared = (
-            candidates
+            joined["candidates"]
             | "GroupByFolder" >> GroupInBlocks(self._group)
-            | "Compare" >> beam.ParDo(Compare(self.settings, self.verify)).with_outputs(KEPT, LEFT, main=TASKS)
+            | "Compare" >> beam.ParDo(Compare(self.settings, self.verify)).with_outputs(KEPT, SUMMARIES, main=TASKS)
         )
-        left = (compared[LEFT], gone) | "AllLeft" >> beam.Flatten()
-        together = min(MOST_TOGETHER, max(1, self.rows // FEWEST_BLOCKS))
-        return compared[TASKS] | "SpreadTasks" >> SpreadInBlocks(together), compared[KEPT], stays, left, refused
+        together = min(MOST_TOGETHER, max(1, self.rows // FEWEST_BATCHES))
+        return SortedPairs(
+            tasks=compared[TASKS] | "SpreadTasks" >> SpreadInBlocks(together),
+            kept=compared[KEPT],
+            orphans=joined[KEPT],
+            summaries=(compared[SUMMARIES], joined[SUMMARIES]) | "AllSummaries" >> beam.Flatten(),
+            refused=joined[REFUSED],
+        )
 
     def _sort_out(self, _: int, packed: Iterable[bytes]) -> Iterator[Any]:
         pairs, newest = list[Pair](), dict[str, Known]()
@@ -145,30 +167,30 @@ class SkipDone(beam.PTransform[PCollection[Pair], Any]):
         for pair in pairs:
             yield self._candidate(pair, newest.pop(pair.id, None))
         if newest and not self.partial:
-            yield TaggedOutput(LEFT, Summary(removed=len(newest), removed_examples=sorted(newest)[:EXAMPLES]))
-        # This run's table is written anew.
+            yield TaggedOutput(SUMMARIES, Summary(removed=len(newest), removed_examples=sorted(newest)[:EXAMPLES]))
+        # This run's table is written anew, so these rows would be lost.
         yield from (TaggedOutput(KEPT, known.row) for known in newest.values() if known.row is not None)
 
     def _candidate(self, pair: Pair, known: Known | None) -> Any:
         try:
             check_schemes(pair, self.schemes)
         except StorageError as error:
-            return TaggedOutput(REFUSED, failure(pair, "manifest", error))
+            return TaggedOutput(REFUSED, pair.failure("manifest", error).record())
         key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
                       "options": self.settings.options()})  # fmt: skip
         return Candidate(pair, known if known and known.key == key else None)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:
-        # Where comparing means reading, the pairs of one folder are the work of many.
+        # Where comparing means reading, the pairs of one folder are divided among several workers.
         pair = candidate.pair
         return storage.parent(pair.composite), _part(pair.id, GROUPS) if self.verify else 0
 
 
 class Compare(beam.DoFn):
-    """Sorts a folder's pairs: those that are up to date, and the tasks.
+    """Separates a folder's pairs into those that are up to date and the tasks.
 
     Args:
-        settings: Of the run.
+        settings: How to harmonize, and where results go.
         verify: Compare contents.
     """
 
@@ -176,7 +198,7 @@ class Compare(beam.DoFn):
         self.settings, self.verify = settings, verify
 
     def start_bundle(self) -> None:
-        self.files = _Files()  # for all folders of the bundle, which may have one folder of masks
+        self.files = _Files()  # for all folders of the bundle, which may share one folder of masks
 
     def process(self, element: tuple[Any, Iterable[bytes]]) -> Iterator[Any]:
         source, seen, skipped = blocks.values(element[1]), 0, 0
@@ -194,25 +216,31 @@ class Compare(beam.DoFn):
                 else:
                     skipped += 1
         if seen:
-            Metrics.counter(COUNTERS, "up_to_date").inc(seen)
-            counts = progress.Writer(self.settings.scratch)
-            counts.add(Counts(skipped=seen))
-            counts.close()
-            yield TaggedOutput(LEFT, Summary(skipped=skipped))
+            self._count(seen)
+            yield TaggedOutput(SUMMARIES, Summary(skipped=skipped))
+
+    def _count(self, seen: int) -> None:
+        Metrics.counter(COUNTERS, "up_to_date").inc(seen)
+        counts = progress.Writer(self.settings.scratch)
+        counts.add(Counts(skipped=seen))
+        counts.close()
 
     def _is_current(self, pair: Pair, known: Known, versions: Versions) -> bool:
         return self._is_there(known) and known.versions == self._now(pair, known, versions)
 
     def _is_there(self, known: Known) -> bool:
-        """Say whether the image is this output's and as the record's run left it: a later one may have been killed."""
-        inside = known.output.startswith(f"{self.settings.output}/images/")
+        """Say whether the image lies in this output, and is as the recorded run left it.
+
+        A later run may have been killed after it had replaced the image.
+        """
+        inside = known.output.startswith(f"{self.settings.layout.images}/")
         image = self.files.found.get(known.output) if inside else None
         if image is None or image.size != known.size:
             return False
         return image.modified is None or image.modified <= known.harmonized_at.timestamp() + CLOCKS
 
     def _now(self, pair: Pair, known: Known, versions: Versions) -> Versions | None:
-        """Return what must equal the record's; None where a file is not to be had, and must fail again."""
+        """Return what must equal the record's versions; None where a file is not available, and the pair must fail."""
         if any(uri and not version for uri, version in zip(files_of(pair), versions, strict=True)):
             return None
         try:
@@ -222,21 +250,21 @@ class Compare(beam.DoFn):
 
 
 class _Files:
-    """What listings of folders say of files, each folder listed once while it is wanted."""
+    """What the listings of folders say about files. Each folder is listed once while it is needed."""
 
     def __init__(self) -> None:
         self.found: dict[str, Listed] = {}
         self.folders: set[str] = set()
 
     def list_folders(self, batch: Sequence[Candidate]) -> None:
-        """List the folders of the pairs' files and of the images recorded; others are forgotten where they are many."""
+        """List the folders of the pairs' files and of the recorded images; forget other folders if they are many."""
         uris = [uri for pair, _ in batch for uri in files_of(pair) if uri]
         uris += [known.output for _, known in batch if known]
         wanted = {storage.parent(uri) for uri in uris}
         if len(self.found) > LISTED:
             self.found = {uri: listed for uri, listed in self.found.items() if storage.parent(uri) in wanted}
             self.folders &= wanted
-        # Files may be read all the same, and are.
+        # The files of a folder that cannot be listed may be readable all the same.
         self.found |= storage.listing(
             wanted - self.folders, lambda error: log.warning("%s: all that is in it counts as changed", error)
         )
@@ -247,16 +275,16 @@ class _Files:
         return self.found[uri].version if uri in self.found else None
 
 
-def believed(settings: Settings, others: bool) -> str:
-    """Return the folder of the metrics that are believed: of all runs, or without `others` of this run only."""
-    return f"{settings.output}/metrics" if others else settings.table("metrics")
+def trusted(layout: Layout, others: bool) -> str:
+    """Return the folder of the metrics that are trusted: those of all runs, or without `others` of this run only."""
+    return layout.all_metrics if others else layout.metrics
 
 
 def check_schemes(pair: Pair, allowed: frozenset[str] | None) -> None:
-    """Refuse a pair one of whose files may not be opened.
+    """Refuse a pair if one of its files may not be opened.
 
     Raises:
-        StorageError: Names the file.
+        StorageError: The message names the file.
     """
     for uri in files_of(pair):
         if uri is not None and allowed is not None:
@@ -268,7 +296,7 @@ def _part_of(entry: Pair | Known, parts: int) -> int:
 
 
 def _part(identity: str, parts: int) -> int:
-    """Return one of `parts` by a hash of the id that is the same in every process."""
+    """Return a number below `parts`: a hash of the id that is the same in every process."""
     return zlib.crc32(identity.encode()) % parts
 
 

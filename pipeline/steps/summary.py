@@ -1,4 +1,4 @@
-"""What a whole run comes to: a small value that adds up in any order, in any number of workers."""
+"""The totals of a run: a small value that can be added up in any order, by any number of workers."""
 
 import dataclasses
 import heapq
@@ -9,12 +9,12 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from hdnet.pipeline.rows import STAGES, Record
+from hdnet.transforms.catalog.rows import STAGES, Record
 
 EXAMPLES = 5
-"""Failures of each class that are named."""
+"""The number of failures of each class that are named."""
 SHOWN = 8
-"""Images of each kind on the contact sheet."""
+"""The number of images of each kind on the contact sheet."""
 
 HISTOGRAMS = {
     "delta_e": (0.0, 40.0),
@@ -26,7 +26,7 @@ HISTOGRAMS = {
     "psnr": (10.0, 60.0),
     "input_psnr": (10.0, 60.0),
 }
-"""Columns with the range of their histogram; values outside count in its first or last bin."""
+"""Columns with the range of their histogram. Values outside it count in the first or the last bin."""
 BINS = 40
 
 MEANS = ("delta_e", "gap_before", "gap_after", "clipped_ratio", "mse", "fmse", "psnr", "ssim", "fssim",
@@ -38,20 +38,21 @@ class Summary:
     """Totals of a run.
 
     Attributes:
-        done: Images written.
-        failed: Rows in the failures table.
-        pixels: Of the images written.
-        skipped: Pairs that an earlier run had done.
-        removed: Images recorded whose pair is no longer in the manifest.
-        removed_examples: At most `EXAMPLES` of their ids, the first ones.
-        worse: Images farther from their reference than their composite; counted where there is one.
-        seconds: Of each stage, over all workers.
-        sums: Sum and count of each of `MEANS` that is not null.
+        done: The number of images written.
+        failed: The number of rows in the failures table.
+        pixels: The number of pixels of the images written.
+        skipped: The number of pairs that an earlier run had done.
+        removed: The number of recorded images whose pair is no longer in the manifest.
+        removed_examples: The first of their ids, at most `EXAMPLES`.
+        worse: The number of images that are farther from their reference than their composite was.
+        seconds: Seconds spent in each stage by all workers together.
+        sums: Sum and count of the values of each of `MEANS` that are not null.
         bins: Counts of each of `HISTOGRAMS`.
-        flags: Flag to its count.
-        failures: Failure class to its count.
-        examples: Failure class to at most `EXAMPLES` rows, the first by id.
-        shown: "flagged", "most" and "least" changed and "worst": at most `SHOWN` (key, id, row).
+        flags: Count of each flag.
+        failures: Count of each class of failure.
+        examples: For each class of failure the first rows by id, at most `EXAMPLES`.
+        shown: For "flagged", "most", "least" and "worst" the images of the contact sheet, at most `SHOWN` of
+            (rank, id, row).
     """
 
     done: int = 0
@@ -104,7 +105,7 @@ class Summary:
         return total / count if count else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what runs/<run>.json holds of it."""
+        """Return the part of it that runs/<run>.json holds."""
         fields = {
             name: getattr(self, name) for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")
         }
@@ -165,7 +166,7 @@ class Summary:
 
 
 class Summarise(beam.CombineFn):
-    """Adds up summaries to one."""
+    """Adds up summaries."""
 
     def create_accumulator(self) -> Summary:
         return Summary()

@@ -1,4 +1,4 @@
-"""Rows to Parquet: few files of sensible size under the run's own folder, and none that is empty."""
+"""Rows to Parquet: few files of sensible size in the run's own folder, none of them empty."""
 
 import dataclasses
 import io
@@ -12,15 +12,16 @@ from apache_beam.pvalue import AsSingleton, PCollection
 from apache_beam.typehints import no_annotations
 from pyarrow import parquet
 
-from hdnet.pipeline.rows import Record
+from hdnet.pipeline import layout
 from hdnet.pipeline.steps import blocks
 from hdnet.pipeline.steps.blocks import Collections, GroupInBlocks
 from hdnet.pipeline.steps.flags import flagged
 from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms import storage
+from hdnet.transforms.catalog.rows import Record
 
 ROWS_PER_FILE = 20_000
-"""About 8 MB with zstd. Each file is one row group of about as many rows, made in memory: some 100 MB."""
+"""About 8 MB with zstd. Each file is one row group of about this many rows, made in some 100 MB of memory."""
 MOST_FILES = 1000
 
 
@@ -30,7 +31,7 @@ def file_count(rows: int) -> int:
 
 
 class Written(NamedTuple):
-    """A file, and what its rows come to."""
+    """A file that was written, and the totals of its rows."""
 
     uri: str
     summary: Summary
@@ -38,16 +39,16 @@ class Written(NamedTuple):
 
 @dataclasses.dataclass
 class WriteRows(beam.PTransform[Collections[Record], PCollection[Written]]):
-    """Flag rows that look wrong and write those of all collections to FOLDER/part-*.parquet.
+    """Flag rows that look wrong and write the rows of all collections to FOLDER/part-*.parquet.
 
-    A row's file follows from its id and each file's rows are sorted, so a retried bundle writes the
-    same bytes under the same name. Beam's own Parquet sink writes empty files and one row group a bundle.
+    The id decides which file holds a row, and each file is sorted by id, so a retried bundle writes the same bytes
+    under the same name. Beam's own Parquet sink writes empty files, and one row group for each bundle.
 
     Attributes:
-        folder: Path or URI, this run's own.
-        schema: Of the rows.
-        files: At most this many.
-        largest_usual: Holds the change of colour above which an image is an outlier; None: these rows have no flags.
+        folder: Path or URI of a folder that belongs to this run alone.
+        schema: Schema of the rows.
+        files: The largest number of files.
+        largest_usual: The change of colour above which an image is an outlier; None for rows without flags.
     """
 
     folder: str
@@ -69,24 +70,24 @@ class WriteRows(beam.PTransform[Collections[Record], PCollection[Written]]):
 def write_file(
     numbered: tuple[int, Iterable[bytes]], folder: str, schema: pa.Schema, files: int, largest_usual: float | None
 ) -> Written:
-    """Write the rows of one of `files` files; they are flagged if the largest usual change of colour is given."""
+    """Write the rows of one of `files` files, flagged if the largest usual change of colour is given."""
     number, packed = numbered
     total, done = Summary(), list[Record]()
     for row in blocks.values(packed):
         done.append(row if largest_usual is None else flagged(row, largest_usual))
         total.add(done[-1])
-    uri = storage.join(folder, f"part-{number:05}-of-{files:05}.parquet")
+    uri = storage.join(folder, layout.part_name(number, files))
     storage.write(uri, to_parquet(done, schema))
     return Written(uri, total)
 
 
 def file_number(row: Record, files: int) -> int:
-    """Return which file a row belongs to: a hash of its id that is the same in every process."""
+    """Return the number of the file that holds a row: a hash of its id that is the same in every process."""
     return zlib.crc32(str(row["id"]).encode()) % files
 
 
 def to_parquet(rows: Iterable[Record], schema: pa.Schema) -> bytes:
-    """Encode rows, sorted by id, as one Parquet file with zstd."""
+    """Encode rows, sorted by id, as one Parquet file compressed with zstd."""
     ordered: list[dict[str, Any]] = sorted(rows, key=lambda row: str(row["id"]))
     buffer = io.BytesIO()
     table = pa.Table.from_pylist(ordered, schema)

@@ -31,7 +31,7 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
     import random
     from datetime import UTC, datetime
     from hdnet.pipeline.steps import pair
-    from hdnet.pipeline.rows import METRICS_SCHEMA, VERSIONS
+    from hdnet.transforms.catalog.rows import METRICS_SCHEMA, VERSIONS, MetricsRow
 
     OPTIONAL = ("reference", "reference_sha256", "flags", "mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")
     OPTIONAL += tuple("input_" + name for name in OPTIONAL[3:])
@@ -44,9 +44,11 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
         chance = random.Random(task.pair.id)  # hashes and scores that compress as badly as real ones
         row = {field.name: None if field.name in OPTIONAL else made_up(field.type, chance)
                for field in METRICS_SCHEMA}
-        known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask} | worker.row()
-        return row | known | dict(zip(VERSIONS, task.versions)) | {
-            "output": worker.settings.output + "/images/" + task.pair.id + ".png", "harmonized_at": datetime.now(UTC)}
+        known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask,
+                 "output": worker.settings.layout.image(task.pair.id, ".png"), "harmonized_at": datetime.now(UTC),
+                 "weights_sha256": worker.weights_sha256, "options": worker.settings.options(),
+                 "arch": worker.arch, "precision": worker.harmonizer.precision}
+        return MetricsRow(**row | known | dict(zip(VERSIONS, task.versions)))
 
     pair.harmonize = harmonize
 """

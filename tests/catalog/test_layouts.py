@@ -94,7 +94,7 @@ def test_unpaired_stems_are_named_the_first_ten(tmp_path: Path) -> None:
 
 
 def test_a_stem_that_appears_twice_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"a\.png and a\.jpg have one stem"):
+    with pytest.raises(ManifestError, match=r"a\.png and a\.jpg have the same stem"):
         layouts.read_folder(touch(tmp_path, "composites/a.jpg", "composites/a.png", "masks/a.png"))
 
 

@@ -112,8 +112,8 @@ def test_uris_that_cannot_be_meant_are_refused(column, uri, reason):
         ({"mse": 1}, "column 'mse' is a column of the metrics"),
         ({"Input_PSNR": 1}, "is a column of the metrics"),
         ({"run_id": 1}, "is a column of the metrics"),
-        ({"sku": 1, "SKU": 2}, "column 'SKU' is there twice"),
-        ({"Mask": 1}, "column 'Mask' is there twice"),
+        ({"sku": 1, "SKU": 2}, "column 'SKU' is used twice"),
+        ({"Mask": 1}, "column 'Mask' is used twice"),
         ({"": 1}, "column name '' is empty"),
         ({"a\x1b[2J": 1}, r"column name 'a\\x1b\[2J' has a control"),
         ({"x" * 201: 1}, "column name .* more than 200 bytes"),
@@ -133,9 +133,8 @@ def test_a_header_must_name_the_required_columns():
 
 
 def test_a_bad_rows_id_can_be_stored():
-    error = ManifestError("x")
-    assert manifest.bad_row({"id": "a\udcff"}, "p", error).id == r"a\udcff"
-    assert manifest.bad_row({"id": 1.5}, "p", error).id == manifest.bad_row({}, "p", error).id == ""
+    assert manifest.failure({"id": "a\udcff"}, "p", "x").id == r"a\udcff"
+    assert manifest.failure({"id": 1.5}, "p", "x").id is manifest.failure({}, "p", "x").id is None
 
 
 def test_ids_fold_together_when_a_disk_would_take_them_for_one():

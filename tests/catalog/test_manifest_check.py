@@ -34,8 +34,8 @@ def test_ids_that_are_there_twice_are_named_with_both_lines(tmp_path):
         manifest_check.check(uri)
     assert str(caught.value).splitlines() == [
         f"{uri}: the first problems:",
-        f"  {uri}, line 5: id 'a' is there already, in line 2",
-        f"  {uri}, line 6: id 'a' is there already, in line 2",
+        f"  {uri}, line 5: id 'a' is already used in line 2",
+        f"  {uri}, line 6: id 'a' is already used in line 2",
     ]
 
 
@@ -53,7 +53,7 @@ def test_ten_problems_are_shown_of_many(tmp_path):
 
 
 def test_bad_rows_and_doubles_are_shown_together(tmp_path):
-    with pytest.raises(ManifestError, match=r"line 3: id '\.\.'(.|\n)*line 4: id 'a' is there already, in line 2"):
+    with pytest.raises(ManifestError, match=r"line 3: id '\.\.'(.|\n)*line 4: id 'a' is already used in line 2"):
         manifest_check.check(write(tmp_path, ["a", "..", "a"]))
 
 
@@ -63,7 +63,7 @@ def test_ids_whose_hashes_are_equal_by_chance_are_two_ids(tmp_path):
 
 
 def test_a_manifest_without_rows_is_an_error(tmp_path):
-    with pytest.raises(ManifestError, match="names no pair"):
+    with pytest.raises(ManifestError, match="holds no pair"):
         manifest_check.check(write(tmp_path, []))
 
 
@@ -73,7 +73,7 @@ def test_columns_of_jsonl_are_those_of_any_row_and_must_go_together(tmp_path):
     uri.write_text("\n".join(map(json.dumps, rows)))
     assert manifest_check.check(str(uri)).extra == ("sku", "price")
     uri.write_text(uri.read_text().replace("price", "SKU"))
-    with pytest.raises(ManifestError, match="column 'SKU' is there twice"):
+    with pytest.raises(ManifestError, match="column 'SKU' is used twice"):
         manifest_check.check(str(uri))
 
 

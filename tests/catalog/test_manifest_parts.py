@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hdnet.transforms.catalog import manifest_parts
-from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
 from tests.samples import write_iharmony4
 
@@ -24,7 +25,7 @@ def write(path: Path, text: str | bytes) -> str:
     return str(path)
 
 
-def read(uri: str, part_bytes: int | None = None) -> list[Pair | BadRow]:
+def read(uri: str, part_bytes: int | None = None) -> list[Pair | FailureRow]:
     return [row for part in manifest_parts.plan(uri, part_bytes) for row in manifest_parts.read(part)]
 
 
@@ -33,14 +34,14 @@ def pairs(uri: str, part_bytes: int | None = None) -> list[Pair]:
 
 
 def problems(uri: str) -> list[str]:
-    return [row.message.removeprefix(uri) for row in read(uri) if isinstance(row, BadRow)]
+    return [row.message.removeprefix(uri) for row in read(uri) if isinstance(row, FailureRow)]
 
 
 def test_a_large_csv_in_parts_gives_every_row_once(tmp_path):
     uri = write(tmp_path / "pairs.csv", "\n".join([HEADER, *(f"a{i:05},c{i}.jpg,m.png" for i in range(50_000))]))
     parts = list(manifest_parts.plan(uri, 450_000))
     assert len(parts) == 3
-    ids = [row.id for part in reversed(parts) for row in manifest_parts.read(part)]
+    ids = [str(row.id) for part in reversed(parts) for row in manifest_parts.read(part)]
     assert sorted(ids) == [f"a{i:05}" for i in range(50_000)]
 
 
@@ -138,7 +139,7 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
         ("pairs.csv", "id;composite;mask\n", "'id;composite;mask': ';' where commas are wanted"),
         ("pairs.csv", "", "no column id, composite, mask"),
         ("pairs.csv", f"{HEADER},\n", "column name '' is empty"),
-        ("pairs.csv", f"{HEADER},id\n", "column 'id' is there twice"),
+        ("pairs.csv", f"{HEADER},id\n", "column 'id' is used twice"),
         ("pairs.csv", f"{HEADER},psnr\n", "column 'psnr' is a column of the metrics"),
         ("pairs.csv", '"id"x\n', r"line 1: '.' expected after"),
         ("pairs.csv", "\ufeff".encode("utf-16"), "no column id"),
@@ -170,7 +171,7 @@ def test_a_folder_gives_pairs_by_stem(tmp_path):
         (tmp_path / name).touch()
     bad, pair = read(str(tmp_path))
     assert pair == Pair("x/a", str(tmp_path / "composites/x/a.jpg"), str(tmp_path / "masks/x/a.png"))
-    assert isinstance(bad, BadRow) and bad.source == str(tmp_path / "composites/b .jpg")
+    assert isinstance(bad, FailureRow) and bad.source == str(tmp_path / "composites/b .jpg")
 
 
 def test_the_iharmony4_root_its_lists_and_a_subsets_list_give_the_same_pairs(tmp_path):

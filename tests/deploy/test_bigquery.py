@@ -14,8 +14,8 @@ import sqlglot
 from pyarrow import dataset
 from sqlglot import exp
 
-from hdnet.pipeline.rows import FAILURES_SCHEMA, METRICS_SCHEMA
 from hdnet.pipeline.steps.write import to_parquet
+from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, METRICS_SCHEMA
 from tests.run_samples import failed, row
 from tests.test_packaging import ROOT
 
@@ -76,7 +76,7 @@ def test_what_to_look_at(tables):
     assert [(each["id"], each["flags"]) for each in _run(tables, QUERIES[2], run="r1")] == [("b", "gap,clipped")]
 
 
-def test_what_holds_a_run_up(tables):
+def test_what_delays_a_run(tables):
     slowest, _ = _run(tables, QUERIES[3], run="r2")
     assert slowest["id"] == "b" and slowest["share"] == pytest.approx(3.4 / 4.8)
 
@@ -147,7 +147,7 @@ def _run(database: sqlite3.Connection, query: exp.Expr, **parameters: str) -> li
 
 
 def _columns(table: str) -> list[exp.ColumnDef]:
-    # sqlglot reads columns of plain tables only.
+    # sqlglot reads the columns of plain tables only.
     text = re.sub(r"WITH PARTITION COLUMNS.*?;", ";", (FOLDER / "tables.sql").read_text(), flags=re.S)
     for statement in sqlglot.parse(text.replace("EXTERNAL TABLE", "TABLE"), read="bigquery"):
         if isinstance(statement, exp.Create) and table in {each.name for each in statement.find_all(exp.Table)}:

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import fsspec
@@ -14,7 +15,7 @@ import pytest
 from apache_beam.internal.gcp import auth
 from google.cloud import dataflow
 
-from deploy import check_image, flex_template, template
+from deploy import flex_template, template
 from hdnet.pipeline import run
 from tests import emulators
 from tests.test_packaging import ROOT, lock, version
@@ -22,10 +23,31 @@ from tests.test_packaging import ROOT, lock, version
 DEPLOY = ROOT / "deploy"
 README = (ROOT / "README.md").read_text()
 RUNBOOK = (DEPLOY / "README.md").read_text()
-STAGES = check_image.parse((DEPLOY / "Dockerfile").read_text())
 PARAMETERS = {each["name"]: each for each in json.loads((DEPLOY / "template.json").read_text())["parameters"]}
 Finished = subprocess.CompletedProcess[str]
 OPTIONS = [each for each in run.main.params if isinstance(each, click.Option)]
+
+
+class Stage(NamedTuple):
+    """A stage of a Dockerfile: what it starts from, and its instructions as (name, rest of the line)."""
+
+    source: str
+    steps: list[tuple[str, str]]
+
+
+def _stages(text: str) -> dict[str, Stage]:
+    stages: dict[str, Stage] = {}
+    for line in re.sub("^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines():
+        name, _, rest = line.partition(" ")
+        if name == "FROM":
+            source, _, stage = rest.partition(" AS ")
+            stages[stage] = Stage(source, [])
+        elif name:
+            next(reversed(stages.values())).steps.append((name, rest))
+    return stages
+
+
+STAGES = _stages((DEPLOY / "Dockerfile").read_text())
 
 
 # The Flex Template
@@ -86,7 +108,7 @@ def test_the_launchers_file_stages_the_job(monkeypatch):
              "staging_location": f"{bucket}/staging", "temp_location": f"{bucket}/temp",
              "template_location": f"{bucket}/staging/job_object"}  # fmt: skip
     arguments = [f"--{name}={value}" for name, value in sorted(names.items())]
-    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # else Beam looks for some for 15 seconds
+    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # else Beam seeks credentials for 15 seconds
     monkeypatch.setattr(sys, "argv", ["flex_template.py", *arguments, "--no_auth"])
     with emulators.gcs() as endpoint:
         for name, value in emulators.environment("gs", endpoint).items():
@@ -158,7 +180,7 @@ def test_the_build_pushes_an_image_and_a_template_that_names_it(tmp_path):
     assert f'image    = "{image}"' in done.stdout
 
 
-def test_the_build_says_what_it_wants(tmp_path):
+def test_the_build_says_what_is_missing(tmp_path):
     done = _build(tmp_path, PROJECT="p", REGION="r")
     assert done.returncode != 0 and "BUCKET: for templates" in done.stderr
 
@@ -180,9 +202,9 @@ def test_a_job_by_hand_is_the_schedules_with_other_parameters(tmp_path):
     assert "Authorization: Bearer token https://launch" in call
 
 
-def test_a_job_by_hand_wants_values(tmp_path):
+def test_a_job_by_hand_needs_values(tmp_path):
     done = _script(tmp_path, "launch.sh", {}, "hdnet-retry", "retry_failed")
-    assert done.returncode == 2 and "'retry_failed' is no PARAMETER=VALUE" in done.stderr
+    assert done.returncode == 2 and "'retry_failed' is not PARAMETER=VALUE" in done.stderr
 
 
 def _help() -> str:
@@ -194,7 +216,7 @@ def _build(folder: Path, **values: str) -> Finished:
 
 
 def _script(folder: Path, name: str, said: dict[str, str], *words: str, **values: str) -> Finished:
-    """Run a script of deploy/ with commands that write down how they are called, and some that answer."""
+    """Run a script of deploy/ with commands that record how they are called, some of which answer."""
     for command in {"curl", "docker", "gcloud", "terraform"}:
         answer = said.get(command, f'echo {command} "$@" >> {folder}/calls')
         (folder / command).write_text(f"#!/bin/sh\n{answer}\n")

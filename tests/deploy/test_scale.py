@@ -10,7 +10,7 @@ from hdnet.pipeline.steps import journal
 from tests.test_packaging import ROOT
 
 
-def test_the_page_holds_what_the_measurements_come_to():
+def test_the_page_holds_what_follows_from_the_measurements():
     done = CliRunner().invoke(scale.main, ["table"], catch_exceptions=False)
     tables = done.output.strip().split("\n\n")
     assert len(tables) == 2 and all(each in (ROOT / "deploy" / "scale.md").read_text() for each in tables)

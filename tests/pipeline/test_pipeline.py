@@ -15,9 +15,9 @@ from PIL import Image
 from pyarrow import dataset, parquet
 
 from hdnet.pipeline import launch
-from hdnet.pipeline.rows import METRICS_SCHEMA, SCHEMA_VERSION, with_extra
 from hdnet.pipeline.run import main
-from hdnet.transforms.catalog import manifest
+from hdnet.transforms.catalog import rows
+from hdnet.transforms.catalog.rows import METRICS_SCHEMA, SCHEMA_VERSION, MetricsRow
 from tests.catalogs import BROKEN, write_catalog, write_weights
 
 
@@ -76,8 +76,7 @@ def test_metrics_are_complete(run):
 
 def test_columns_and_their_types_are_stable(run):
     (path,) = (run[0] / "out/metrics/run_id=one").glob("*.parquet")
-    assert parquet.read_schema(path).equals(with_extra(METRICS_SCHEMA, ("shop",)))
-    assert set(METRICS_SCHEMA.names) <= manifest.METRICS | set(manifest.COLUMNS)  # no manifest column overwrites one
+    assert parquet.read_schema(path).equals(rows.schema(MetricsRow, ("shop",)))
 
 
 def test_the_schema_of_version_1():
@@ -203,8 +202,8 @@ def test_a_manifest_that_changes_meanwhile_is_one_clear_line_and_no_image_is_los
     result = harmonize(*arguments, "--run-id", "one")
     assert result.exit_code == 1 and "Traceback" not in result.output + capfd.readouterr().err
     assert result.output.splitlines()[-1] == (
-        f"Error: {catalog} has changed while it was read: 2 pairs came to an end, and it held 3 when the run began; "
-        "run again, what is done is kept"
+        f"Error: {catalog} changed while it was read: it held 3 pairs when the run began, and 2 of them were "
+        "processed; run again, and what is done is kept"
     )
     monkeypatch.undo()
     catalog.write_text(whole)

@@ -14,7 +14,7 @@ def test_bars_are_as_high_as_their_counts():
     assert [tick.text for tick in chart.across] == ["0", "2", "4", "6", "8"]
 
 
-def test_the_ends_of_a_histogram_say_that_they_hold_the_rest():
+def test_the_ends_of_a_histogram_say_that_they_count_the_rest():
     labels = [bar.label for bar in charts.chart(charts.KINDS[0], summary(compared("a", 3, 99))).bars]
     assert labels[0] == "less than 11.25: 0" and labels[-1] == "58.75 and more: 1"
 

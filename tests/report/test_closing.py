@@ -3,6 +3,7 @@
 import json
 import re
 
+from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.steps.summary import Summary
 from tests.run_samples import INFO, compared, failed, row, summary, table
@@ -30,11 +31,11 @@ def test_the_terminal_table():
     lines = table(summary(compared("a", 20, 30), compared("b", 30, 28), failed("c"))).splitlines()
     assert lines[0] == "Run r1, 10.0 s"
     assert [re.sub(" +", " ", line).strip() for line in lines[2:]] == [
-        "total rate", "images 2 0.20 a second", "megapixels 1.0 0.10 a second", "failures 1 33.3%",
-        "DecodeError 1 33.3%", "read seconds 0.2 0.100 an image", "network seconds 2.0 1.000 an image",
-        "write seconds 0.4 0.200 an image", "score seconds 0.2 0.100 an image",
-            "made worse 1 50.0% of 2", "mean PSNR before, dB 25.00",
-        "mean PSNR after, dB 29.00 +4.00",
+        "total rate", "images 2 0.20 per second", "megapixels 1.0 0.10 per second", "failures 1 33.3%",
+        "DecodeError 1 33.3%", "read seconds 0.2 0.100 per image", "network seconds 2.0 1.000 per image",
+        "write seconds 0.4 0.200 per image", "score seconds 0.2 0.100 per image",
+            "made worse 1 50.0% of 2", "mean PSNR before in dB 25.00",
+        "mean PSNR after in dB 29.00 +4.00",
     ]  # fmt: skip
 
 
@@ -45,8 +46,8 @@ def test_the_psnr_table_names_images_with_a_reference_and_averages_them():
 
 
 def test_places():
-    assert closing.places("gs://shop/out", "r1", failures=True, report=True).split() == [
+    assert closing.places(Layout("gs://shop/out", "r1"), failures=True, report=True).split() == [
         "images", "gs://shop/out/images", "metrics", "gs://shop/out/metrics/run_id=r1",
         "failures", "gs://shop/out/failures/run_id=r1", "report", "gs://shop/out/runs/r1.html",
     ]  # fmt: skip
-    assert closing.places("/out", "r1", failures=False, report=False).count("\n") == 2
+    assert closing.places(Layout("/out", "r1"), failures=False, report=False).count("\n") == 2

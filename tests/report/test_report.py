@@ -1,4 +1,4 @@
-"""The report: hostile text, numbers, pictures, and runs that lack them."""
+"""The report: hostile text, numbers and pictures, and runs without them."""
 
 import base64
 import dataclasses
@@ -16,9 +16,9 @@ from hdnet.pipeline import text
 from hdnet.pipeline.report import charts, closing, page, panels
 from hdnet.pipeline.report.panels import Panel
 from hdnet.pipeline.report.run_info import RunInfo
-from hdnet.pipeline.rows import Record
 from hdnet.pipeline.steps.summary import SHOWN, Summary
 from hdnet.transforms import image
+from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
 from tests.run_samples import INFO, compared, failed, row, summary, table
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_seen_is_written_out(raw, shown):
     page.render(INFO, summary(failed(raw, message=raw), row(raw)), {}).encode()
 
 
-def test_the_page_needs_nothing_but_itself():
+def test_the_page_is_self_contained():
     whole = summary(compared("a", 20, 30, output="/out/images/a.png"), failed())
     files = FILES | {"/out/images/a.png": FILES["output.png"]}
     source = page.render(INFO, whole, panels.load(whole, files.__getitem__))
@@ -108,30 +108,30 @@ def test_the_numbers_at_the_top():
     assert shown == {
         "Images": ("3", "of 5 rows in the manifest"),
         "Failed": ("2", "40.0% of all"),
-        "Images a second": ("0.30", "in 10.0 s"),
-        "Megapixels a second": ("0.15", "1.5 megapixels"),
-        "Mean PSNR, dB": ("29.00", "25.00 before: +4.00"),
+        "Images per second": ("0.30", "in 10.0 s"),
+        "Megapixels per second": ("0.15", "1.5 megapixels"),
+        "Mean PSNR in dB": ("29.00", "25.00 before: +4.00"),
         "Made worse": ("1", "50.0% of 2"),
     }
 
 
 def test_a_link_leads_to_the_result_and_nowhere_else():
     rows = [row("x#?", output="/out/images/x#?.png", delta_e=9.0), row("elsewhere", output="javascript:alert(1)")]
-    (section,) = page.sections(INFO, summary(*rows), {})
-    assert [image.link for image in section.images] == ["../images/x%23%3F.png", None]
+    (gallery,) = page.galleries(INFO, summary(*rows), {})
+    assert [image.link for image in gallery.images] == ["../images/x%23%3F.png", None]
 
 
 def test_a_small_run_shows_no_image_twice_as_most_and_least_changed():
     few, many = ([row(f"{i:02}", delta_e=float(i)) for i in range(count)] for count in (3, SHOWN + 2))
-    assert [len(section.images) for section in page.sections(INFO, summary(*few), {})] == [3]
-    most, least = page.sections(INFO, summary(*many), {})
+    assert [len(gallery.images) for gallery in page.galleries(INFO, summary(*few), {})] == [3]
+    most, least = page.galleries(INFO, summary(*many), {})
     assert most.images[0].row["id"] == f"{SHOWN + 1:02}"
     assert [shown.row["id"] for shown in least.images] == ["00", "01"]
 
 
 def test_the_worst_come_first():
-    sections = page.sections(INFO, summary(compared("a", 30, 29), compared("b", 30, 20)), {})
-    assert [[shown.row["id"] for shown in section.images] for section in sections] == [["b", "a"], ["a", "b"]]
+    galleries = page.galleries(INFO, summary(compared("a", 30, 29), compared("b", 30, 20)), {})
+    assert [[shown.row["id"] for shown in gallery.images] for gallery in galleries] == [["b", "a"], ["a", "b"]]
 
 
 def test_failures_are_named_up_to_a_limit():

@@ -13,7 +13,7 @@ from hdnet.pipeline.runners.beam_options import BeamOptionsError
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps import pair
 from hdnet.pipeline.steps.harmonize import HarmonizePair
-from hdnet.transforms import versions
+from hdnet.transforms import errors, versions
 from tests.catalogs import write_catalog, write_weights
 
 GB = 10**9
@@ -151,14 +151,12 @@ def test_a_machine_of_ones_own_is_what_is_asked_for():
 def test_a_worker_of_other_versions_fails_and_names_both():
     launcher = {**versions.versions("apache-beam"), "apache-beam": "2.1.0"}
     step = HarmonizePair(Settings(output="out", run_id="a", launcher=tuple(launcher.items())))
-    with pytest.raises(
-        versions.VersionError, match=r"apache-beam 2\.1\.0 there and 2\..* here; run both from one image"
-    ):
+    with pytest.raises(errors.VersionError, match=r"apache-beam 2\.1\.0 there and 2\..* here; run both from one image"):
         step.setup()
 
 
 def test_the_last_number_of_python_does_not_matter():
     major, minor, _ = versions.versions()["python"].split(".", 2)
     versions.check_same({"python": f"{major}.{minor}.99"})
-    with pytest.raises(versions.VersionError, match=f"python {major}.99.0 there"):
+    with pytest.raises(errors.VersionError, match=f"python {major}.99.0 there"):
         versions.check_same({"python": f"{major}.99.0"})

@@ -1,4 +1,4 @@
-"""What is said of a result without a reference, against plain formulas over the whole image."""
+"""Scores without a reference, compared with plain formulas over the whole image."""
 
 import math
 

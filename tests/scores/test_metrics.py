@@ -1,4 +1,4 @@
-"""Scores against values worked out by hand and against plain formulas."""
+"""Scores compared with values computed by hand and with plain formulas."""
 
 import math
 

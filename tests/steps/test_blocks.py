@@ -22,14 +22,14 @@ def test_a_group_has_every_value_once(monkeypatch, size, most):
 
 
 @pytest.mark.parametrize("size", [1, 30, 1000])
-def test_all_is_spread_and_nothing_twice(size):
+def test_every_value_is_spread_once(size):
     with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([])) as root:
         found = root | beam.Create(range(100)) | blocks.SpreadInBlocks(size)
         assert_that(found, equal_to(list(range(100))))
 
 
 @pytest.mark.parametrize(("size", "most", "sizes"), [(4, 100, {4: 4, 1: 4}), (100, 6, {2: 6, 1: 8}), (1, 9, {1: 20})])
-def test_no_more_is_held_than_is_said(monkeypatch, size, most, sizes):
+def test_no_more_values_are_held_than_allowed(monkeypatch, size, most, sizes):
     monkeypatch.setattr(blocks, "OPEN", most)
     pack = blocks.Pack(size)
     pack.start_bundle()

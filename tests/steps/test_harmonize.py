@@ -1,4 +1,4 @@
-"""The one DoFn: what it counts, and what it holds."""
+"""The DoFn that harmonizes: what it counts, and that it loads the weights once."""
 
 import apache_beam as beam
 import pytest
@@ -14,7 +14,7 @@ from tests.catalogs import write_catalog, write_weights
 
 @pytest.fixture
 def counted(tmp_path, monkeypatch):
-    """Run five good pairs and two broken ones: (counters, distributions, how often weights were loaded)."""
+    """Run five good pairs and two broken ones; return counters, distributions and how often weights were loaded."""
     loads, load = [], pair.Worker.load
 
     def counting(settings):

@@ -1,4 +1,4 @@
-"""The Beam reading of manifests, on the local runner."""
+"""Reading manifests with Beam, on the local runner."""
 
 from pathlib import Path
 from typing import Any

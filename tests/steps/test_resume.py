@@ -29,7 +29,7 @@ class Shop:
         self.first: tuple[set[str], dict[str, int]] = (set(), {})
 
     def run(self, *options, name=None):
-        """Run once more: the ids done, and the totals."""
+        """Run once more and return the ids done and the totals."""
         self.number += 1
         name = name or f"night-{self.number}"
         base = ["--input", self.manifest, "--output", self.root / "out", "--weights", self.weights, "--workers", 1]
@@ -40,7 +40,7 @@ class Shop:
         return {row["id"].removeprefix("good/") for row in rows}, totals
 
     def dry(self, *options):
-        """Return the lines of a dry run by their names."""
+        """Return the lines of a dry run by name."""
         base = ["--input", self.manifest, "--output", self.root / "out", "--weights", self.weights, "--dry-run"]
         result = harmonize(*base, *options)
         assert result.exit_code == 0, (result.output, result.exception)
@@ -60,7 +60,7 @@ def first_night(tmp_path_factory):
 
 @pytest.fixture
 def shop(first_night):
-    """The shop as it was after its first night, times of change and all."""
+    """The shop as it was after its first night, including the times of change."""
     shutil.rmtree(first_night.root)
     shutil.copytree(first_night.root.with_name("then"), first_night.root)
     return copy.copy(first_night)
@@ -94,7 +94,7 @@ def test_what_changed_is_done_again(shop):
     assert shop.run()[1]["skipped"] == 4
 
 
-def test_contents_decide_where_they_are_asked_for(shop):
+def test_contents_decide_with_verify(shop):
     (shop.root / "in/masks/1.png").write_bytes((shop.root / "in/masks/1.png").read_bytes())
     Image.new("L", (16, 16)).save(shop.root / "in/masks/0.png")
     assert shop.run("--verify")[0] == {"0000"}
@@ -142,7 +142,7 @@ def test_only_what_failed_is_tried_again(shop):
 
 
 def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
-    """As if it had died after two images: its journal is there, its own files and its mark are not."""
+    """The run looks as if it had died after two images: it has left its journal, but no final files and no summary."""
     folder = shop.root / "out/metrics/run_id=night-1"
     (part,) = folder.iterdir()
     rows = parquet.read_table(part)
@@ -161,15 +161,15 @@ def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
 
 def test_the_journal_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("hdnet.pipeline.steps.journal.SHORTEST", 0.0)
-    monkeypatch.setattr("hdnet.pipeline.steps.journal.SHARE", 0.0)
-    monkeypatch.setattr("hdnet.pipeline.graph._remove_others", lambda *_: None)
+    monkeypatch.setattr("hdnet.pipeline.steps.journal.FRACTION", 0.0)
+    monkeypatch.setattr("hdnet.pipeline.graph.remove_others", lambda *_: None)
     shop = Shop(tmp_path)
     shop.run()
     files = sorted(path.name.split("-")[0] for path in (tmp_path / "out/metrics/run_id=night-1").iterdir())
     assert files == ["journal"] * 4 + ["part"]
 
 
-def test_records_that_tell_too_little_are_not_believed_and_broken_ones_are_named(shop):
+def test_records_that_say_too_little_are_not_trusted_and_broken_ones_are_named(shop):
     folder = shop.root / "out/metrics/run_id=night-1"
     (part,) = folder.iterdir()
     parquet.write_table(parquet.read_table(part).drop_columns(["options"]), part)
@@ -177,12 +177,12 @@ def test_records_that_tell_too_little_are_not_believed_and_broken_ones_are_named
     (folder / "part-9.parquet").write_bytes(b"not Parquet")
     base = ["--input", shop.manifest, "--output", shop.root / "out", "--weights", shop.weights, "--workers", 1]
     result = harmonize(*base, "--no-report")
-    assert result.exit_code == 1 and "part-9.parquet is no Parquet file" in result.output
+    assert result.exit_code == 1 and "part-9.parquet is not a Parquet file" in result.output
     assert harmonize(*base, "--no-report", "--no-resume").exit_code == 0
 
 
 def test_rows_of_an_older_program_are_made_again(shop):
-    """As if this run had been cut short, and the program changed before it went on."""
+    """The run looks as if it had been cut short, and the program had changed before it went on."""
     (part,) = (shop.root / "out/metrics/run_id=night-1").iterdir()
     parquet.write_table(parquet.read_table(part).drop_columns(["newly_clipped_ratio"]), part)
     before = {path: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
@@ -221,7 +221,7 @@ def test_a_dry_run_counts_what_a_run_would_leave_out(shop):
     assert said["up to date"] == f"{shop.run('--limit', 3)[1]['skipped']} of 3 pairs"
 
 
-def test_a_copied_record_is_none_of_another_output(shop):
+def test_a_copied_record_does_not_count_for_another_output(shop):
     shutil.copytree(shop.root / "out/metrics", shop.root / "new/metrics")
     arguments = ["--input", shop.manifest, "--output", shop.root / "new", "--weights", shop.weights, "--workers", 1]
     assert harmonize(*arguments, "--no-report").exit_code == 0

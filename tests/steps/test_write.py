@@ -27,7 +27,7 @@ def test_every_row_is_in_one_file_and_no_file_is_empty(tmp_path):
     assert all(parquet.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD" for path in files)
 
 
-def test_a_file_comes_with_what_its_rows_come_to(tmp_path):
+def test_a_file_comes_with_the_totals_of_its_rows(tmp_path):
     file = write_file((0, [blocks.pack(ROWS[:20]), blocks.pack(ROWS[20:])]), str(tmp_path), SCHEMA, 1, None)
     assert file.summary.failed == 50 and file.summary.failures == {"DecodeError": 40, "SizeError": 10}
     assert parquet.read_table(file.uri).num_rows == 50

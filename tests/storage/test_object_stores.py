@@ -1,4 +1,4 @@
-"""Storage against real servers on loopback, sound and failing."""
+"""Storage against real servers on loopback, healthy and failing."""
 
 import concurrent.futures
 import multiprocessing
@@ -16,7 +16,7 @@ from tests import emulators
 
 @pytest.fixture
 def folder(store, proxy) -> str:
-    """A folder of an emulated store that is the test's own."""
+    """A folder of an emulated store that belongs to one test."""
     return f"{store[0]}://{emulators.BUCKET}/{uuid.uuid4().hex}"
 
 
@@ -44,10 +44,10 @@ def test_many_files_are_removed_by_few_requests(folder, proxy):
         storage.write(name, b"")
     before = len(proxy.requests)
     storage.remove_files(names[:-1])
-    # gcsfs puts a hundred into one request, but of Google's own servers only.
+    # gcsfs puts a hundred into one request, but only for Google's own servers.
     assert len(proxy.requests) - before == (1 if folder.startswith("s3") else 19)
     assert storage.list_files(folder) == ["19"]
-    storage.remove_files(names[:-1])  # nothing of it is there any more
+    storage.remove_files(names[:-1])  # none of them exists any more
 
 
 def test_a_file_costs_one_request_each_way(folder, proxy):
@@ -99,7 +99,7 @@ def test_a_forked_process_leaves_its_parent_s_client_alone(folder, proxy):
     assert child.exitcode == 0
     proxy.requests.clear()
     assert storage.read(f"{folder}/b") == b"child"
-    assert len(proxy.requests) == 1  # one whose answer it did not hear it would make again
+    assert len(proxy.requests) == 1  # it would repeat a request whose answer it had not received
 
 
 def test_three_hundred_files_through_a_failing_store(folder, proxy, hasty):
@@ -114,7 +114,7 @@ def test_three_hundred_files_through_a_failing_store(folder, proxy, hasty):
 
 
 @pytest.mark.parametrize("fault", [429, 502, 503, "cut", "break", "stall"])
-def test_what_passes_is_tried_again(folder, proxy, hasty, fault):
+def test_a_passing_fault_is_retried(folder, proxy, hasty, fault):
     storage.write(f"{folder}/a", b"old")
     for call in (lambda: storage.write(f"{folder}/a", b"new"), lambda: storage.read(f"{folder}/a")):
         proxy.requests.clear()
@@ -124,17 +124,17 @@ def test_what_passes_is_tried_again(folder, proxy, hasty, fault):
     assert storage.read(f"{folder}/a") == b"new"
 
 
-def test_what_does_not_pass_is_not_tried_again(folder, proxy):
+def test_a_lasting_fault_is_not_retried(folder, proxy):
     proxy.plan = lambda number: 403
-    with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: access is denied: give") as caught:
+    with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: access is denied: grant") as caught:
         storage.read(f"{folder}/a")
     assert not isinstance(caught.value, OutputError) and len(proxy.requests) == 1
-    with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: access is denied: give"):
+    with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: access is denied: grant"):
         storage.write(f"{folder}/a", b"x")
     assert len(proxy.requests) == 2
 
 
-def test_who_is_not_known_is_told_to_sign_in(folder, proxy):
+def test_an_unknown_user_is_asked_to_sign_in(folder, proxy):
     proxy.plan = lambda number: 401
     with pytest.raises(OutputError, match=f"^{folder}/a cannot be written: .*sign in again$"):
         storage.write(f"{folder}/a", b"x")
@@ -142,20 +142,20 @@ def test_who_is_not_known_is_told_to_sign_in(folder, proxy):
         pass
 
 
-def test_who_has_no_credentials_is_told_so(monkeypatch):
+def test_missing_credentials_are_named(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    told = "^s3://nowhere/a cannot be (read|written): no credentials are found: sign in$"
-    with pytest.raises(StorageError, match=told), storage.open_binary("s3://nowhere/a"):
+    message = "^s3://nowhere/a cannot be (read|written): no credentials were found: sign in$"
+    with pytest.raises(StorageError, match=message), storage.open_binary("s3://nowhere/a"):
         pass
-    with pytest.raises(OutputError, match=told):
+    with pytest.raises(OutputError, match=message):
         storage.write("s3://nowhere/a", b"x")
 
 
-def test_what_is_not_there_is_not_asked_for_again(folder, proxy):
+def test_a_missing_file_is_asked_for_once(folder, proxy):
     with pytest.raises(StorageError, match=f"^{folder}/a cannot be read: there is no such file"):
         storage.read(f"{folder}/a")
     assert len(proxy.requests) == 1
@@ -165,8 +165,8 @@ def test_what_is_not_there_is_not_asked_for_again(folder, proxy):
 
 
 def test_a_store_that_never_answers_ends_in_an_error_and_in_time_the_run(folder, proxy, monkeypatch):
-    def ask_in_vain():
-        failed = pytest.raises(StorageError, match="did not answer as it should.*run again later")
+    def fail_to_read():
+        failed = pytest.raises(StorageError, match="repeatedly failed to answer properly.*run again later")
         with monkeypatch.context() as patch, failed as caught:
             patch.setattr(clients, "PATIENCE", 1.0)
             storage.read(f"{folder}/a")
@@ -178,15 +178,15 @@ def test_a_store_that_never_answers_ends_in_an_error_and_in_time_the_run(folder,
     proxy.plan = lambda number: "stall"
     kinds = []
     for _ in range(2):
-        assert storage.read("memory://other/b") == b"x"  # which says nothing of this store
-        kinds.append(ask_in_vain())
+        assert storage.read("memory://other/b") == b"x"  # which says nothing about the other store
+        kinds.append(fail_to_read())
     with pytest.raises(StorageError, match="no such file") as caught:
         storage.read("memory://other/none")
     kinds.append(type(caught.value))
     proxy.plan = lambda number: None
     storage.read(f"{folder}/b")
     proxy.plan = lambda number: "stall"
-    assert [*kinds, ask_in_vain()] == [StorageError, OutputError, StorageError, StorageError]
+    assert [*kinds, fail_to_read()] == [StorageError, OutputError, StorageError, StorageError]
 
 
 def test_an_open_file_of_a_store_that_breaks_down_is_an_expected_error(folder, proxy):

@@ -1,4 +1,4 @@
-"""What a manifest may make the workers open."""
+"""The kinds of storage that a manifest may make the workers open."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""URIs."""
+"""URIs, and files on a local disk and in memory."""
 
 import errno
 import fcntl
@@ -58,7 +58,7 @@ def test_files_are_listed_by_their_paths_from_the_folder_and_opened(tmp_path, sc
         assert file.read() == b"x/a.txt"
 
 
-def test_a_folder_that_is_not_there_cannot_be_listed(tmp_path):
+def test_a_missing_folder_cannot_be_listed(tmp_path):
     assert storage.list_files(str(tmp_path)) == []
     with pytest.raises(FileNotFoundError, match="no such folder"):
         storage.list_files(f"{tmp_path}/x")
@@ -86,7 +86,7 @@ def test_a_file_is_written_and_written_over(tmp_path, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
-def test_a_version_is_a_file_s_until_it_changes(tmp_path, scheme):
+def test_a_file_keeps_its_version_until_it_changes(tmp_path, scheme):
     root = f"{scheme}{tmp_path}"
     for name in ("a/1", "a/b/2", "c/3"):
         storage.write(f"{root}/{name}", b"old")
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_listed_costs_its_own_files(tmp_path, monkeypatc
         storage.listing([f"{tmp_path}/a"])
 
 
-def test_listed_files_of_the_working_folder_are_by_bare_names(tmp_path, monkeypatch):
+def test_listed_files_of_the_working_folder_have_bare_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").write_bytes(b"x")
     (tmp_path / "x").mkdir()
@@ -135,12 +135,16 @@ def test_a_link_s_version_is_its_target_s(tmp_path):
     assert storage.listing([f"{tmp_path}/in"]) != before
 
 
-def test_what_is_no_file_is_not_read(tmp_path):
+def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for name, reason in (("pipe", "it is no regular file"), ("", "it is a folder"), ("none", "there is no such file")):
+    for name, reason in (
+        ("pipe", "it is not a regular file"),
+        ("", "it is a folder"),
+        ("none", "there is no such file"),
+    ):
         with pytest.raises(StorageError, match=f"cannot be read: {reason}"):
             storage.read(f"{tmp_path}/{name}")
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         storage.read("/dev/zero")
 
 
@@ -195,7 +199,7 @@ for number in itertools.count():
 """
 
 
-def test_files_are_removed_whether_they_are_there_or_not(tmp_path):
+def test_files_are_removed_whether_they_exist_or_not(tmp_path):
     for name in ("b", "d"):
         (tmp_path / name).touch()
     storage.remove_files([f"{tmp_path}/{name}" for name in "abcd"])
@@ -209,7 +213,7 @@ def test_a_killed_writer_leaves_a_whole_file_and_what_a_sweep_removes(tmp_path):
         with subprocess.Popen([sys.executable, "-c", WRITER, target], stdout=subprocess.PIPE) as writer:
             assert writer.stdout and writer.stdout.readline() == b"begun\n"
             time.sleep(delay)
-            storage.sweep(str(tmp_path))  # of a file that is being written: it goes on
+            storage.sweep(str(tmp_path))  # while a file is being written, which goes on
             writer.kill()
         data = target.read_bytes()
         assert data == data[:1] * 3_000_000

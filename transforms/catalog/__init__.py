@@ -1,1 +1,1 @@
-"""What is to be harmonized: manifests, folders and data sets, read as pairs."""
+"""The tables around a catalog: manifests, folders and data sets, read as pairs, and the rows that a run writes."""

@@ -1,4 +1,4 @@
-"""Pairs by the names of files: the iHarmony4 layout with its lists, and folders that hold one file a stem."""
+"""Pairs by the names of files: the iHarmony4 layout with its lists, and folders with one file for each stem."""
 
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ FOLDERS = ("composites", "masks", "references")
 
 
 def read_root(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]:
-    """Read a folder in either layout: the iHarmony4 one where it has the list, else `read_folder`.
+    """Read a folder in either layout: that of iHarmony4 if it has the list, otherwise that of `read_folder`.
 
     Raises:
         DatasetError: As for `read_iharmony4`.
@@ -29,7 +29,7 @@ def read_folder(root: Path | str) -> list[Pair]:
     """Return the pairs of `folder_rows`, in order of id.
 
     Raises:
-        ManifestError: As for `folder_rows`, or a stem makes no valid id.
+        ManifestError: As for `folder_rows`, or a stem is not a valid id.
     """
     return [manifest.parse(row, str(root), source) for source, row in folder_rows(str(root))]
 
@@ -37,17 +37,18 @@ def read_folder(root: Path | str) -> list[Pair]:
 def folder_rows(root: str) -> Iterator[tuple[str, dict[str, object]]]:
     """Pair the images of ROOT/composites, ROOT/masks and, if it holds any, ROOT/references by their stems.
 
-    The three listings are held in memory: some hundreds of bytes a file. Beyond a million images write a table.
+    The three listings are held in memory, some hundreds of bytes for each file. For more than a million images a table
+    is the better choice.
 
     Args:
-        root: Holds the folders. The id is the path below composites/ without its suffix: "a/b" for composites/a/b.jpg.
-            What is hidden, and files that are no image by their suffix (see `SUFFIXES`) are passed over.
+        root: The folder that holds the three. The id is the path below composites/ without its suffix: "a/b" for
+            composites/a/b.jpg. Hidden files and files without the suffix of an image (see `SUFFIXES`) are ignored.
 
     Yields:
-        The composite's URI, for messages, and the row, in order of id; without references the row has none.
+        The composite's URI, for messages, and the row, in order of id; without references/ no row has a reference.
 
     Raises:
-        ManifestError: A stem is not in every folder, or twice in one, or there is no composite.
+        ManifestError: A stem is missing in one of the folders, or is in one of them twice, or there is no composite.
     """
     images = {name: _images(storage.join(root, name), optional=name == "references") for name in FOLDERS}
     folders = [name for name in FOLDERS if name != "references" or images[name]]
@@ -66,9 +67,9 @@ def read_iharmony4(root: Path, split: str, subsets: Sequence[str] = ()) -> list[
     """Read one split of a data set in the iHarmony4 layout and check that its files exist.
 
     Args:
-        root: Holds IHD_<split>.txt and the sub-dataset folders.
+        root: The folder that holds IHD_<split>.txt and the sub-datasets' folders.
         split: "train" or "test".
-        subsets: Sub-datasets to read, from <SUB>/<SUB>_<split>.txt; all of IHD_<split>.txt when empty.
+        subsets: Sub-datasets to read from <SUB>/<SUB>_<split>.txt; if empty, all of IHD_<split>.txt is read.
 
     Raises:
         DatasetError: A list or a file of a pair is missing, or there is no pair.
@@ -83,7 +84,7 @@ def read_iharmony4(root: Path, split: str, subsets: Sequence[str] = ()) -> list[
 
 
 def list_root(uri: str) -> tuple[str, str | None]:
-    """Return the root that the lines of a list start from, and the sub-dataset if the list is of one, SUB/SUB_*.txt."""
+    """Return the root that a list's lines start from, and the sub-dataset if the list is that of one, SUB/SUB_*.txt."""
     folder = storage.parent(uri)
     name = posixpath.basename(folder)
     if name not in ("", "IHD") and posixpath.basename(uri).startswith(f"{name}_"):
@@ -92,12 +93,12 @@ def list_root(uri: str) -> tuple[str, str | None]:
 
 
 def list_row(line: str, subset: str | None) -> dict[str, object]:
-    """Return the row of a list's line; the lists of sub-datasets may leave out the folders.
+    """Return the row of a list's line. Lists of sub-datasets may leave out the folders.
 
     SUB/composite_images/c101_204_2.jpg has the mask SUB/masks/c101_204.png and the real photo SUB/real_images/c101.jpg.
 
     Raises:
-        ManifestError: The line is none.
+        ManifestError: The line has another form.
     """
     path = PurePosixPath(line.strip())
     if subset:
@@ -147,7 +148,7 @@ def _images(folder: str, optional: bool) -> dict[str, str]:
     """Return every image below the folder, by its stem.
 
     Raises:
-        ManifestError: The folder is missing, or two files have one stem.
+        ManifestError: The folder is missing, or two files have the same stem.
     """
     try:
         files = storage.list_files(folder)
@@ -155,7 +156,7 @@ def _images(folder: str, optional: bool) -> dict[str, str]:
         if optional:
             return {}
         raise ManifestError(
-            f"{folder}: no such folder; a catalog has composites/ and masks/, and references/ to score"
+            f"{folder}: no such folder; a catalog has composites/, masks/ and, for scores, references/"
         ) from error
     found: dict[str, str] = {}
     for name in files:
@@ -164,6 +165,6 @@ def _images(folder: str, optional: bool) -> dict[str, str]:
             stem = str(path.with_suffix(""))
             if stem in found:
                 twin = posixpath.basename(found[stem])
-                raise ManifestError(f"{folder}: {path.name} and {twin} have one stem; rename one")
+                raise ManifestError(f"{folder}: {path.name} and {twin} have the same stem; rename one")
             found[stem] = name
     return found

@@ -8,30 +8,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from hdnet.transforms import storage
+from hdnet.transforms.catalog.rows import FILES, RESERVED, FailureRow
 from hdnet.transforms.errors import ManifestError, StorageError
 
 REQUIRED = ("id", "composite", "mask")
-COLUMNS = (*REQUIRED, "reference")
-
-METRICS = frozenset(
-    {"output", "output_bytes", "run_id", "schema_version", "width", "height", "foreground_ratio"}
-    | {
-        "delta_e",
-        "gap_before",
-        "gap_after",
-        "clipped_ratio",
-        "newly_clipped_ratio",
-        "flags",
-        "options",
-        "harmonized_at",
-        "output_bytes",
-    }
-    | {"seconds_read", "seconds_network", "seconds_write", "seconds_score", "arch", "precision"}
-    | {"weights_sha256", "input_sha256", "mask_sha256", "reference_sha256", "output_sha256"}
-    | {"composite_version", "mask_version", "reference_version"}
-    | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
-)
-"""The metrics row's own columns, which a manifest's extra columns would overwrite."""
+COLUMNS = ("id", *FILES)
 
 SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -56,23 +37,23 @@ _NAME_RULES = (_NOT_UTF8, _CONTROL, (re.compile(r"^\s|\s$|^$"), "is empty, or be
 Rules = Sequence[tuple[re.Pattern[str], str]]
 
 MAX_NAME = 200
-"""Bytes: file systems allow 255, and the suffix and a temporary name's marks must fit."""
+"""Bytes. File systems allow 255, and there must be room for the suffix and the marks of a temporary name."""
 MAX_ID = 800
-"""Bytes: object stores allow 1024, and the output's prefix must fit."""
+"""Bytes. Object stores allow 1024, and there must be room for the output's prefix."""
 MAX_URI = 4096
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pair:
-    """A composite with its mask and, where there is one, the real photo it was made from.
+    """A composite with its mask and, if there is one, the real photo it was made from.
 
     Attributes:
-        id: Unique within its list, such as "HCOCO/c101_204_2".
+        id: Unique within the manifest, such as "HCOCO/c101_204_2".
         composite: URI of the composite.
         mask: URI of the mask.
         reference: URI of the real photo, or None.
-        extra: Further columns by name, as text, for the metrics.
-        source: The row it was read from, such as "pairs.csv, line 7". Two pairs are equal wherever they were read.
+        extra: Further columns by name, as text, which pass through to the metrics.
+        source: The row it was read from, such as "pairs.csv, line 7". It does not count when pairs are compared.
     """
 
     id: str
@@ -87,27 +68,19 @@ class Pair:
         """The sub-dataset: the id's first folder, "" without one."""
         return self.id.rpartition("/")[0].partition("/")[0]
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that is no pair.
-
-    Attributes:
-        source: Where it was read, such as "pairs.csv, line 7".
-        id: Its id made safe to store, "" where it has none.
-        message: What is wrong, beginning with the source.
-    """
-
-    source: str
-    id: str
-    message: str
+    def failure(self, stage: str, error: Exception) -> FailureRow:
+        """Return the row that says that the pair failed in `stage`."""
+        return FailureRow(
+            id=self.id, composite=self.composite, mask=self.mask, reference=self.reference, source=self.source,
+            stage=stage, error=type(error).__name__, message=str(error),
+        )  # fmt: skip
 
 
 def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
-    """Make a pair of a row: of text from CSV, of JSON values from JSONL, of any values from Parquet.
+    """Make a pair from a row of text (CSV), JSON values (JSONL) or any values (Parquet).
 
-    An empty text is a missing value. Extra columns become text, because their types must not differ from one run's
-    metrics to the next: text as it is, everything else as JSON.
+    An empty text is a missing value. Extra columns become text, because their types must be the same in the metrics of
+    every run: text stays as it is, and everything else becomes JSON.
 
     Args:
         row: Values by column.
@@ -115,7 +88,7 @@ def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
         source: Where the row was read, for messages.
 
     Raises:
-        ManifestError: A rule is broken; the message names the source and the value.
+        ManifestError: The row breaks a rule; the message names the source and the value.
     """
     try:
         _check_names(tuple(row))
@@ -131,18 +104,24 @@ def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
         raise ManifestError(f"{source}: {error}") from error
 
 
-def bad_row(row: Mapping[str, object], source: str, error: ManifestError) -> BadRow:
-    """Describe a row that `parse` refused."""
+def failure(row: Mapping[str, object], source: str, message: str) -> FailureRow:
+    """Return the row that says that a row of a manifest is not a pair.
+
+    Args:
+        row: What could be read of it. Its id is made safe to store.
+        source: Where it was read, such as "pairs.csv, line 7".
+        message: What is wrong, beginning with the source.
+    """
     value = row.get("id")
     safe = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
-    return BadRow(source, safe, str(error))
+    return FailureRow(id=safe or None, source=source, stage="manifest", error=ManifestError.__name__, message=message)
 
 
 def check_header(columns: Sequence[str]) -> None:
     """Check the columns of a table.
 
     Raises:
-        ManifestError: A required one is missing, or a name is empty, twice there, malformed, or one of `METRICS`.
+        ManifestError: A required one is missing, or a name is empty, malformed, repeated, or one of `RESERVED`.
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
@@ -153,24 +132,24 @@ def check_header(columns: Sequence[str]) -> None:
 
 
 def check_names(columns: Iterable[str]) -> None:
-    """Check the names of columns, which must differ by more than case: some readers of Parquet fold it.
+    """Check the names of columns. They must differ by more than case, because some readers of Parquet ignore it.
 
     Raises:
-        ManifestError: As for `check_header`, but for missing ones.
+        ManifestError: As for `check_header`, except that no column is required.
     """
-    seen = dict.fromkeys(METRICS, "a column of the metrics")
+    seen = dict.fromkeys(RESERVED, "a column of the metrics")
     for name in columns:
         _keep(_NAME_RULES, "column name", name, MAX_NAME)
         if clash := seen.get(name.casefold()):
             raise ManifestError(f"column {show(name)} is {clash}; rename it")
-        seen[name.casefold()] = "there twice, but for upper and lower case"
+        seen[name.casefold()] = "used twice, apart from upper and lower case"
 
 
 def fold(identity: str) -> str:
-    """Return what two ids share when some disk would give their images one name.
+    """Return a key that two ids share if some disk would give their images the same name.
 
-    Disks may fold case and compose accents. Images differ in their suffix only after a whole id, so "a" and "a.png"
-    are two files, "a.jpg" and "a.png.jpg".
+    Disks may ignore case and compose accents. The suffix follows the whole id, so the images of "a" and "a.png" are two
+    files, a.jpg and a.png.jpg.
     """
     if identity.isascii():
         return identity.lower()
@@ -178,12 +157,12 @@ def fold(identity: str) -> str:
 
 
 def show(value: object) -> str:
-    """Return a value for a message: on one line, printable whatever it holds, and not too long."""
+    """Return a value for a message: on one line, printable and not too long, whatever it holds."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
 
 
-# A manifest has few different headers, and a refusal is not cached.
+# A manifest has few different headers. Refusals are not cached.
 _check_names = functools.lru_cache(maxsize=64)(check_names)
 
 

@@ -1,4 +1,4 @@
-"""A manifest checked from its first row to its last, in one process and in little memory, before anything runs."""
+"""Check a manifest from its first row to its last, in one process and with little memory, before anything runs."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,8 @@ from collections.abc import Container, Iterator
 import numpy as np
 
 from hdnet.transforms.catalog import manifest, manifest_parts
-from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
 
 MAX_COLUMNS = 1000
@@ -21,11 +22,11 @@ class ManifestInfo:
     """What a valid manifest holds.
 
     Attributes:
-        uri: The manifest.
+        uri: URI of the manifest.
         format: "csv", "jsonl", "parquet", "list" or "folder".
-        rows: Pairs.
-        with_reference: Pairs that have one.
-        extra: The names of further columns; of JSONL all that any row has.
+        rows: The number of pairs.
+        with_reference: The number of pairs with a reference.
+        extra: Names of further columns; for JSONL those that any row has.
     """
 
     uri: str
@@ -36,21 +37,21 @@ class ManifestInfo:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column, those of a pair first."""
+        """All columns, those of a pair first."""
         return (*manifest.COLUMNS[: 4 if self.with_reference else 3], *self.extra)
 
 
 def check(uri: str) -> ManifestInfo:
-    """Read every row once, and a second time only if two ids seem to be one.
+    """Read every row once, and a second time only if two ids seem to be the same.
 
-    Memory grows by 8 bytes a row, for a hash of its id.
+    Memory grows by 8 bytes for each row, a hash of its id.
 
     Args:
         uri: As for `manifest_parts.plan`.
 
     Raises:
-        ManifestError: The manifest cannot be read, names no pair, breaks a rule, or two rows have ids that some disk
-            would take for one; the message holds up to ten of the lines.
+        ManifestError: The manifest cannot be read, holds no pair or breaks a rule, or two rows have ids that some disk
+            would not tell apart; the message names up to ten of the lines.
     """
     tally = _Tally()
     kind = ""
@@ -64,7 +65,7 @@ def check(uri: str) -> ManifestInfo:
         more = f"{tally.bad} bad rows, " if tally.bad > MAX_SHOWN else ""
         raise ManifestError("\n  ".join([f"{uri}: {more}the first problems:", *problems]))
     if not tally.rows:
-        raise ManifestError(f"{uri}: names no pair")
+        raise ManifestError(f"{uri}: it holds no pair")
     try:
         manifest.check_names(tally.extra)
     except ManifestError as error:
@@ -73,16 +74,18 @@ def check(uri: str) -> ManifestInfo:
 
 
 def duplicates(uri: str, suspects: Container[int]) -> Iterator[str]:
-    """Yield a message for each pair whose id an earlier pair has, among the ids that have a suspect hash."""
+    """Yield a message for each pair that has the id of an earlier pair, among the ids with a suspect hash."""
     first: dict[str, Pair] = {}
     for entry in manifest_parts.rows(uri) if suspects else ():
+        if not isinstance(entry, Pair):
+            continue
         key = manifest.fold(entry.id)
-        if isinstance(entry, Pair) and hash(key) in suspects and first.setdefault(key, entry) is not entry:
+        if hash(key) in suspects and first.setdefault(key, entry) is not entry:
             yield f"{entry.source}: {_likeness(entry, first[key])}"
 
 
 class _Tally:
-    """What one pass over a manifest finds."""
+    """Collects what one pass over a manifest finds."""
 
     def __init__(self) -> None:
         self.rows = self.with_reference = self.bad = 0
@@ -90,8 +93,8 @@ class _Tally:
         self.extra: dict[str, None] = {}
         self.hashes = array("q")
 
-    def add(self, entry: Pair | BadRow) -> None:
-        if isinstance(entry, BadRow):
+    def add(self, entry: Pair | FailureRow) -> None:
+        if isinstance(entry, FailureRow):
             self.bad += 1
             if len(self.problems) < MAX_SHOWN:
                 self.problems.append(entry.message)
@@ -109,15 +112,15 @@ def _repeated(hashes: "array[int]") -> set[int]:
     values = np.frombuffer(hashes, np.int64)
     values.sort()  # in place: no second copy
     again = values[1:][values[1:] == values[:-1]]
-    # Ten of these are shown; the rest makes room for ids whose hashes are equal by chance, which are one in millions.
+    # Ten of these are shown. The rest leave room for ids whose hashes are equal by chance, one in millions.
     return set(np.unique(again)[:MAX_SUSPECTS].tolist())
 
 
 def _likeness(pair: Pair, earlier: Pair) -> str:
     where = earlier.source.rpartition(", ")[2]
     if pair.id == earlier.id:
-        return f"id {manifest.show(pair.id)} is there already, in {where}"
+        return f"id {manifest.show(pair.id)} is already used in {where}"
     return (
         f"id {manifest.show(pair.id)} differs from {manifest.show(earlier.id)}, in {where}, only by case or accents: "
-        "some disks would give both images one file"
+        "some disks would store both images in one file"
     )

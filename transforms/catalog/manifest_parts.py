@@ -1,8 +1,8 @@
-"""Manifests read in parts, so that many workers share one and none holds it: CSV, JSONL, Parquet, lists, folders.
+"""Read manifests in parts, so that many workers share one and none holds it: CSV, JSONL, Parquet, lists, folders.
 
 A part of a text file begins and ends where a row does. `plan` finds these places by reading the file once from its
-begin, because a line break inside quotes ends no row and messages need line numbers; that takes about a second for
-a million rows. A part of a Parquet file is a row group.
+beginning, because a line break within quotes does not end a row and messages need line numbers; that takes about a
+second for a million rows. A part of a Parquet file is a row group.
 """
 
 import contextlib
@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import layouts, manifest, manifest_text
-from hdnet.transforms.catalog.manifest import BadRow, Pair
+from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_text import Lines
+from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
 
 PART_BYTES = 8 << 20
@@ -27,20 +28,20 @@ BATCH_ROWS = 4096
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "list"}
 
 Rows = Iterator[tuple[str, Mapping[str, object] | ManifestError]]
-"""The place of each row with the row, or with why it is none."""
+"""The place of each row, with the row or with the reason why it cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of a manifest that follow each other.
+    """Consecutive rows of a manifest.
 
     Attributes:
-        uri: The manifest.
+        uri: URI of the manifest.
         format: "csv", "jsonl", "parquet", "list" or "folder".
-        columns: Of a CSV or Parquet file.
-        start: Byte of a text file, row group of a Parquet file.
-        length: Bytes of a text file, None to its end.
-        first: Line or row number of the first row, from 1.
+        columns: Columns of a CSV or Parquet file.
+        start: First byte in a text file, or the row group of a Parquet file.
+        length: Bytes in a text file; None to its end.
+        first: Line or row number of the first row, counted from 1.
     """
 
     uri: str
@@ -55,9 +56,9 @@ def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
     """Divide a manifest into parts.
 
     Args:
-        uri: A file .csv, .jsonl, .parquet or .txt (an iHarmony4 list), or a folder: with IHD_test.txt an iHarmony4
-            root, else one with composites/ and masks/.
-        part_bytes: A text file's part ends with the row that reaches this size; None leaves the file whole.
+        uri: A file .csv, .jsonl, .parquet or .txt (an iHarmony4 list), or a folder, which is an iHarmony4 root if it
+            holds IHD_test.txt, and otherwise holds composites/ and masks/.
+        part_bytes: A part of a text file ends with the row that reaches this size; None leaves the file whole.
 
     Raises:
         ManifestError: The manifest cannot be read, is of no known type, or lacks a column.
@@ -72,8 +73,8 @@ def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
             yield from _plan_text(uri, known, part_bytes)
 
 
-def rows(uri: str) -> Iterator[Pair | BadRow]:
-    """Yield every row of a manifest, in order, as they are asked for.
+def rows(uri: str) -> Iterator[Pair | FailureRow]:
+    """Yield every row of a manifest in order, reading as far as is asked for.
 
     Raises:
         ManifestError: As for `plan` and `read`.
@@ -82,26 +83,26 @@ def rows(uri: str) -> Iterator[Pair | BadRow]:
         yield from read(part)
 
 
-def read(part: Part) -> Iterator[Pair | BadRow]:
-    """Yield every row of the part, in order.
+def read(part: Part) -> Iterator[Pair | FailureRow]:
+    """Yield every row of the part in order.
 
     Raises:
-        ManifestError: The manifest itself cannot be read, or a folder's files do not pair up.
+        ManifestError: The manifest itself cannot be read, or a folder's files do not form pairs.
     """
     base = _base(part)
     with _readable(part.uri):
         for source, row in _READERS[part.format](part):
             if isinstance(row, ManifestError):
-                yield BadRow(source, "", f"{source}: {row}")
+                yield manifest.failure({}, source, f"{source}: {row}")
             else:
                 yield _parse(row, base, source)
 
 
-def _parse(row: Mapping[str, object], base: str, source: str) -> Pair | BadRow:
+def _parse(row: Mapping[str, object], base: str, source: str) -> Pair | FailureRow:
     try:
         return manifest.parse(row, base, source)
     except ManifestError as error:
-        return manifest.bad_row(row, source, error)
+        return manifest.failure(row, source, str(error))
 
 
 def _base(part: Part) -> str:
@@ -188,7 +189,7 @@ def _decoder(part: Part) -> Callable[[Any], Mapping[str, object]]:
 
 @contextlib.contextmanager
 def _open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    # A buffer size makes pyarrow read a column as it is needed, not a whole row group, which may be the whole file.
+    # With a buffer size pyarrow reads a column as it is needed, and not a whole row group, which may be the whole file.
     with storage.open_binary(uri) as file, pq.ParquetFile(file, buffer_size=1 << 20) as table:
         yield table
 

@@ -1,4 +1,4 @@
-"""Rows of text files: CSV, JSON lines, and plain lines."""
+"""Rows of text files: CSV, JSON lines and plain lines."""
 
 import csv
 import io
@@ -10,25 +10,26 @@ from hdnet.transforms.catalog import manifest
 from hdnet.transforms.errors import ManifestError
 
 MAX_LINE = 1 << 20
-"""Bytes: a file of another kind can be one line of any length."""
+"""Bytes. A file of another kind may be a single line of any length."""
 BOM = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """The lines of a file from one byte to another; knows how far it has come.
+    """The lines of a file between two bytes; it knows how far it has been read.
 
-    Bytes that are not UTF-8 come as surrogates, which the rules for rows refuse: a wrong byte spoils one row only.
+    Bytes that are not UTF-8 become surrogates, which the rules for rows refuse, so that a wrong byte spoils only one
+    row.
 
     Args:
-        file: Opened to read bytes, seekable.
-        name: For messages.
+        file: A seekable file opened for reading bytes.
+        name: The file's name in messages.
         start: Byte at which a line begins.
-        length: Bytes to read, to the end of a line; None for all.
+        length: Bytes to read, up to the end of a line; None for all.
         first: Number of the first line.
 
     Attributes:
-        offset: Byte after the last line.
-        number: Of the last line.
+        offset: Byte after the last line that was read.
+        number: Number of that line.
     """
 
     def __init__(self, file: IO[bytes], name: str, start: int, length: int | None, first: int) -> None:
@@ -61,7 +62,7 @@ def line_records(lines: Lines) -> Iterator[tuple[int, str]]:
 
 
 def csv_records(lines: Lines) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Yield the number of each row's first line with its cells, or with why it is no CSV."""
+    """Yield the number of each row's first line with its cells, or with the reason why it is not CSV."""
     reader = csv.reader(lines, strict=True)
     while True:
         first = lines.number + 1
@@ -77,10 +78,10 @@ def csv_records(lines: Lines) -> Iterator[tuple[int, list[str] | csv.Error]]:
 
 
 def csv_row(cells: list[str] | csv.Error, columns: Sequence[str]) -> Mapping[str, object]:
-    """Name the cells by their columns.
+    """Return the cells by column.
 
     Raises:
-        ManifestError: There are more or fewer of them, or they are an error.
+        ManifestError: There are more or fewer cells than columns, or they could not be read.
     """
     if isinstance(cells, csv.Error):
         raise ManifestError(f"not CSV: {cells}")
@@ -90,10 +91,10 @@ def csv_row(cells: list[str] | csv.Error, columns: Sequence[str]) -> Mapping[str
 
 
 def json_row(line: str) -> Mapping[str, object]:
-    """Decode an object.
+    """Decode a JSON object.
 
     Raises:
-        ManifestError: The line is none.
+        ManifestError: The line is not one.
     """
     try:
         row: Any = json.loads(line)

@@ -1,1 +1,1 @@
-"""How good a result is, and how much it differs."""
+"""How close a result is to its reference, and how it differs from its composite."""

@@ -1,7 +1,7 @@
-"""How a result looks beside its composite, and its foreground beside its background: what needs no reference.
+"""Compare a result with its composite, and its foreground with its background, without a reference.
 
-One pass over both images, some rows at a time: the Lab values of a strip stay in the processor's cache, and those of
-the result are computed only where it differs from the composite.
+One pass goes over both images in strips: the Lab values of a strip stay in the processor's cache, and those of the
+result are computed only where it differs from the composite.
 """
 
 import dataclasses
@@ -15,23 +15,23 @@ from hdnet.transforms.codecs.picture import Foreground, Pixels
 from hdnet.transforms.pixels import lab
 
 STRIP = 1 << 15
-"""Pixels at once."""
+"""The number of pixels in a strip."""
 
 Numbers = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-    """What can be said of a result without a reference. All but the ratio are None without foreground.
+    """What can be measured without a reference. All but the ratio are None if there is no foreground.
 
     Attributes:
-        foreground_ratio: Share of foreground pixels, 0..1.
+        foreground_ratio: Foreground pixels divided by all pixels, 0 to 1.
         delta_e: Mean CIEDE2000 difference of result and composite inside the mask; about 1 is just visible.
-        gap_before, gap_after: How far the foreground's colour statistics are from the background's, in CIELAB units,
-            in composite and result: the Euclidean distance of two vectors of six, mean and population standard
-            deviation of L, a and b. None without background, too.
-        clipped_ratio: Share of the foreground's channel values that are 0 or full scale in the result, 0..1.
-        newly_clipped_ratio: Share of the foreground's pixels with such a value where the composite has none, 0..1.
+        gap_before, gap_after: Distance of the foreground's colour statistics from the background's in composite and
+            result, in CIELAB units. It is the Euclidean distance of two vectors of six numbers: mean and population
+            standard deviation of L, a and b. None without background, too.
+        clipped_ratio: Fraction of the foreground's channel values that are 0 or full scale in the result, 0 to 1.
+        newly_clipped_ratio: Fraction of the foreground's pixels with such a value where the composite has none.
     """
 
     foreground_ratio: float
@@ -51,7 +51,7 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground) -> Appear
         foreground: (H,W) bool.
 
     Raises:
-        ShapeError: They do not fit.
+        ShapeError: Their sizes differ.
     """
     if composite.shape != result.shape or composite.shape != (*foreground.shape, 3):
         shapes = [composite.shape, result.shape, foreground.shape]
@@ -65,7 +65,7 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground) -> Appear
 
 
 class _Sums:
-    """What adds up over strips: `moments` by image (composite, result), region and term (values, squares)."""
+    """The sums over all strips; `moments` by image (composite, result), region and term (values, squares)."""
 
     def __init__(self) -> None:
         self.counts: Numbers = np.zeros(2)
@@ -91,7 +91,7 @@ class _Sums:
         self.newly_clipped += int(np.count_nonzero(now.any(axis=0) & ~was.any(axis=0)))
 
     def gap(self, image: int) -> float | None:
-        """Return the distance of the two regions' statistics in one image, None where a region is empty."""
+        """Return the distance of the two regions' statistics in one image, None if a region is empty."""
         if not self.counts.all():
             return None
         mean, square = np.split(self.moments[image] / self.counts[:, None], 2, axis=1)
@@ -103,21 +103,21 @@ class _Sums:
         """Divide the sums."""
         count, others = (int(number) for number in self.counts)
 
-        def share(total: float, of: int) -> float | None:
-            return total / of if of else None
+        def divided(total: float, by: int) -> float | None:
+            return total / by if by else None
 
         return Appearance(
             foreground_ratio=count / max(1, count + others),
-            delta_e=share(self.delta_e, count),
+            delta_e=divided(self.delta_e, count),
             gap_before=self.gap(0),
             gap_after=self.gap(1),
-            clipped_ratio=share(self.clipped, 3 * count),
-            newly_clipped_ratio=share(self.newly_clipped, count),
+            clipped_ratio=divided(self.clipped, 3 * count),
+            newly_clipped_ratio=divided(self.newly_clipped, count),
         )
 
 
 def _moments(values: lab.Floats, regions: Numbers) -> Numbers:  # (3,N), (2,N) -> (2,6)
-    # In float64, or a flat region's variance, a difference of large numbers, would be noise.
+    # In float32 the variance of a flat region, a difference of large numbers, would be noise.
     terms = np.concatenate([values, values], dtype=np.float64)
     terms[3:] *= terms[:3]
     sums: Numbers = regions @ terms.T

@@ -1,7 +1,7 @@
 """Scores of one image against another.
 
-Images are (H,W,3) uint8 or uint16 sRGB; every number is in the 0..255 scale (uint16 is divided by 257 first).
-`foreground` is an (H,W) bool mask. A foreground score is None where the mask is empty.
+Images are (H,W,3) uint8 or uint16 sRGB, and all numbers are on the scale of 0 to 255 (uint16 is divided by 257 first).
+`foreground` is an (H,W) bool mask. A foreground score is None if the mask is empty.
 """
 
 import dataclasses
@@ -13,20 +13,20 @@ from skimage import metrics as skimage_metrics
 
 from hdnet.transforms import errors, image
 
-PSNR_CAP = 100.0  # dB, given to identical images so that means stay finite
-SSIM_WINDOW = 11  # pixels: a Gaussian of sigma 1.5 cut at 3.5 sigma
+PSNR_CAP = 100.0  # dB, the value for identical images, so that means stay finite
+SSIM_WINDOW = 11  # pixels: a Gaussian of sigma 1.5, cut off at 3.5 sigma
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """How far a result is from its reference; the `f` scores look inside the mask only.
+    """How close a result is to its reference; the scores that begin with `f` look inside the mask only.
 
     Attributes:
-        mse, fmse: mean squared error, squared 0..255 units.
-        psnr, fpsnr: dB against a peak of 255, at most `PSNR_CAP`.
-        ssim, fssim: structural similarity, at most 1; None for images under 11 pixels on a side.
+        mse, fmse: Mean squared error in squared levels of 0 to 255.
+        psnr, fpsnr: Peak signal-to-noise ratio in dB for a peak of 255, at most `PSNR_CAP`.
+        ssim, fssim: Structural similarity, at most 1; None for images with a side of less than 11 pixels.
     """
 
     mse: float
@@ -38,10 +38,10 @@ class Scores:
 
 
 def score(result: image.Pixels, reference: image.Pixels, foreground: image.Foreground) -> Scores:
-    """Compute all six scores, the SSIM map once.
+    """Compute all six scores, and the SSIM map only once.
 
     Raises:
-        ShapeError: the two images and the mask do not have one size.
+        ShapeError: The two images and the mask do not have one size.
     """
     error, inside = mse(result, reference), fmse(result, reference, foreground)
     similarity = _ssim_map(result, reference)
@@ -67,7 +67,7 @@ def fmse(result: image.Pixels, reference: image.Pixels, foreground: image.Foregr
     Where the backgrounds are identical, this is the papers' MSE * H * W / foreground pixels. None without foreground.
 
     Raises:
-        ShapeError: the two images and the mask do not have one size.
+        ShapeError: The two images and the mask do not have one size.
     """
     _check_same_size(result, reference, foreground)
     return _mean_square(result[foreground], reference[foreground]) if foreground.any() else None
@@ -88,16 +88,16 @@ def ssim(result: image.Pixels, reference: image.Pixels) -> float | None:
     """Return the mean structural similarity over the pixels whose 11 x 11 window lies inside the image.
 
     Gaussian weights of sigma 1.5, population covariance, mean over the channels (Wang et al. 2004). None for images
-    under 11 pixels on a side; ShapeError if the sizes differ.
+    with a side of less than 11 pixels; ShapeError if the sizes differ.
     """
     similarity = _ssim_map(result, reference)
     return None if similarity is None else _inner_mean(similarity)
 
 
 def fssim(result: image.Pixels, reference: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return the mean of the SSIM map inside the mask, the image's border included (its windows are mirrored).
+    """Return the mean of the SSIM map inside the mask, including the image's border, where windows are mirrored.
 
-    None without foreground or for images under 11 pixels on a side; ShapeError if the sizes differ.
+    None without foreground or for images with a side of less than 11 pixels; ShapeError if the sizes differ.
     """
     _check_same_size(result, reference, foreground)
     similarity = _ssim_map(result, reference)
@@ -105,7 +105,7 @@ def fssim(result: image.Pixels, reference: image.Pixels, foreground: image.Foreg
 
 
 def decibels(error: float) -> float:
-    """Turn a mean squared error in squared 0..255 units into dB: 10 log10(255^2 / error), at most `PSNR_CAP`."""
+    """Convert a mean squared error in squared levels to dB: 10 log10(255^2 / error), at most `PSNR_CAP`."""
     return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_CAP
 
 
@@ -114,12 +114,12 @@ def _check_same_size(first: image.Pixels, second: image.Pixels, foreground: imag
     if len(set(shapes)) > 1 or first.ndim != 3:
         raise errors.ShapeError(f"images and mask must have one size, not {shapes}: resize them first")
     if foreground is not None and foreground.dtype != np.bool_:
-        # A uint8 mask would pick pixels by number instead of choosing them.
+        # A uint8 mask would index pixels by number instead of selecting them.
         raise errors.ShapeError(f"a foreground mask is bool, not {foreground.dtype}: use image.threshold")
 
 
 def _scaled(pixels: image.Pixels) -> Floats:
-    """Bring pixels of any shape to float32 0..255."""
+    """Convert pixels of any shape to float32 on the scale of 0 to 255."""
     values = pixels.astype(np.float32)
     return values / np.float32(257) if pixels.dtype == np.uint16 else values
 
@@ -129,7 +129,7 @@ def _mean_square(result: image.Pixels, reference: image.Pixels) -> float:
 
 
 def _ssim_map(result: image.Pixels, reference: image.Pixels) -> Floats | None:
-    """Return SSIM at every pixel and channel, (H,W,3); None where the window does not fit."""
+    """Return SSIM at every pixel and channel, (H,W,3); None if the window does not fit."""
     _check_same_size(result, reference)
     if min(result.shape[:2]) < SSIM_WINDOW:
         return None

@@ -1,8 +1,8 @@
 """Files by URI: gs://, s3://, memory://, file:// or a plain path.
 
-What is transient is tried again for `clients.PATIENCE` seconds, on object stores; a local disk that hangs holds the
-process in the kernel, out of any timeout's reach. What fails for good is one `StorageError`, or `OutputError` where
-nothing can be written any more.
+On object stores, calls that fail for a passing reason are made again for `clients.PATIENCE` seconds. A local disk that
+hangs holds the process in the kernel, beyond the reach of any timeout. What fails for good is one `StorageError`, or an
+`OutputError` where nothing can be written any more.
 """
 
 import concurrent.futures
@@ -11,44 +11,69 @@ import itertools
 import os
 import posixpath
 from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, Self, cast
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from hdnet.transforms.errors import OutputError, SizeError, StorageError
 from hdnet.transforms.storage import clients, local, storage_errors
-from hdnet.transforms.storage.listed import Listed
 
 SCHEMES = frozenset({"file", "gs", "memory", "s3"})
-"""What a manifest may name; a plain path needs none."""
+"""Schemes that a manifest may use; a plain path needs none."""
 
 LISTINGS = 32
-"""Folders that are listed at a time."""
+"""The number of folders that are listed at a time."""
 
 REMOVALS = 1000
-"""Files that are removed at a time: S3's most for one request, and ten of Cloud Storage's."""
+"""The number of files that are removed at a time: one request of S3, ten of Cloud Storage."""
 
-# A forked process forgets its parent's clients; were they then closed, the parent would wait for its answers in vain.
-# By identity: clients that are made with the same options are equal.
+# A forked process drops its parent's clients; if they were closed then, the parent would wait for answers for ever.
+# They are kept by identity, because clients with the same options are equal.
 _KEPT: dict[int, Any] = {}
 
-# A header costs one request and a manifest few: gcsfs's own choice makes one for each of a header's dozen small reads.
+# A header costs one request and a manifest a few. With its defaults gcsfs makes a request for each of a header's dozen
+# small reads.
 _AHEAD = {"cache_type": "readahead", "block_size": 1 << 20}
+
+
+class Listed(NamedTuple):
+    """What a listing says about a file.
+
+    Attributes:
+        version: Changes when the content does: the file's etag, or its size and time of change.
+        size: Size in bytes.
+        modified: Time of change in seconds since 1970; None if the listing does not say.
+    """
+
+    version: str
+    size: int
+    modified: float | None
+
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> Self:
+        """Read an entry of one of fsspec's listings."""
+        if info.get("islink"):  # the listing gives a local link's own time
+            with contextlib.suppress(OSError):
+                info = {**info, "mtime": os.stat(info["name"]).st_mtime}
+        time = next((info[name] for name in ("mtime", "LastModified", "updated", "created") if info.get(name)), None)
+        etag = info.get("etag") or info.get("ETag")
+        return cls(str(etag or f"{info['size']} {time}"), info["size"], _seconds(time))
 
 
 @contextlib.contextmanager
 def open_binary(uri: str) -> Iterator[IO[bytes]]:
-    """Open a file to read its bytes, piece by piece, for as long as the block lasts.
+    """Open a file for reading its bytes piece by piece, for as long as the block lasts.
 
     Raises:
-        OSError: There is none, or a local one cannot be read.
-        StorageError: The store refuses or does not answer; the URI's scheme is unknown, or its file system is not
+        OSError: There is no such file, or a local one cannot be read.
+        StorageError: The store refuses or does not answer, the URI's scheme is unknown, or its file system is not
             installed.
     """
     files, path = _locate(uri)
-    ours = files.async_impl  # a store's: until it is open no error is the block's
+    ours = files.async_impl  # until a store's file is open, no error comes from the block
     try:
         with clients.retry(files, lambda: files.open(path, "rb", **(_AHEAD if files.async_impl else {}))) as file:
             ours = False
@@ -56,8 +81,8 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        # A local disk's are OSErrors as they are, and the block's own errors pass through here too.
-        if not ours and clients.status(error) is None and not clients.is_transient(error):
+        # A local disk raises OSErrors, which stay as they are; so do the block's own errors, which pass through here.
+        if not ours and storage_errors.status(error) is None and not storage_errors.is_transient(error):
             raise
         raise StorageError(f"{uri} cannot be read: {storage_errors.reason(error)}") from error
 
@@ -66,13 +91,13 @@ def read(uri: str, limit: int | None = None) -> bytes:
     """Return a file's bytes.
 
     Args:
-        uri: The file's.
+        uri: URI of the file.
         limit: Refuse a file of more bytes, before they are all in memory.
 
     Raises:
         SizeError: It has more bytes than `limit`.
-        OutputError: The store has answered nothing any more, for many minutes.
-        StorageError: There is none, or it cannot be read.
+        OutputError: The store has not answered anything for many minutes.
+        StorageError: There is no such file, or it cannot be read.
     """
     files, path = _locate(uri)
     try:
@@ -82,7 +107,7 @@ def read(uri: str, limit: int | None = None) -> bytes:
             part = {} if limit is None else {"start": 0, "end": limit + 1}
             data = clients.retry(files, lambda: files.cat_file(path, **part, **_patience(files)))
     except Exception as error:  # every backend has errors of its own, without a common root
-        if clients.status(error) == 416:  # no byte of an empty file can be had
+        if storage_errors.status(error) == 416:  # an empty file has no byte to give
             return b""
         kind = OutputError if clients.is_dead(files) else StorageError
         raise kind(f"{uri} cannot be read: {storage_errors.reason(error)}") from error
@@ -92,10 +117,10 @@ def read(uri: str, limit: int | None = None) -> bytes:
 
 
 def write(uri: str | Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old one or the new one, whole.
+    """Write a file so that a reader sees the whole old or the whole new one, even after a crash at any moment.
 
     Raises:
-        OutputError: The disk is full or read-only; the bucket is not there or refuses.
+        OutputError: The disk is full or read-only; the bucket does not exist or refuses.
         StorageError: This one file cannot be written.
     """
     files, path = _locate(str(uri))
@@ -103,7 +128,7 @@ def write(uri: str | Path, data: bytes) -> None:
         if isinstance(files, LocalFileSystem):
             local.replace(Path(path), data)
         else:
-            # One PUT, or parts that are put together at the end: object stores show it when it is complete.
+            # One PUT, or parts that are joined at the end: object stores show a file when it is complete.
             clients.retry(files, lambda: files.pipe_file(path, data, **_patience(files)))
     except Exception as error:  # as in `read`
         kind = OutputError if storage_errors.is_final(error, isinstance(files, LocalFileSystem)) else StorageError
@@ -111,7 +136,7 @@ def write(uri: str | Path, data: bytes) -> None:
 
 
 def remove(uri: str) -> None:
-    """Remove a file or a folder with all it holds, if it is there.
+    """Remove a file, or a folder with all that it holds, if it exists.
 
     Raises:
         StorageError: It cannot be removed.
@@ -126,10 +151,10 @@ def remove(uri: str) -> None:
 
 
 def remove_files(uris: Collection[str]) -> None:
-    """Remove files of one disk or store, those of them that are there: of a store, many by one request.
+    """Remove those of the files that exist, all of one disk or store; one request to a store removes many.
 
     Raises:
-        StorageError: One cannot be removed.
+        StorageError: One of them cannot be removed.
     """
     ordered = sorted(uris)
     for start in range(0, len(ordered), REMOVALS):
@@ -137,12 +162,12 @@ def remove_files(uris: Collection[str]) -> None:
 
 
 def sweep(folder: str) -> int:
-    """Remove what killed processes left below a local folder, half written, and nothing that a live one is writing.
+    """Remove half-written files that killed processes left below a local folder, but none that is being written.
 
-    Object stores show no half-written files. What they keep of a broken upload, a rule of the bucket removes.
+    Object stores show no half-written files. What they keep of a broken upload is removed by a rule of the bucket.
 
     Returns:
-        How many files were removed.
+        The number of files removed.
 
     Raises:
         StorageError: As for `open_binary`.
@@ -152,10 +177,10 @@ def sweep(folder: str) -> int:
 
 
 def is_folder(uri: str) -> bool:
-    """Return whether there is a folder, or on an object store whether there are names that begin with it.
+    """Return whether a folder exists, or on an object store whether there are names that begin with it.
 
     Raises:
-        StorageError: It cannot be told.
+        StorageError: It cannot be listed.
     """
     files, path = _locate(uri)
     try:
@@ -165,17 +190,16 @@ def is_folder(uri: str) -> bool:
 
 
 def is_file(uri: str) -> bool:
-    """Return whether there is a file.
+    """Return whether a file exists.
 
     Raises:
-        StorageError: It cannot be told.
+        StorageError: Its folder cannot be listed.
     """
-    folder = parent(uri)
-    return uri in listing([folder])
+    return uri in listing([parent(uri)])
 
 
 def list_files(uri: str) -> list[str]:
-    """Return the files below a folder, sorted, by their paths from it. The listing is held in memory.
+    """Return the sorted paths of the files below a folder, relative to it. The listing is held in memory.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -190,12 +214,12 @@ def list_files(uri: str) -> list[str]:
 def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | None = None) -> dict[str, Listed]:
     """List the files of folders, by URI.
 
-    Each folder is listed once, some of them at a time, and without the folders it holds; no file is asked after by
-    itself. The listings are held in memory, some 400 bytes a file.
+    Each folder is listed once, without its subfolders and several folders at a time; no request is made for a single
+    file. The listings are held in memory, some 400 bytes for each file.
 
     Args:
-        folders: As in `parent`; one that is not there holds no files.
-        excuse: Called with the error of a folder that cannot be listed, whose files are then left out.
+        folders: As returned by `parent`; one that does not exist holds no files.
+        excuse: Called with the error if a folder cannot be listed; its files are then left out.
 
     Raises:
         StorageError: A folder cannot be listed, and there is no `excuse`.
@@ -216,17 +240,17 @@ def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | N
 
 
 def join(base: str, uri: str) -> str:
-    """Return the URI, taken as relative to the base folder unless it is absolute.
+    """Return the URI; a relative one starts from the base folder.
 
     Raises:
-        StorageError: It leaves the bucket by "..".
+        StorageError: It leaves the bucket through "..".
     """
     if "://" in uri or uri.startswith("/"):
         return uri
     scheme, mark, folder = base.rpartition("://")
     if not mark:
         return posixpath.join(base, uri)
-    # An object store would take ".." for a name.
+    # An object store would take ".." as a name.
     joined = posixpath.normpath(posixpath.join(folder, uri))
     if joined.partition("/")[0] != folder.partition("/")[0]:
         raise StorageError(f"{uri!r} leaves the bucket of {base}")
@@ -234,7 +258,7 @@ def join(base: str, uri: str) -> str:
 
 
 def canonical(uri: str) -> str:
-    """Return the one name of a place: of a local one without links and scheme."""
+    """Return the canonical name of a place: that of a local one has no scheme and no links."""
     scheme, mark, path = uri.rpartition("://")
     if mark and scheme != "file":
         return f"{scheme}{mark}{posixpath.normpath(path)}"
@@ -242,7 +266,7 @@ def canonical(uri: str) -> str:
 
 
 def parent(uri: str) -> str:
-    """Return the folder that a file is in: "" for a bare name, and never less than the bucket."""
+    """Return the folder of a file: "" for a bare name, and at least the bucket."""
     scheme, mark, path = uri.rpartition("://")
     return f"{scheme}{mark}{posixpath.dirname(path)}"
 
@@ -262,7 +286,7 @@ def _remove_some(uris: list[str]) -> None:
     located = [_locate(uri) for uri in uris]
     try:
         clients.retry(located[0][0], lambda: located[0][0].rm([path for _, path in located]))
-    except FileNotFoundError:  # a disk stops at the first that is not there
+    except FileNotFoundError:  # a disk stops at the first one that does not exist
         for uri in uris:
             remove(uri)
     except Exception as error:  # as in `read`
@@ -270,12 +294,12 @@ def _remove_some(uris: list[str]) -> None:
 
 
 def _patience(files: Any) -> dict[str, float]:
-    """Return how long a client may work at one call: one that gets a byte now and then is never idle."""
+    """Return how long a client may spend on one call, because one that receives a byte now and then is never idle."""
     return {"timeout": clients.PATIENCE} if files.async_impl else {}
 
 
 def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the path from a folder, and what the listing says, of each file below it."""
+    """Yield the relative path of each file below a folder, with what the listing says about it."""
     files, path = _locate(uri)
     root = path.rstrip("/") + "/"
     try:
@@ -285,3 +309,9 @@ def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, A
     except Exception as error:  # as in `read`
         raise StorageError(f"{uri} cannot be listed: {storage_errors.reason(error)}") from error
     yield from ((name[len(root) :], info) for name, info in found.items() if name.startswith(root))
+
+
+def _seconds(time: float | str | datetime | None) -> float | None:
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    return time.timestamp() if isinstance(time, datetime) else time
