@@ -19,7 +19,8 @@ from apache_beam.coders.typecoders import registry as coders
 from PIL import Image
 from pyarrow import parquet
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
+from hdnet.model.precision import PRECISIONS
 from hdnet.model.weights import weights_file
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import available_cores
@@ -34,7 +35,7 @@ MEASURED = ROOT / "deploy" / "measured.json"
 MEGAPIXELS = 2.0
 SIZE = (1600, 1250)
 """Width and height of the images that are measured, `MEGAPIXELS` in all."""
-CASES = tuple((arch, precision) for arch in ("hdnet-lite", "hdnet") for precision in ("float32", "bfloat16"))
+CASES = tuple((arch, precision) for arch in ("hdnet-lite", "hdnet") for precision in PRECISIONS)
 MILLIONS = (1, 10, 100)
 NIGHT = 8
 """Hours in a night."""
@@ -153,7 +154,7 @@ def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, f
     named = arch
     if arch not in weights_file.shipped():
         named = str(folder / f"{arch}.safetensors")
-        weights_file.save(registry.build(arch), Path(named), arch, {})
+        weights_file.save(architectures.build(arch), Path(named), {})
     words = ["--input", manifest, "--output", folder / arch, "--weights", named, "--run-id", precision,
              "--precision", precision, "--workers", str(available_cores()), "--no-resume", "--no-report"]  # fmt: skip
     command = [sys.executable, "-m", "hdnet.pipeline.run", *map(str, words)]

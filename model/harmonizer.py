@@ -1,26 +1,21 @@
-"""The one way to run a network: arrays or PIL images in, the same out, at their own size and depth."""
+"""Runs a network: arrays or PIL images in, the same type out, at their own size and depth."""
 
 import dataclasses
 import os
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal, Self, cast, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
 
-from hdnet.model.allocator import keep_strips
-from hdnet.model.architectures.hdnet.engine import Engine
-from hdnet.model.architectures.hdnet.memory import peak_bytes
-from hdnet.model.architectures.hdnet.network import HDNet
+from hdnet.model.architectures.base import Network, Renderer
+from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights.weights_file import load_network
 from hdnet.transforms import errors, image
-from hdnet.transforms.pixels import edges, tensor
+from hdnet.transforms.pixels import tensor
 
-Precision = Literal["float32", "bfloat16"]
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
 
 
@@ -28,15 +23,15 @@ MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
 class Harmonizer:
     """Gives the foreground of a composite the light and colour of its background.
 
-    Holds nothing but the network's weights, so one instance may serve several threads.
+    One instance may serve several threads.
 
     Attributes:
-        network: In eval mode, on `device`. From the first image on, changes of its weights may go unseen.
-        device: Where it runs.
-        precision: Of the convolutions; statistics, search and blend are in float32 or better.
+        network: The network, in eval mode, on `device`. After the first image, changes of its weights may go unseen.
+        device: The device that the network runs on.
+        precision: The precision of the convolutions.
     """
 
-    network: HDNet
+    network: Network
     device: torch.device
     precision: Precision = "float32"
 
@@ -58,11 +53,10 @@ class Harmonizer:
             WeightsError: As for `hdnet.model.weights.weights_file.load_network`.
             ValueError: The device or the precision is unknown, or this machine has no such device.
         """
-        if precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision must be auto, float32 or bfloat16: {precision!r}")
+        if precision not in ("auto", *PRECISIONS):
+            raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}: {precision!r}")
         chosen = choose_device(device)
-        network = cast(HDNet, load_network(weights))
-        return cls(network.to(chosen), chosen, choose_precision(precision, chosen))
+        return cls(load_network(weights).to(chosen), chosen, choose_precision(precision, chosen))
 
     @overload
     def __call__(self, composite: Image.Image, mask: MaskLike) -> Image.Image: ...
@@ -92,9 +86,8 @@ class Harmonizer:
         if isinstance(composite, Image.Image):
             return _with_pixels(composite, self(_pixels(composite), mask))
         soft = _soft_mask(mask)
-        result = self.colours(composite, soft)
-        edges.carry_outward(result, composite, soft)
-        return tensor.blend(composite, result, soft)
+        _check(composite, soft)
+        return self._renderer(composite, soft)
 
     def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
@@ -110,38 +103,21 @@ class Harmonizer:
             ShapeError: The two do not fit, or have no pixels.
             HarmonizeError: The network's result is not finite.
         """
-        if composite.shape[:2] != mask.shape:
-            raise errors.ShapeError(f"the mask is {mask.shape}, its composite {composite.shape[:2]} (height, width)")
-        height, width = mask.shape
-        if not height * width:
-            raise errors.ShapeError(f"the image is {width} x {height}: it has no pixels")
-        inputs = (tensor.pad(x).to(self.device) for x in (tensor.to_tensor(composite), tensor.mask_to_tensor(mask)))
-        with torch.inference_mode():
-            result = tensor.crop(self._run(*inputs), height, width)
-        if not torch.isfinite(result).all():
-            raise errors.HarmonizeError(f"the network's result for a {width} x {height} image is not finite")
-        return tensor.unscale(result, composite.dtype)
+        _check(composite, mask)
+        return self._renderer.colours(composite, mask)
 
     def estimate(self, height: int, width: int) -> int:
         """Return about how many bytes harmonizing an image of this size takes at its peak."""
-        return peak_bytes(self.network.config, height, width, self.precision)
+        return self.network.architecture.peak_bytes(self.network.config, height, width, self.precision)
 
     @cached_property
-    def _run(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The engine on a CPU, elsewhere the network itself; two threads that both make it make the same."""
-        if self.device.type == "cpu":
-            keep_strips()
-            return Engine(self.network, getattr(torch, self.precision))
-        return self._run_network
-
-    def _run_network(self, composite: Tensor, mask: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            result: Tensor = self.network(composite, mask)
-        return result
+    def _renderer(self) -> Renderer:
+        """The architecture's renderer; two threads that both make it make the same."""
+        return self.network.architecture.renderer(self.network, self.device, self.precision)
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """Return the precision; "auto" is bfloat16 where the device has instructions for it, else float32."""
+    """Return the precision; "auto" means bfloat16 where the device has instructions for it, else float32."""
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -152,7 +128,7 @@ def choose_precision(name: Precision | Literal["auto"], device: torch.device) ->
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the named torch device; "auto" is the GPU where there is one, else the CPU.
+    """Return the named torch device; "auto" means the GPU where there is one, else the CPU.
 
     Raises:
         ValueError: There is no such device on this machine.
@@ -166,6 +142,15 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} was asked for, but torch finds no GPU here")
     return device
+
+
+def _check(composite: image.Pixels, mask: image.Mask) -> None:
+    if composite.dtype not in (np.uint8, np.uint16) or composite.ndim != 3 or composite.shape[2] != 3:
+        raise errors.ShapeError(f"a composite is (H,W,3) uint8 or uint16, not {composite.shape} {composite.dtype}")
+    if composite.shape[:2] != mask.shape:
+        raise errors.ShapeError(f"the mask is {mask.shape}, its composite {composite.shape[:2]} (height, width)")
+    if not mask.size:
+        raise errors.ShapeError(f"the image is {mask.shape[1]} x {mask.shape[0]}: it has no pixels")
 
 
 def _pixels(picture: Image.Image) -> image.Pixels:

@@ -1,36 +1,30 @@
-"""What a run will cost, from the headers of a few files: for --dry-run and for dividing the machine."""
+"""How large a catalog's images are and how long they take: what divides the machine, and what --dry-run shows."""
 
 import dataclasses
 import functools
 import itertools
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from hdnet.model.architectures.hdnet import memory
-from hdnet.model.training.config import HDNetConfig
-from hdnet.pipeline import text
-from hdnet.pipeline.local.machine import Plan
-from hdnet.pipeline.steps.resume import Backlog
+from hdnet.model.precision import Precision
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.manifest import Pair
-from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.codecs import header
 from hdnet.transforms.codecs.picture import Header
 from hdnet.transforms.errors import HarmonizeError
 from hdnet.transforms.storage import schemes
 
 SAMPLE = 64
-"""Pairs whose headers are read, the manifest's first ones."""
+"""Number of pairs, the manifest's first ones, whose headers are read."""
 TYPICAL = 0.9
 """Quantile of the sizes by which the machine is divided: a rare giant waits for room and must not decide for all."""
 READERS = 16
-"""Threads that read headers, which is nearly all waiting."""
-NAMED = 5
-"""Unreadable files that are named."""
+"""Threads that read headers; nearly all of that is waiting."""
 TRIAL = 512
 """Height and width of the image that is timed."""
 
@@ -40,8 +34,8 @@ class Estimate:
     """What a few headers say of the catalog.
 
     Attributes:
-        images: Composites whose header could be read.
-        mean_pixels: Of such a composite.
+        images: Number of composites whose header could be read.
+        mean_pixels: Mean number of pixels of such a composite.
         typical_bytes: Peak memory of a worker on a composite that few are larger than.
         largest_bytes: Peak memory of a worker on the largest one.
         faults: What is wrong with the files whose header could not be read.
@@ -53,15 +47,25 @@ class Estimate:
     largest_bytes: int
     faults: tuple[str, ...]
 
+    def megapixels(self, images: int) -> float:
+        """Return about how many megapixels so many images have."""
+        return images * self.mean_pixels / 1e6
+
 
 def estimate(
     manifest: str,
-    network: HDNetConfig,
-    precision: Literal["float32", "bfloat16"],
+    peak_bytes: Callable[[int, int], int],
     max_pixels: int,
     allowed: frozenset[str] | None = None,
 ) -> Estimate:
-    """Read the headers of the manifest's first pairs, of files with an allowed scheme; no pixel is decoded."""
+    """Read the headers of the manifest's first pairs, where their scheme is allowed; no pixel is decoded.
+
+    Args:
+        manifest: URI of the manifest.
+        peak_bytes: Returns a worker's peak memory for an image's height and width.
+        max_pixels: Larger images are left out.
+        allowed: The schemes that files may have; None for all.
+    """
     read = functools.partial(_header, allowed=allowed)
     pairs = [row for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE) if isinstance(row, Pair)]
     with ThreadPoolExecutor(READERS) as pool:
@@ -70,7 +74,7 @@ def estimate(
     found = [each for each in composites if isinstance(each, Header) and each.pixels <= max_pixels]
     pixels = [each.pixels for each in found]
     sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
-    typical, largest = (memory.peak_bytes(network, side, side, precision) for side in sides)
+    typical, largest = (peak_bytes(side, side) for side in sides)
     return Estimate(
         images=len(found),
         mean_pixels=float(np.mean(pixels or [0])),
@@ -80,45 +84,7 @@ def estimate(
     )
 
 
-def megapixels(found: Estimate, images: int) -> float:
-    """Return about how many megapixels so many images have."""
-    return images * found.mean_pixels / 1e6
-
-
-def lines(
-    info: ManifestInfo, output: str, found: Estimate, plan: Plan, backlog: Backlog, per_megapixel: float
-) -> list[tuple[str, str]]:
-    """Say what a run would do, and about how long it would take here.
-
-    Args:
-        info: Of the manifest.
-        output: Where the run would write.
-        found: In the first headers.
-        plan: How this machine would be divided.
-        backlog: What there is to do.
-        per_megapixel: Seconds of the network on one of the plan's workers.
-    """
-    size = megapixels(found, backlog.to_do)
-    seconds = size * per_megapixel / plan.workers
-    said = [
-        ("manifest", f"{info.uri}: {info.format}, {text.plural(info.rows, 'pair')}, {info.with_reference:,} with a"
-                     f" reference; columns {', '.join(info.columns)}"),
-        ("would write", f"{output}/images and the tables and report beside it"),
-        ("up to date", f"{backlog.up_to_date:,} of {text.plural(backlog.pairs, 'pair')}"),
-        ("would do", f"{text.plural(backlog.to_do, 'image')}, about {size:,.1f} megapixels by the first {found.images}"
-                     if found.images else f"{text.plural(backlog.to_do, 'image')} of unknown size"),
-        ("here", f"{text.plural(plan.workers, 'worker')} of {text.plural(plan.threads, 'thread')} and"
-                 f" {plan.memory / 1e9:.1f} GB; a large image needs about {found.typical_bytes / 1e9:.1f} GB"),
-        ("would take", f"about {text.duration(seconds)}, reading and writing not counted" if found.images
-                       else "an unknown time"),
-        *(("unreadable", fault) for fault in found.faults[:NAMED]),
-    ]  # fmt: skip
-    if len(found.faults) > NAMED:
-        said.append(("", f"and {len(found.faults) - NAMED} more of the first {SAMPLE} pairs' files"))
-    return said
-
-
-def seconds_per_megapixel(weights: str, precision: Literal["float32", "bfloat16"], threads: int) -> float:
+def seconds_per_megapixel(weights: str, precision: Precision, threads: int) -> float:
     """Time the network on one small image with a worker's threads, after one to warm up."""
     import torch  # slow to load, and only a dry run needs it
 

@@ -120,7 +120,7 @@ def finish(summary: Summary, job: Job, files: Iterable[str]) -> None:
         write_report(run, summary, job.settings)
     content = {**run_info.to_json(run, summary), "files": written}
     storage.write(layout.summary, json.dumps(content, indent=1).encode())
-    if not job.settings.scratch:  # a local run reports on its terminal
+    if not job.settings.machine.scratch:  # a local run reports on its terminal
         log_end(content, job.max_failure_rate)
 
 

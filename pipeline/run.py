@@ -10,17 +10,19 @@ from typing import Any, get_args
 
 import click
 
+from hdnet.model.precision import PRECISIONS
 from hdnet.pipeline.local import supervise
 from hdnet.pipeline.settings import Format
-from hdnet.transforms.errors import HarmonizeError
+from hdnet.transforms.codecs.picture import MAX_PIXELS
+from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
 EXIT_TOO_MANY_FAILURES = 3
 
 
 def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Return a URI, or an absolute path: records must say the same from whatever folder the next run is started.
+    """Return a URI or an absolute path, so that records do not depend on the folder that a run is started in.
 
-    `~` is a home, which no shell expands in --output=~/out.
+    `~` is expanded here, for no shell expands it in --output=~/out.
     """
     from hdnet.transforms import storage  # slow to import
 
@@ -32,42 +34,44 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
 @click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
-              help="Manifest (.csv, .jsonl, .parquet), folder with composites/ and masks/, or list.")  # fmt: skip
+              help="Manifest (.csv, .jsonl, .parquet) or list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=_place,
-              help="Folder to write to, local or gs:// or s3://.")  # fmt: skip
+              help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
-@click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16"]),
-              help="Of the network; auto: bfloat16 in local runs where the processor has it, or float32.")  # fmt: skip
+@click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
+              help="Precision of the network; auto: bfloat16 if this machine does the work and has it.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
-              help="Memory for local workers together.  [default: what is free, less a fifth]")  # fmt: skip
-@click.option("--max-pixels", default=64_000_000, type=click.IntRange(min=1), help="Larger images fail.")
-@click.option("--format", "image_format", default="same", type=click.Choice(get_args(Format)), help="Of the images.")
-@click.option("--quality", default=95, type=click.IntRange(1, 100), help="Of JPEG.")
+              help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
+@click.option("--max-pixels", default=MAX_PIXELS, type=click.IntRange(min=1), help="Larger images fail.")
+@click.option("--format", "image_format", default="same", type=click.Choice(get_args(Format)),
+              help="Format of the images written; same keeps each composite's.")  # fmt: skip
+@click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG.")
 @click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
-              help="Exit with 3 when a larger share of the pairs failed; a job's log says it.")  # fmt: skip
+              help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
-@click.option("--resume/--no-resume", default=True, help="Leave out what earlier runs have done and is unchanged.")
+@click.option("--resume/--no-resume", default=True,
+              help="Leave out pairs that earlier runs did and that have not changed.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
 @click.option("--retry-failed", metavar="RUN", help="Do only the pairs of the manifest that failed in that run.")
 @click.option("--allow-scheme", multiple=True, metavar="SCHEME",
               type=click.Choice(["file", "gs", "memory", "s3"]),
-              help="What the manifest may name beside its own scheme and the output's; may repeat.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost, do nothing.")
+              help="Scheme that the manifest may use beside its own and the output's; may be repeated.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost; do nothing.")
 @click.option("--vcpu-price", type=click.FloatRange(min=0), metavar="PRICE",
-              help="Of a vCPU hour on Dataflow, its memory included; --dry-run tells the cost.")  # fmt: skip
+              help="Price of a vCPU hour on Dataflow, with its memory, for --dry-run.")  # fmt: skip
 @click.option("--report/--no-report", default=True, help="Write the HTML report.")
 @click.option("--accelerator", metavar="HINT",
               help="GPU for Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'.")  # fmt: skip
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
 @click.version_option(package_name="hdnet-pipeline")
 def main(**options: Any) -> None:
-    """Give every composite of a catalog's foreground the light and colour of its background.
+    """Give the foreground of every composite in a catalog the light and colour of its background.
 
-    Without a --runner among the Beam options the run is local: it divides this machine's cores and memory over
-    worker processes, and downloads nothing.
+    Without a --runner among the Beam options, or with DirectRunner, the run is local: it divides this machine's cores
+    and memory among worker processes, and downloads nothing.
 
     \b
     OUTPUT/images/<id>.<ext>                      the images
@@ -84,14 +88,13 @@ def main(**options: Any) -> None:
           -- --runner=DataflowRunner --project=P --region=R --temp_location=gs://catalog/tmp \\
           --sdk_container_image=R-docker.pkg.dev/P/hdnet/hdnet:1
 
-    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done but with more failures than --max-failure-rate
-    or with nothing else, 130 ended by Ctrl-C.
+    Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done, but with more failures than --max-failure-rate
+    or with failures only, 130 ended by Ctrl-C.
     """
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
     from hdnet.pipeline import launch
-    from hdnet.pipeline.local import local_run
-    from hdnet.pipeline.runners import beam_options
+    from hdnet.pipeline.request import Request
 
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("hdnet", logging.INFO), ("apache_beam", logging.CRITICAL)):
@@ -104,27 +107,23 @@ def main(**options: Any) -> None:
     if options["retry_failed"]:
         _run_id(options["retry_failed"], "--retry-failed")
     options["output"] = options["output"].rstrip("/")
-    limit_rate = options["max_failure_rate"]
     try:
-        outcome = launch.run(launch.Request(**options))
-    except beam_options.BeamOptionsError as error:
+        totals = launch.run(Request(**options))
+    except BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
-    except HarmonizeError as error:
-        raise click.ClickException(str(error)) from error
-    except local_run.WorkerDied as error:
+    except WorkerDied as error:
         if supervise.scratch():
             sys.exit(supervise.DIED)
         raise click.ClickException(str(error)) from error
-    if outcome is not None and outcome.failure_rate > limit_rate:
-        click.echo(f"{outcome.failure_rate:.1%} of the pairs failed, more than {limit_rate:.1%}", err=True)
-        sys.exit(EXIT_TOO_MANY_FAILURES)
-    if outcome is not None and outcome.in_vain:
-        click.echo("every pair failed", err=True)
+    except HarmonizeError as error:
+        raise click.ClickException(str(error)) from error
+    if totals is not None and (reason := totals.too_many_failures(options["max_failure_rate"])):
+        click.echo(reason, err=True)
         sys.exit(EXIT_TOO_MANY_FAILURES)
 
 
 def _run_id(name: str, option: str = "--run-id") -> str:
-    # It is a folder's name, a part of URIs and the value of a partition in every reader of Parquet.
+    # The name of a run is a folder's name, a part of URIs and the value of a partition for every reader of Parquet.
     if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}", name):
         raise click.BadParameter(
             f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter, digit or _ first",
@@ -134,14 +133,14 @@ def _run_id(name: str, option: str = "--run-id") -> str:
 
 
 def entry() -> None:
-    """Run the command in a process that is watched over, and leave that one at once with its exit code.
+    """Run the command in a process that is watched over, and end that process at once with its exit code.
 
-    Threads of Beam's C++ libraries outlive a local run; when the interpreter takes them down in order, it aborts now
+    Threads of Beam's C++ libraries outlive a local run. When the interpreter takes them down in order it aborts now
     and then, long after everything is written, and the exit code is lost.
     """
     if supervise.scratch() is None:
         sys.exit(supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *sys.argv[1:]]))
-    supervise.follow_keeper()
+    supervise.exit_with_parent()
     code = 1
     try:
         main(prog_name="hdnet-harmonize")

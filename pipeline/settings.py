@@ -4,10 +4,53 @@ import dataclasses
 import json
 from typing import Literal
 
+from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
+from hdnet.pipeline.local.machine import Plan
+from hdnet.transforms.codecs.picture import MAX_PIXELS
 
-Precision = Literal["float32", "bfloat16"]
 Format = Literal["same", "png", "jpeg", "webp", "tiff"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """What decides an image, apart from its files and the weights.
+
+    Attributes:
+        network: Architecture and configuration that the weights file names, as JSON.
+        precision: Precision of the network.
+        format: Format of the images written; "same" keeps the composite's.
+        quality: Quality of JPEG, 1 to 100.
+        resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
+    """
+
+    network: str = ""
+    precision: Precision = "float32"
+    format: Format = "same"
+    quality: int = 95
+    resize_mask: bool = False
+
+    def key(self) -> str:
+        """Return the options as JSON, as a metrics row records them: a pair is done again where they differ."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What workers know of the machine they run on.
+
+    Attributes:
+        plan: How its cores and memory are divided; None where the machine serves this job alone, so that its workers
+            divide it themselves.
+        device: Device of the network, "cpu" or "cuda"; "auto" is the GPU where there is one.
+        scratch: Local folder that the workers share, for admission and progress; "" for none.
+        launcher: Versions, by name, of what the launcher runs; empty where workers need not have the same.
+    """
+
+    plan: Plan | None = Plan(workers=1, threads=1, memory=0)
+    device: str = "auto"
+    scratch: str = ""
+    launcher: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,45 +61,19 @@ class Settings:
         output: Root of the output, a path or URI.
         run_id: Name of the run, a folder's name.
         weights: A shipped name, a path or a URI.
-        network: Architecture and configuration that the weights file names, as JSON.
-        precision: Of the network, "float32" or "bfloat16".
         max_pixels: Larger images fail.
-        format: Of the images written; "same" keeps the composite's.
-        quality: Of JPEG, 1 to 100.
-        resize_mask: Accept masks of another size and the same aspect ratio.
-        threads: Torch threads of each worker process.
-        memory: Bytes that all worker processes of one machine may use together; 0 for no limit.
-        workers: Worker processes on one machine.
-        scratch: Local folder that a machine's workers share, for admission and progress; "" for none.
-        own_machine: The workers' machine is there for them alone: they divide its cores and memory themselves, and
-            `threads`, `memory` and `workers` say nothing.
-        device: Of the network, "cpu" or "cuda"; "auto" is the GPU where there is one.
-        launcher: Versions, by name, of what the launcher runs; empty where workers need not have the same.
+        image: What decides an image.
+        machine: What the workers' machine is.
     """
 
     output: str
     run_id: str
     weights: str = "hdnet-lite"
-    network: str = ""
-    precision: Precision = "float32"
-    max_pixels: int = 64_000_000
-    format: Format = "same"
-    quality: int = 95
-    resize_mask: bool = False
-    threads: int = 1
-    memory: int = 0
-    workers: int = 1
-    scratch: str = ""
-    own_machine: bool = False
-    device: str = "auto"
-    launcher: tuple[tuple[str, str], ...] = ()
+    max_pixels: int = MAX_PIXELS
+    image: ImageOptions = ImageOptions()
+    machine: Machine = Machine()
 
     @property
     def layout(self) -> Layout:
         """Where this run's results lie."""
         return Layout(self.output, self.run_id)
-
-    def options(self) -> str:
-        """Return what decides an image beside its files and the weights, as JSON: others make other images."""
-        names = ("format", "network", "precision", "quality", "resize_mask")
-        return json.dumps({name: getattr(self, name) for name in names})

@@ -1,4 +1,4 @@
-"""Text and numbers made fit to show, in the report and on the terminal."""
+"""Text and numbers as the report and the terminal show them."""
 
 import re
 
@@ -10,12 +10,12 @@ _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 
 
 def visible(value: object) -> str:
-    """Return a value as one line of text that UTF-8 can hold; control characters are written out, as in Python."""
+    """Return a value as one line of text that UTF-8 can hold, with control characters written as Python would."""
     return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), str(value))
 
 
 def number(value: float | None, spec: str) -> str:
-    """Format a number; a missing one is a dash."""
+    """Format a number; a dash stands for a missing one."""
     return DASH if value is None else format(value, spec)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
 from hdnet.model.weights import weights_file
 
 FORMATS = (
@@ -32,7 +32,7 @@ BROKEN = (
 
 def write_weights(path: Path) -> Path:
     """Write a tiny network's random weights."""
-    weights_file.save(registry.build("hdnet-lite", {"width": 1}), path, "hdnet-lite", {})
+    weights_file.save(architectures.build("hdnet-lite", {"width": 1}), path, {})
     return path
 
 

@@ -6,6 +6,9 @@
     |- ShapeError       arrays do not fit each other, or have a shape or dtype that the function does not take
     |- SizeError        an image is too large or too small
     |- WeightsError     a weights file is missing, broken or made for another network
+    |- BeamOptionsError Beam's options cannot be used as they are: bad usage
+    |- JobFailed        a job could not be started, or ended before it was done
+    |- WorkerDied       a worker process of a local run was killed or crashed
     |- CrashError       processes died while working on a pair
     |- VersionError     two processes that must run the same versions do not
     |- StorageError     a file cannot be read or written
@@ -39,6 +42,18 @@ class SizeError(HarmonizeError):
 
 class WeightsError(HarmonizeError):
     """A weights file is missing, broken or made for another network."""
+
+
+class BeamOptionsError(HarmonizeError):
+    """Beam's options cannot be used as they are; the command calls it bad usage."""
+
+
+class JobFailed(HarmonizeError):
+    """A job could not be started, or ended before it was done."""
+
+
+class WorkerDied(HarmonizeError):
+    """A worker process of a local run was killed or crashed."""
 
 
 class CrashError(HarmonizeError):

@@ -1,4 +1,4 @@
-"""The classical baseline: Reinhard's transfer of colour statistics, from the background to the foreground."""
+"""The classical baseline: Reinhard's transfer of colour statistics from the background to the foreground."""
 
 import warnings
 
@@ -42,7 +42,7 @@ def reinhard(composite: image.Pixels, mask: image.Mask) -> image.Pixels:
 def _transfer(
     pixels: npt.NDArray[np.float64], fore: npt.NDArray[np.float64], back: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:  # (N,3)
-    # A flat foreground has no contrast to scale: its deviation is rounding noise, not 0.
+    # A flat foreground has no contrast that could be scaled: its deviation is rounding noise, not 0.
     ratio = back.std(axis=0) / np.maximum(fore.std(axis=0), 1e-6)
     moved: npt.NDArray[np.float64] = (pixels - fore.mean(axis=0)) * ratio + back.mean(axis=0)
     return moved
@@ -50,7 +50,7 @@ def _transfer(
 
 def _rgb(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:  # (N,3) -> (N,3) in 0..1
     with warnings.catch_warnings():
-        # Colours outside the gamut are usual here and clipped; skimage warns of each.
+        # Colours outside the gamut are usual here and are clipped; skimage warns of each.
         warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)
         rgb: npt.NDArray[np.float64] = np.clip(color.lab2rgb(lab), 0, 1)
     return rgb

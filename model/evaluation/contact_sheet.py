@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from hdnet.model.evaluation.protocol import Sample
+from hdnet.model.evaluation.protocol import DecodedPair
 from hdnet.model.evaluation.records import Row
 from hdnet.transforms import image
 from hdnet.transforms.pixels import thumbnails
 
-PER_SECTION = 4
+PER_GROUP = 4
 THUMB = 192
 GAP = 6
 CAPTION = 24
@@ -22,23 +22,23 @@ BETTER, WORSE = "#1b7f3b", "#c0392b"
 PANELS = ("composite", "result", "real", "squared error")
 
 TOP_ERROR = 2500.0
-"""Squared 0..255 units at the end of the heat scale: 50 levels off in every channel."""
-# Dark to light with rising luminance throughout (anchors of matplotlib's inferno), so it also reads in grey.
+"""The squared error, in 0..255 units, at the end of the heat scale: 50 levels off in every channel."""
+# From dark to light with rising luminance throughout (anchors of matplotlib's inferno), so that it reads in grey, too.
 _HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _TILE = (len(PANELS) * THUMB + (len(PANELS) - 1) * GAP, THUMB + CAPTION)
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
+class TileGroup:
     """A heading and the tiles under it (see `tile`)."""
 
     heading: str
     tiles: list[Image.Image]
 
 
-def choose(rows: Sequence[Row], count: int = PER_SECTION) -> dict[str, list[Row]]:
-    """Pick up to `count` rows each of the largest, middle and smallest PSNR gain; no row twice, worst last."""
+def choose(rows: Sequence[Row], count: int = PER_GROUP) -> dict[str, list[Row]]:
+    """Pick up to `count` rows each with the largest, middle and smallest PSNR gain; no row twice, the worst last."""
     ordered = sorted(rows, key=lambda row: (-row.gain, row.id))
     count = min(count, max(1, len(rows) // 3))
     best, rest = ordered[:count], ordered[count:]
@@ -48,23 +48,23 @@ def choose(rows: Sequence[Row], count: int = PER_SECTION) -> dict[str, list[Row]
     return {"Best: largest gain in PSNR": best, "Median": median, "Worst: smallest gain in PSNR": worst}
 
 
-def tile(row: Row, sample: Sample, result: image.Pixels) -> Image.Image:
-    """Draw one image: composite with the mask's outline, result, real photo and error map, and a caption.
+def tile(row: Row, decoded: DecodedPair, result: image.Pixels) -> Image.Image:
+    """Draw one image: the composite with the mask's outline, result, real photo, error map, and a caption.
 
     Args:
-        row: Its scores.
-        sample: What was measured.
-        result: (H,W,3) uint8 or uint16, the network's.
+        row: The image's scores.
+        decoded: What was measured.
+        result: (H,W,3) uint8 or uint16, the network's result.
 
     Returns:
         RGB, four thumbnails of at most `THUMB` pixels side by side.
     """
-    size = thumbnails.fit(sample.mask.shape, THUMB)
+    size = thumbnails.fit(decoded.mask.shape, THUMB)
     panels = (
-        thumbnails.outline(thumbnails.thumbnail(sample.composite, size), sample.foreground),
+        thumbnails.outline(thumbnails.thumbnail(decoded.composite, size), decoded.foreground),
         thumbnails.thumbnail(result, size),
-        thumbnails.thumbnail(sample.real, size),
-        _heat(_squared_error(result, sample.real, size)),
+        thumbnails.thumbnail(decoded.real, size),
+        _heat(_squared_error(result, decoded.real, size)),
     )
     canvas = Image.new("RGB", _TILE, PAGE)
     for i, panel in enumerate(panels):
@@ -75,40 +75,40 @@ def tile(row: Row, sample: Sample, result: image.Pixels) -> Image.Image:
     return canvas
 
 
-def sheet(title: str, sections: Sequence[Section]) -> Image.Image:
-    """Lay the sections' tiles out two abreast, under the title and the legend of the error scale."""
-    filled = [section for section in sections if section.tiles]
-    columns = max([min(2, len(section.tiles)) for section in filled], default=1)
+def sheet(title: str, groups: Sequence[TileGroup]) -> Image.Image:
+    """Lay out the groups' tiles two abreast, under the title and the legend of the error scale."""
+    filled = [group for group in groups if group.tiles]
+    columns = max([min(2, len(group.tiles)) for group in filled], default=1)
     width = columns * _TILE[0] + (columns + 1) * GUTTER
-    height = 92 + sum(_section_height(section, columns) for section in filled)
+    height = 92 + sum(_group_height(group, columns) for group in filled)
     page = Image.new("RGB", (width, height), PAGE)
     draw = ImageDraw.Draw(page)
     draw.text((GUTTER, 24), title, INK, ImageFont.load_default(22))
     _legend(page, draw, width - GUTTER)
     top = 84
-    for section in filled:
-        _draw_section(page, draw, section, top, columns)
-        top += _section_height(section, columns)
+    for group in filled:
+        _draw_group(page, draw, group, top, columns)
+        top += _group_height(group, columns)
     return page
 
 
-def _draw_section(page: Image.Image, draw: ImageDraw.ImageDraw, section: Section, top: int, columns: int) -> None:
-    draw.text((GUTTER, top), section.heading, INK, ImageFont.load_default(18))
-    for column in range(min(columns, len(section.tiles))):
+def _draw_group(page: Image.Image, draw: ImageDraw.ImageDraw, group: TileGroup, top: int, columns: int) -> None:
+    draw.text((GUTTER, top), group.heading, INK, ImageFont.load_default(18))
+    for column in range(min(columns, len(group.tiles))):
         for i, name in enumerate(PANELS):
             left = GUTTER + column * (_TILE[0] + GUTTER) + i * (THUMB + GAP)
             draw.text((left, top + 27), name, FAINT, ImageFont.load_default(12))
-    for i, picture in enumerate(section.tiles):
+    for i, picture in enumerate(group.tiles):
         left = GUTTER + i % columns * (_TILE[0] + GUTTER)
         page.paste(picture, (left, top + 46 + i // columns * (_TILE[1] + 12)))
 
 
-def _section_height(section: Section, columns: int) -> int:
-    return 46 + -(-len(section.tiles) // columns) * (_TILE[1] + 12) + 16
+def _group_height(group: TileGroup, columns: int) -> int:
+    return 46 + -(-len(group.tiles) // columns) * (_TILE[1] + 12) + 16
 
 
 def _legend(page: Image.Image, draw: ImageDraw.ImageDraw, right: int) -> None:
-    """Draw the heat scale; its ticks are even in the error's root, as the colours are."""
+    """Draw the heat scale; its ticks are evenly spaced in the error's root, as the colours are."""
     width, left, font = 320, right - 340, ImageFont.load_default(12)
     ramp = np.linspace(0, np.sqrt(TOP_ERROR), width)[None].repeat(12, axis=0) ** 2
     page.paste(_heat(ramp), (left, 34))
@@ -151,14 +151,14 @@ def _shorten(draw: ImageDraw.ImageDraw, text: str, width: float, font: Font) -> 
 def _squared_error(
     result: image.Pixels, real: image.Pixels, size: tuple[int, int]
 ) -> npt.NDArray[np.float64]:  # -> (h,w)
-    """Return the squared error in 0..255 units, mean of the channels, averaged over each thumbnail pixel."""
+    """Return the squared error in 0..255 units, its mean over the channels and over each thumbnail pixel."""
     first, second = (x / (np.iinfo(x.dtype).max / 255) for x in (result, real))
     error = np.square(first - second).mean(axis=2).astype(np.float32)
     return np.asarray(Image.fromarray(error).resize(size, Image.Resampling.BOX), np.float64)
 
 
 def _heat(error: npt.NDArray[np.float64]) -> Image.Image:  # (h,w)
-    """Colour squared errors by their root: evenly spread from 0 to `TOP_ERROR`."""
+    """Colour squared errors by their root, evenly from 0 to `TOP_ERROR`."""
     place = np.sqrt(np.clip(error / TOP_ERROR, 0, 1))
     anchors = np.linspace(0, 1, len(_HEAT))
     channels = [np.interp(place, anchors, _HEAT[:, i]) for i in range(3)]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hdnet.model.precision import PRECISIONS
 from hdnet.transforms.errors import HarmonizeError
 
 if TYPE_CHECKING:
     from hdnet.model.evaluation.protocol import Protocol
-    from hdnet.model.harmonizer import Harmonizer, Precision
+    from hdnet.model.harmonizer import Harmonizer
+    from hdnet.model.precision import Precision
 
 
 @click.command(short_help="Measure a network on a data set.")
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--protocol", type=click.Choice(["paper", "native"]), default="paper", show_default=True,
               help="paper: 256 x 256, truncated, as published. native: full size, rounded.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, spread evenly over the list.")
 @click.option("--overwrite", is_flag=True, help="Replace an older evaluation in OUTPUT.")
 def main(
@@ -33,7 +35,7 @@ def main(
 ) -> None:  # fmt: skip
     """Measure a network: error of its results, of the untouched composites and of a classical baseline.
 
-    OUTPUT receives metrics.parquet (one row a pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
+    OUTPUT receives metrics.parquet (one row per pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
     table2.csv (by foreground ratio) and contact_sheet.png. docs/metrics.md defines every number. A pair that cannot
     be read is counted as failed and does not end the run; the exit code is 1 when no pair could be measured.
 
@@ -50,16 +52,16 @@ def main(
         pairs = measure.read_pairs(data, split, subsets, limit)
         harmonizer = _load(weights, device, precision)
         measure.claim(output, overwrite)
-        outcome = measure.evaluate(pairs, harmonizer, output, protocol, Path(weights).stem)
+        evaluation = measure.evaluate(pairs, harmonizer, output, protocol, Path(weights).stem)
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(table.text() for table in outcome.tables))
+    click.echo("\n".join(table.text() for table in evaluation.tables))
     click.echo(f"written to {output}", err=True)
-    if outcome.failures:
-        first, count = outcome.failures[0], len(outcome.failures)
+    if evaluation.failures:
+        first, count = evaluation.failures[0], len(evaluation.failures)
         click.echo(f"warning: {count} of {len(pairs)} pairs failed, listed in {output / measure.FAILURES}; "
                    f"the first: {first.error}: {first.message}", err=True)  # fmt: skip
-    sys.exit(0 if outcome.rows else 1)
+    sys.exit(0 if evaluation.rows else 1)
 
 
 def _load(weights: str, device: str, precision: "Precision") -> "Harmonizer":

@@ -1,4 +1,4 @@
-"""Evaluation: every pair measured on its own, then tables and a contact sheet."""
+"""Measures every pair on its own, then writes tables and a contact sheet."""
 
 import dataclasses
 import io
@@ -23,8 +23,8 @@ OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", SHEET)
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What came of an evaluation: the measured rows, the pairs that failed, the tables (none without a row)."""
+class Evaluation:
+    """The results of an evaluation: the measured rows, the pairs that failed, the tables (none without a row)."""
 
     rows: list[records.Row]
     failures: list[records.Failure]
@@ -66,18 +66,18 @@ def claim(output: Path, overwrite: bool) -> None:
 
 def evaluate(
     pairs: Sequence[manifest.Pair], harmonizer: Harmonizer, output: Path, how: protocol.Protocol, name: str
-) -> Outcome:
-    """Measure the pairs and write `OUTPUTS` into the folder; no table and no sheet where every pair failed.
+) -> Evaluation:
+    """Measure the pairs and write `OUTPUTS` into the folder, without tables and sheet where every pair failed.
 
     Memory does not grow with the pairs' pixels: one pair is decoded at a time, and the contact sheet reads its twelve
     again.
 
     Args:
-        pairs: Each with a reference.
+        pairs: The pairs, each with a reference.
         harmonizer: The network.
         output: An existing folder.
         how: The protocol.
-        name: The network's, for tables and files.
+        name: The network's name in tables and files.
     """
     measured, failures = measure_all(pairs, harmonizer, how)
     records.write_metrics(output / METRICS, measured, name, weights_file.digest(harmonizer.network.state_dict()))
@@ -86,7 +86,7 @@ def evaluate(
     if made:
         _write_tables(output, made)
         _write_sheet(output / SHEET, pairs, measured, harmonizer, how, name)
-    return Outcome(measured, failures, made)
+    return Evaluation(measured, failures, made)
 
 
 def measure_all(
@@ -111,21 +111,22 @@ def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol)
     Raises:
         HarmonizeError: As for `protocol.load` and `protocol.harmonize`.
     """
-    sample = protocol.load(pair, how)
+    decoded = protocol.load(pair, how)
     began = time.perf_counter()
-    result = protocol.harmonize(sample, harmonizer, how)
+    result = protocol.harmonize(decoded, harmonizer, how)
     seconds = time.perf_counter() - began
-    classical = baseline.reinhard(sample.composite, sample.mask)
+    images = (decoded.composite, result, baseline.reinhard(decoded.composite, decoded.mask))
+    of_composite, of_network, of_reinhard = metrics.score_all(images, decoded.real, decoded.foreground)
     return records.Row(
         id=pair.id,
         group=pair.group,
         protocol=how,
-        width=sample.mask.shape[1],
-        height=sample.mask.shape[0],
-        foreground_ratio=float(sample.foreground.mean()),
-        network=metrics.score(result, sample.real, sample.foreground),
-        composite=metrics.score(sample.composite, sample.real, sample.foreground),
-        reinhard=metrics.score(classical, sample.real, sample.foreground),
+        width=decoded.mask.shape[1],
+        height=decoded.mask.shape[0],
+        foreground_ratio=float(decoded.foreground.mean()),
+        network=of_network,
+        composite=of_composite,
+        reinhard=of_reinhard,
         seconds=seconds,
     )
 
@@ -146,15 +147,15 @@ def _write_sheet(
     how: protocol.Protocol, name: str,
 ) -> None:  # fmt: skip
     by_id = {pair.id: pair for pair in pairs}
-    sections = [
-        contact_sheet.Section(heading, [_tile(row, by_id[row.id], harmonizer, how) for row in chosen])
+    groups = [
+        contact_sheet.TileGroup(heading, [_tile(row, by_id[row.id], harmonizer, how) for row in chosen])
         for heading, chosen in contact_sheet.choose(measured).items()
     ]
     buffer = io.BytesIO()
-    contact_sheet.sheet(f"{name}, {how} protocol, {len(measured)} images", sections).save(buffer, "PNG")
+    contact_sheet.sheet(f"{name}, {how} protocol, {len(measured)} images", groups).save(buffer, "PNG")
     storage.write(path, buffer.getvalue())
 
 
 def _tile(row: records.Row, pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol) -> Image.Image:
-    sample = protocol.load(pair, how)
-    return contact_sheet.tile(row, sample, protocol.harmonize(sample, harmonizer, how))
+    decoded = protocol.load(pair, how)
+    return contact_sheet.tile(row, decoded, protocol.harmonize(decoded, harmonizer, how))

@@ -15,7 +15,7 @@ PAPER_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
+class DecodedPair:
     """A decoded pair, ready to measure.
 
     Attributes:
@@ -34,27 +34,27 @@ class Sample:
         return image.threshold(self.mask)
 
 
-def load(pair: Pair, protocol: Protocol) -> Sample:
-    """Decode a pair; "paper": at 256 x 256, 8 bits, with the real photo's background; "native": as the files are.
+def load(pair: Pair, protocol: Protocol) -> DecodedPair:
+    """Decode a pair: for "paper" at 256 x 256, 8 bits, with the real photo's background; for "native" as it is.
 
     Raises:
         HarmonizeError: As for `dataset.load_pair`.
     """
     if protocol == "native":
         composite, real, mask = dataset.load_pair(pair)
-        return Sample(composite, mask, real)
+        return DecodedPair(composite, mask, real)
     composite, real, inside = dataset.unpack(dataset.load_packed(pair, PAPER_SIZE))
-    return Sample(composite, inside * np.uint8(255), real)
+    return DecodedPair(composite, inside * np.uint8(255), real)
 
 
-def harmonize(sample: Sample, harmonizer: Harmonizer, protocol: Protocol) -> image.Pixels:
-    """Run the network; "paper": its values in the foreground cut down to whole numbers; "native": rounded, blended.
+def harmonize(decoded: DecodedPair, harmonizer: Harmonizer, protocol: Protocol) -> image.Pixels:
+    """Run the network: for "paper" its values in the foreground are truncated, for "native" blended and rounded.
 
     Raises:
         HarmonizeError: The network's result is not finite.
     """
     if protocol == "native":
-        return harmonizer(sample.composite, sample.mask)
-    colours = harmonizer.colours(sample.composite, sample.mask)
-    # Background values come back through floats as 99.99999: only the network's own may be cut.
-    return np.where(sample.foreground[..., None], np.clip(colours, 0, 255).astype(np.uint8), sample.composite)
+        return harmonizer(decoded.composite, decoded.mask)
+    colours = harmonizer.colours(decoded.composite, decoded.mask)
+    # Background values come back from floats as 99.99999: only the network's own may be truncated.
+    return np.where(decoded.foreground[..., None], np.clip(colours, 0, 255).astype(np.uint8), decoded.composite)

@@ -1,4 +1,4 @@
-"""What an evaluation finds out about one pair, and the Parquet files that keep it."""
+"""The results of an evaluation, one row per pair, and the Parquet files that keep them."""
 
 import dataclasses
 import io
@@ -14,7 +14,7 @@ from hdnet.transforms.scores.metrics import Scores
 
 SCHEMA_VERSION = "1"
 PREFIXES = ("", "input_", "reinhard_")
-"""Of the columns of the network's scores, the untouched composite's and the baseline's."""
+"""Prefixes of the columns: of the network's scores, the untouched composite's and the baseline's."""
 
 _SCORES = [
     pa.field(prefix + field.name, pa.float64(), nullable=field.name not in ("mse", "psnr"))
@@ -42,14 +42,14 @@ class Row:
     """One measured pair.
 
     Attributes:
-        id, group: The pair's.
+        id, group: Those of the pair.
         protocol: "paper" or "native".
-        width, height: Of what was measured, pixels.
+        width, height: The size of what was measured, in pixels.
         foreground_ratio: Share of foreground pixels, 0..1.
-        network: The network's result against the real photo.
-        composite: The untouched composite against it.
-        reinhard: The classical baseline against it.
-        seconds: Of the network alone, without reading and scoring.
+        network: Scores of the network's result against the real photo.
+        composite: Scores of the untouched composite.
+        reinhard: Scores of the classical baseline.
+        seconds: How long the network took, without reading and scoring.
     """
 
     id: str
@@ -86,13 +86,13 @@ class Failure:
 
 
 def write_metrics(path: Path, rows: Sequence[Row], weights_name: str, sha256: str) -> None:
-    """Write one line a row, columns of `METRICS_SCHEMA`, zstd; the file's metadata names the weights."""
+    """Write the rows in the columns of `METRICS_SCHEMA`, with zstd; the file's metadata names the weights."""
     metadata = {"schema_version": SCHEMA_VERSION, "weights": weights_name, "weights_sha256": sha256}
     _write(path, [row.to_record() for row in rows], METRICS_SCHEMA.with_metadata(metadata))
 
 
 def write_failures(path: Path, failures: Sequence[Failure]) -> None:
-    """Write one line a failure, columns of `FAILURES_SCHEMA`, zstd; an empty file says that there was none."""
+    """Write the failures in the columns of `FAILURES_SCHEMA`, with zstd; a file without rows means there were none."""
     _write(path, [dataclasses.asdict(failure) for failure in failures], FAILURES_SCHEMA)
 
 

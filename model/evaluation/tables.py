@@ -11,7 +11,7 @@ from hdnet.transforms.scores.metrics import Scores
 
 Cell = str | int | float | None
 RATIOS = ((0.0, 0.05), (0.05, 0.15), (0.15, 1.0))
-"""Classes of foreground ratio, from (included) to (excluded, 1 included)."""
+"""Classes of foreground ratio: the first bound belongs to the class, the second does not unless it is 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Table:
     """A title, column names with the format of their numbers, and rows.
 
     Attributes:
-        title: One line.
+        title: One line of text.
         columns: (name, format specification); columns of text have "".
-        rows: As many cells as columns; None is shown as "-".
+        rows: Each row has as many cells as there are columns; None is shown as "-".
     """
 
     title: str
@@ -40,7 +40,7 @@ class Table:
         return "\n".join([f"**{self.title}**", "", header, rule, *rows]) + "\n"
 
     def csv(self) -> str:
-        """Render with the numbers as they are, not rounded; None is empty."""
+        """Render with the numbers as they are, not rounded; None is an empty cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([name for name, _ in self.columns])
@@ -67,7 +67,7 @@ class Table:
 
 
 def by_group(rows: Sequence[Row], network: str) -> Table:
-    """Make table 1: every sub-dataset and all, each for the composite, the baseline and the network."""
+    """Make table 1: a line for the composite, the baseline and the network each, by sub-dataset and over all."""
     groups = sorted({row.group for row in rows})
     parts = [(group or "all", [row for row in rows if row.group == group]) for group in groups]
     if len(groups) > 1:
@@ -84,7 +84,7 @@ def by_group(rows: Sequence[Row], network: str) -> Table:
 
 
 def by_ratio(rows: Sequence[Row], network: str) -> Table:
-    """Make table 2: the classes of `RATIOS`, each for the composite, the baseline and the network."""
+    """Make table 2: a line for the composite, the baseline and the network each, by class of foreground ratio."""
     columns = (("foreground", ""), ("images", "d"), ("method", ""), ("MSE", ".2f"), ("fMSE", ".2f"), ("PSNR", ".2f"))
     parts = [(f"{low:.0%} to {high:.0%}", _between(rows, low, high)) for low, high in RATIOS]
     body = tuple(
@@ -122,7 +122,7 @@ def _mean(rows: Iterable[Row], scores: Callable[[Row], Scores], name: str) -> fl
 
 
 def _worse(rows: Sequence[Row], scores: Callable[[Row], Scores]) -> float | None:
-    """Return the share of images worse than their composite, percent; None for the composite itself."""
+    """Return the percentage of images that are worse than their composite; None for the composite itself."""
     if not rows or scores(rows[0]) is rows[0].composite:
         return None
     return 100 * statistics.fmean(scores(row).psnr < row.composite.psnr for row in rows)

@@ -16,13 +16,13 @@ LAST, BEST = "last.pt", "best.pt"
 
 @dataclasses.dataclass
 class Progress:
-    """What a run has reached, beside the trainer's own state.
+    """The state of a run beside the trainer's own.
 
     Attributes:
         history: One row per validation, as in metrics.csv.
         best: The best validation PSNR so far, in dB.
-        loss_sum: Of the steps since the last validation.
-        loss_count: How many those are.
+        loss_sum: Sum of the losses since the last validation.
+        loss_count: How many losses that are.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -36,9 +36,9 @@ def save(path: Path, trainer: Trainer, progress: Progress) -> None:
     state = {
         "step": trainer.step,
         "network": trainer.network.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
         "average": trainer.average,
         "progress": dataclasses.asdict(progress),
+        **trainer.objective.state_dict(),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -49,12 +49,12 @@ def restore(path: Path, trainer: Trainer) -> Progress:
     """Bring a trainer to a checkpoint's step.
 
     Raises:
-        WeightsError: The file is no checkpoint, or of another recipe.
+        WeightsError: The file is no checkpoint, or it is one of another recipe.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=trainer.device, weights_only=True)
         trainer.network.load_state_dict(state["network"])
-        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.objective.load_state_dict(state)
         trainer.average = state["average"]
         trainer.step = state["step"]
         return Progress(**state["progress"])

@@ -1,77 +1,28 @@
-"""What a network is built from and how it is trained: frozen dataclasses, to and from JSON."""
+"""The recipe of a training run."""
 
 import dataclasses
-import json
 import math
 from pathlib import PurePath
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-LocalDynamicsKind = Literal["paper", "released", "none"]
-GlobalDynamicsKind = Literal["mask-aware", "spatial-attention", "none"]
-RegionMapKind = Literal["given", "learned"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HDNetConfig:
-    """The choices that decide HDNet's shape and arithmetic.
-
-    Attributes:
-        width: Channels of the stem, n in the paper: 32 for HDNet, 8 for HDNet-lite.
-        k: Background neighbours per foreground position in local dynamics (paper, K = 1).
-        local_dynamics: "paper" for equations 2 to 5, "released" for what the authors' training
-            code computes, "none" to leave the module out (ablation).
-        global_dynamics: "mask-aware" for equation 6, "spatial-attention" for RainNet's attention in
-            its place, "none" to leave the module out (ablations).
-        region_map: "given" to let the global dynamics use the mask, "learned" to let each of them
-            predict its own region map (HDNet* in the paper).
-
-    Raises:
-        ValueError: A field is outside its range; the message names field and value.
-    """
-
-    width: int = 32
-    k: int = 1
-    local_dynamics: LocalDynamicsKind = "paper"
-    global_dynamics: GlobalDynamicsKind = "mask-aware"
-    region_map: RegionMapKind = "given"
-
-    def __post_init__(self) -> None:
-        for name, lowest in (("width", 1), ("k", 1)):
-            value = getattr(self, name)
-            if type(value) is not int or value < lowest:
-                raise ValueError(f"{name} must be a whole number of at least {lowest}: {value!r}")
-        _check_choices(self)
-        if self.region_map == "learned" and self.global_dynamics != "mask-aware":
-            raise ValueError(f"a learned region map needs mask-aware global dynamics: {self.global_dynamics!r}")
-        if self.local_dynamics == "released" and self.k != 1:
-            raise ValueError(f"the released local dynamics knows one neighbour only: k={self.k}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Build a config from `to_json`'s result; an unknown field is a ValueError."""
-        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown {cls.__name__} fields: {', '.join(unknown)}")
-        return cls(**fields)
+from hdnet.model import architectures
+from hdnet.model.config import Config
+from hdnet.model.precision import Precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """A training run, complete: saved before the first step. The defaults are the paper's recipe.
+class TrainConfig(Config):
+    """A training run, complete; it is saved before the first step. The defaults are the recipe of HDNet's paper.
 
     Attributes:
         data: Root of a data set in the iHarmony4 layout.
-        arch: Name in the registry.
-        network: The network's own fields, where they differ from the architecture's.
+        arch: Name of the architecture.
+        network: Fields of the network's configuration that differ from the architecture's own.
         subsets: Sub-datasets to train on; all when empty.
-        size: Height and width of the samples, a multiple of 8.
+        size: Height and width of the samples, one that the network takes.
         epochs: Passes over the training pairs.
-        batch: Images a step, over all processes.
-        lr: Adam's learning rate at the start.
+        batch: Images per step, over all processes.
+        lr: The learning rate at the start.
         schedule: "step" (times `drop` after each of `milestones`) or "cosine" (down to `final_lr`).
         milestones: Epochs after which the rate drops.
         drop: Factor of each drop.
@@ -83,14 +34,14 @@ class TrainConfig:
         ema: Decay of a moving average of the weights, validated and saved in their place; 0 for none.
         precision: "float32", or "bfloat16" for mixed precision.
         val_fraction: Share of the train list's photos held out for validation.
-        seed: Of initialisation, order and augmentation.
+        seed: Decides initialisation, order and augmentation.
         flip: Mirror half of the samples.
         crop: Train on random resized crops.
         recolor: Share of samples whose composite is made afresh from the real photo.
         illumination_maps: File of measured colour maps for `recolor`, or None.
         blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
         init: Weights to start from, or None for a random start.
-        cache: Where decoded images stay.
+        cache: Where decoded images are kept.
         workers: Loader processes; 0 loads in the training process.
         checkpoint_steps: Steps between checkpoints.
         validate_epochs: Epochs between validations.
@@ -116,7 +67,7 @@ class TrainConfig:
     log_loss: float = 0.0
     clip: float = 0.0
     ema: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     val_fraction: float = 0.02
     seed: int = 0
     flip: bool = False
@@ -131,7 +82,7 @@ class TrainConfig:
     validate_epochs: int = 1
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        super().__post_init__()
         for name in ("size", "epochs", "batch", "lr", "smallest_foreground", "checkpoint_steps", "validate_epochs"):
             _check_range(self, name, low=0, above=True)
         for name in ("warmup", "log_loss", "clip", "seed", "workers"):
@@ -142,25 +93,15 @@ class TrainConfig:
             _check_range(self, name, low=0, high=1, below=True)
         if self.illumination_maps and not self.recolor:
             raise ValueError("illumination_maps are used by recolor alone: give it a share above 0")
-        if self.size % 8:
-            raise ValueError(f"size must be a multiple of 8: {self.size}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return fields
+        wanted = architectures.find(self.arch).size
+        if self.size != wanted.padded(self.size):
+            raise ValueError(f"size must be at least {wanted.minimum} and a multiple of {wanted.multiple}: {self.size}")
 
 
 def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe for other people to read: of files their names, for a path is a machine's own."""
+    """Return a recipe for other people to read: files by their names alone, for a path is a machine's own."""
     paths = ("data", "init", "illumination_maps")
     return {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
-
-
-def _check_choices(config: object) -> None:
-    for name, hint in get_type_hints(type(config)).items():
-        if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}: {getattr(config, name)!r}")
 
 
 def _check_range(

@@ -1,4 +1,4 @@
-"""The training loss."""
+"""The loss that harmonization networks share."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder: checkpoints, the best weights, metrics.csv, curves.png."""
+"""Writes what a training run leaves in its folder: checkpoints, the best weights, metrics.csv, curves.png."""
 
 import csv
 import dataclasses
@@ -32,9 +32,9 @@ class Recorder:
     Args:
         config: The recipe.
         output: The run's folder.
-        progress: What earlier parts of the run have reached.
-        held_out: Pairs to validate on; may be empty.
-        pairs: How many are trained on, for the model card.
+        progress: The state that the run has reached so far.
+        held_out: Pairs to validate on; there may be none.
+        pairs: How many pairs are trained on, for the model card.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Recorder:
         self.board = _tensorboard(output, progress.history)
 
     def __call__(self, trainer: Trainer, loss: Tensor) -> None:
-        """Do what is due after a step."""
+        """Do what is due after a step: show progress, validate, save."""
         self.loss_sum = self.loss_sum.to(loss.device) + loss
         self.progress.loss_count += 1
         epoch, place = divmod(trainer.step, trainer.steps_per_epoch)
@@ -76,7 +76,7 @@ class Recorder:
         row: dict[str, float] = {
             "epoch": epoch,
             "step": trainer.step,
-            "lr": trainer.optimizer.param_groups[0]["lr"],
+            "lr": trainer.rate,
             "loss": self.loss_sum.item() / self.progress.loss_count,
         }
         if not math.isfinite(row["loss"]):
@@ -97,7 +97,7 @@ class Recorder:
         data = {"name": recipe.pop("data"), "pairs": self.pairs, "held_out": len(self.held_out)}
         card = {"training_data": data, "recipe": recipe, "metrics": {"validation": row}}
         with validation.averaged(trainer):
-            weights_file.save(trainer.network, self.output / BEST_WEIGHTS, self.config.arch, card)
+            weights_file.save(trainer.network, self.output / BEST_WEIGHTS, card)
 
     def _write_history(self, row: dict[str, float]) -> None:
         log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
@@ -110,7 +110,7 @@ class Recorder:
 
 
 def write_csv(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one line per validation."""
+    """Write one line for each validation."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(history[0]))
     writer.writeheader()
@@ -146,5 +146,5 @@ def _tensorboard(output: Path, history: list[dict[str, float]]) -> Any:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    # What a broken run wrote after its last checkpoint is written again.
+    # Steps after the last checkpoint are done again, and their scores written again.
     return SummaryWriter(str(output / "tensorboard"), purge_step=int(history[-1]["step"]) + 1 if history else 0)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from hdnet.model import architectures
 from hdnet.model.allocator import keep_all
-from hdnet.model.architectures import registry
+from hdnet.model.architectures.base import Distribute, Network
 from hdnet.model.training import augment, checkpoint, dataset
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.recorder import BEST_WEIGHTS, Recorder
@@ -27,19 +29,19 @@ log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "device", "versions"})
-"""What a resumed run may set anew: it does not change what its steps compute. The data set may have moved; that it
-is the same one is told by `pairs_sha256`."""
+"""What a resumed run may set anew, for it does not change what the steps compute. The data set may have moved;
+`pairs_sha256` shows that it is the same one."""
 
 
 def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bool = False) -> Path:
     """Train to the recipe's end, from the first step or from the last checkpoint.
 
-    Under torchrun every process trains on its share of each batch, and the first one writes.
+    Under torchrun every process trains on its part of each batch, and the first one writes.
 
     Args:
         config: The recipe.
         output: The run's folder: config.json, last.pt, best.pt, best.safetensors, metrics.csv, curves.png.
-        device: Where to train.
+        device: The device to train on.
         resume: Go on from output/last.pt where there is one.
 
     Returns:
@@ -103,25 +105,29 @@ def _build_trainer(
 ) -> Trainer:
     torch.manual_seed(config.seed)
     try:
-        network = registry.build(config.arch, config.network).to(device)
+        network = architectures.build(config.arch, config.network).to(device)
     except (TypeError, ValueError) as error:
         raise HarmonizeError(f"cannot build the network: {error}") from error
     if config.init and fresh:
         weights_file.load_tensors(network, weights_file.load_network(config.init).state_dict(), config.init)
-    return Trainer(config, network, steps_per_epoch, device, _parallel(network, device) if world > 1 else None)
+    objective = network.architecture.objective(config, network, device, _distribute(device, world))
+    return Trainer(config, network, objective, steps_per_epoch, device)
 
 
-def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
+def _distribute(device: torch.device, world: int) -> Distribute:
+    if world == 1:
+        return lambda module: module
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return nn.parallel.DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    devices = [device] if device.type == "cuda" else None
+    return partial(nn.parallel.DistributedDataParallel, device_ids=devices)
 
 
-def _resolve(config: TrainConfig, network: nn.Module, pairs: list[Pair], device: torch.device) -> dict[str, Any]:
+def _resolve(config: TrainConfig, network: Network, pairs: list[Pair], device: torch.device) -> dict[str, Any]:
     """Return what config.json holds: the recipe with the network's every field, the data, and where it ran."""
     names = "\n".join(pair.id for pair in pairs)
     return {
         **config.to_json(),
-        "network": network.config.to_json(),  # type: ignore[union-attr, operator]
+        "network": network.config.to_json(),
         "pairs_sha256": hashlib.sha256(names.encode()).hexdigest(),
         "device": str(device),
         "versions": versions.versions("torch", "hdnet-pipeline"),
@@ -129,7 +135,7 @@ def _resolve(config: TrainConfig, network: nn.Module, pairs: list[Pair], device:
 
 
 def _check_folder(output: Path, resolved: dict[str, Any], resume: bool) -> None:
-    """Make the folder; it must be free, or hold this very run if that is to be resumed."""
+    """Make the folder; it must hold no run, or this very run if that is to be resumed."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

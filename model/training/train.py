@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from hdnet.model.architectures import ARCHITECTURES
 from hdnet.model.training.config import TrainConfig
 from hdnet.transforms.errors import HarmonizeError
 
@@ -50,7 +51,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--device", default="auto", help="auto, cpu or cuda.")
-@field_option("arch", "Architecture: hdnet or hdnet-lite.")
+@field_option("arch", f"Architecture: {', '.join(ARCHITECTURES)}.")
 @click.option(
     "--network", multiple=True, callback=_assignments, metavar="NAME=VALUE",
     help="A field of the network's configuration, such as k=3 or local_dynamics=none.",
@@ -58,8 +59,8 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @click.option("--subset", "subsets", multiple=True, help="Train on this sub-dataset only; may be repeated.")
 @field_option("size", "Height and width of the samples.")
 @field_option("epochs", "Passes over the training pairs.")
-@field_option("batch", "Images a step, over all processes.")
-@field_option("lr", "Adam's learning rate.")
+@field_option("batch", "Images per step, over all processes.")
+@field_option("lr", "The learning rate at the start.")
 @field_option("schedule", "How the rate falls.")
 @click.option("--milestones", default="100,110", callback=_numbers, help="Epochs after which a step schedule drops.")
 @field_option("drop", "Factor of each drop.")
@@ -69,9 +70,9 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("log_loss", "Average log(loss + this) over the images; 0 for the plain mean.")
 @field_option("clip", "Largest gradient norm; 0 for none.")
 @field_option("ema", "Decay of the weights' moving average; 0 for none.")
-@field_option("precision", "Of the convolutions.")
+@field_option("precision", "The number type of the convolutions.")
 @field_option("val_fraction", "Share of the train list's photos held out for validation.")
-@field_option("seed", "Of initialisation, order and augmentation.")
+@field_option("seed", "Decides initialisation, order and augmentation.")
 @field_option("flip", "Mirror half of the samples.")
 @field_option("crop", "Train on random resized crops.")
 @field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")

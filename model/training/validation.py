@@ -1,4 +1,4 @@
-"""How good a network is on held-out pairs, while it trains."""
+"""Measures a network on held-out pairs while it trains."""
 
 import contextlib
 import dataclasses
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from hdnet.model.architectures.base import autocast
 from hdnet.model.training.dataset import PackedPairs, unpack
-from hdnet.model.training.trainer import Trainer, to_network
+from hdnet.model.training.trainer import Trainer, to_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Validation:
     """Means over the held-out pairs.
 
     Attributes:
-        psnr: dB, range 255, float results.
-        gain: dB over the untouched composite.
+        psnr: PSNR in dB for a range of 255, of results that are not rounded.
+        gain: How much `psnr` is above that of the untouched composites, in dB.
         fmse: Squared error per foreground value on the 0 to 255 scale.
-        fmse_share: `fmse` over that of the untouched composites.
-        worse: Share of images farther from the real photo than their composite.
+        fmse_share: The ratio of `fmse` to that of the untouched composites.
+        worse: Share of images that are farther from the real photo than their composite.
     """
 
     psnr: float
@@ -52,17 +53,17 @@ def validate(trainer: Trainer, pairs: PackedPairs) -> Validation:
 
 
 @contextlib.contextmanager
-def averaged(trainer: Trainer) -> Iterator[nn.Module]:
+def averaged(trainer: Trainer) -> Iterator[None]:
     """Give the network its averaged weights for as long as the block lasts."""
     if trainer.average is None:
-        yield trainer.network
+        yield
         return
     parameters: list[Tensor] = list(trainer.network.parameters())
     own = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         torch._foreach_copy_(parameters, trainer.average)
         try:
-            yield trainer.network
+            yield
         finally:
             torch._foreach_copy_(parameters, own)
 
@@ -70,12 +71,12 @@ def averaged(trainer: Trainer) -> Iterator[nn.Module]:
 def _errors(trainer: Trainer, pairs: PackedPairs, start: int) -> Tensor:  # (B,3)
     """Return squared error after, before (per channel mean, 0..255), and the foreground's size."""
     batch = [unpack(pairs[i]) for i in range(start, min(start + trainer.config.batch, len(pairs)))]
-    composite, real, mask = (torch.from_numpy(np.stack(part)) for part in zip(*batch, strict=True))
-    inputs, region, target = to_network((composite, real, mask), trainer.device)
-    with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.config.precision == "bfloat16"):
-        result = trainer.network(inputs, region).float().clamp(-1, 1)
-    after, before = (((x - target) * 127.5).square().sum((1, 2, 3)) / 3 for x in (result, inputs))
-    return torch.stack([after, before, region.sum((1, 2, 3)).clamp_min(1)], dim=1)
+    stacked, real, masks = (torch.from_numpy(np.stack(part)) for part in zip(*batch, strict=True))
+    composite, mask, target = to_batch((stacked, real, masks), trainer.device)
+    with autocast(trainer.device, trainer.config.precision):
+        result = trainer.network(composite, mask).float().clamp(-1, 1)
+    after, before = (((x - target) * 127.5).square().sum((1, 2, 3)) / 3 for x in (result, composite))
+    return torch.stack([after, before, mask.sum((1, 2, 3)).clamp_min(1)], dim=1)
 
 
 def _psnr(mse: Tensor) -> Tensor:

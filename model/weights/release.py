@@ -18,9 +18,9 @@ from hdnet.transforms.errors import HarmonizeError, WeightsError
 @click.command(short_help="Write weights with a model card.")
 @click.argument("source")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--card", required=True, type=click.File("rb"), help="JSON object: training_data, limits and the like.")
+@click.option("--card", required=True, type=click.File("rb"), help="JSON object: training_data, limits and so on.")
 @click.option("--metrics", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="metrics.parquet of an evaluation of SOURCE.")  # fmt: skip
+              help="The metrics.parquet of an evaluation of SOURCE.")  # fmt: skip
 def main(source: str, out: Path, card: Any, metrics: Path) -> None:
     """Write the weights SOURCE to OUT with a model card in the header.
 
@@ -40,12 +40,12 @@ def release(source: str, out: Path, card: dict[str, Any], metrics: Path) -> dict
 
     Args:
         source: Weights of a training run.
-        out: Where to.
+        out: Where to write.
         card: What people must know; `metrics.test` is added from `metrics`, the recipe from the source.
-        metrics: metrics.parquet of an evaluation.
+        metrics: The metrics.parquet of an evaluation.
 
     Raises:
-        WeightsError: The source cannot be loaded, or the evaluation is of other weights.
+        WeightsError: The source cannot be loaded, or other weights were evaluated.
     """
     from hdnet.model.weights import weights_file
 
@@ -55,7 +55,7 @@ def release(source: str, out: Path, card: dict[str, Any], metrics: Path) -> dict
     kept = {name: header[name] for name in ("recipe", "metrics", "training_data") if name in header}
     figures: dict[str, Any] = {"metrics": kept.get("metrics", {}) | {"test": summary(metrics)}}
     full = kept | {"recipe": without_folders(kept.get("recipe", {}))} | card | figures
-    weights_file.save(network, out, header["architecture"], full)
+    weights_file.save(network, out, full)
     return full
 
 

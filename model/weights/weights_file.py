@@ -13,10 +13,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hdnet.model.architectures import registry
-from hdnet.model.weights.weights_header import VERSION, explained, header_of
+from hdnet.model.architectures.base import Network
+from hdnet.model.weights.weights_header import VERSION, architecture_of, explained, header_of
 from hdnet.model.weights.weights_header import local_copy as local_copy
 from hdnet.model.weights.weights_header import read_header as read_header
 from hdnet.model.weights.weights_header import shipped as shipped
@@ -24,10 +24,10 @@ from hdnet.transforms import storage
 from hdnet.transforms.errors import WeightsError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-"""Types that weights may be stored in."""
+"""The types that weights may be stored in."""
 
 
-def load_network(source: str | os.PathLike[str]) -> nn.Module:
+def load_network(source: str | os.PathLike[str]) -> Network:
     """Build the network a weights file describes and load it, in eval mode, float32, on the CPU.
 
     Args:
@@ -51,27 +51,30 @@ def load_network(source: str | os.PathLike[str]) -> nn.Module:
     return network.eval()
 
 
-def save(network: nn.Module, path: Path, architecture: str, card: Mapping[str, Any]) -> None:
+def save(network: Network, path: Path, card: Mapping[str, Any]) -> None:
     """Write a network's weights under a temporary name, then rename: the file is whole or not there.
 
     Args:
-        network: Has `config`.
-        path: Where to.
-        architecture: Its name in the registry.
+        network: It was built by its architecture.
+        path: Where to write.
         card: JSON values for people: training data, recipe, metrics, limits.
 
     Raises:
         StorageError: The file cannot be written.
     """
     tensors = {name: _plain(value) for name, value in network.state_dict().items()}
-    config = getattr(network, "config").to_json()  # noqa: B009
-    header = {"version": VERSION, "architecture": architecture, "config": config, "sha256": digest(tensors)}
+    header = {
+        "version": VERSION,
+        "architecture": network.architecture.name,
+        "config": network.config.to_json(),
+        "sha256": digest(tensors),
+    }
     if taken := sorted(set(header) & set(card)):
         raise ValueError(f"a model card cannot set {', '.join(taken)}")
     storage.write(path, safetensors.torch.save(tensors, {"hdnet": json.dumps({**header, **card})}))
 
 
-def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+def load_tensors(network: Network, tensors: Mapping[str, Tensor], name: str) -> None:
     """Load tensors into a network; every name and shape must match.
 
     Raises:
@@ -113,15 +116,14 @@ def _plain(value: Tensor) -> Tensor:
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _build(header: dict[str, Any], device: str, name: str) -> nn.Module:
+def _build(header: dict[str, Any], device: str, name: str) -> Network:
+    architecture, config = architecture_of(header, name)
     try:
-        architecture, config = header["architecture"], header["config"]
-        if not isinstance(architecture, str) or not isinstance(config, dict):
-            raise TypeError(f"architecture {architecture!r}, config {config!r}")
         with torch.device(device):
-            return registry.build(architecture, config)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:  # the last two: absurd widths
+            network: Network = architecture.build(config)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # of absurd sizes
         raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
+    return network
 
 
 def _read_tensors(path: Path, name: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Where weights files are, and their header, read without torch: a launcher needs no more.
+"""Finds weights files and reads their headers, without torch: a launcher needs no more.
 
 The header's one entry, "hdnet", is JSON: architecture, config, version, sha256 of the tensors, and the
 model card (training data, recipe, metrics, limits). Nothing is ever unpickled.
@@ -14,18 +14,21 @@ from typing import Any
 
 import safetensors
 
+from hdnet.model import architectures
+from hdnet.model.architectures.record import Architecture
+from hdnet.model.config import Config
 from hdnet.transforms import storage
 from hdnet.transforms.errors import HarmonizeError, WeightsError
 
 SHIPPED = Path(__file__).parent
 VERSION = 1
-"""Of the header's layout; a reader refuses a newer one."""
+"""The version of the header's layout; a reader refuses a newer one."""
 
 LARGEST_HEADER = 1 << 22
-"""Bytes; HDNet's own header has 15,000. Bounds what parsing a stranger's file can cost."""
+"""Most bytes of a header, where HDNet's own has 15,000: a bound on what parsing a stranger's file can cost."""
 
 LARGEST_FILE = 1 << 31
-"""Bytes of a file that is fetched; HDNet's own has 42 million."""
+"""Most bytes of a file that is fetched, where HDNet's own has 42 million."""
 
 
 def read_header(source: str | os.PathLike[str]) -> dict[str, Any]:
@@ -88,13 +91,31 @@ def header_of(path: Path, name: str) -> dict[str, Any]:
         with safetensors.safe_open(path, framework="np") as opened:
             metadata = opened.metadata() or {}
     try:
-        header = json.loads(metadata["hdnet"])
+        header = dict(json.loads(metadata["hdnet"]))
         version = header["version"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{name}: a safetensors file without our header; make one with hdnet-convert") from error
     if version != VERSION:
         raise WeightsError(f"{name}: written as version {version!r}, this program reads {VERSION}; upgrade it")
-    return dict(header)
+    if not isinstance(header.get("sha256"), str):
+        raise WeightsError(f"{name}: the tensors do not match the header, which has no sha256; copy the file again")
+    return header
+
+
+def architecture_of(header: dict[str, Any], name: str) -> tuple[Architecture[Any, Any], Config]:
+    """Return the architecture and the configuration that a header names; `name` is what messages call its file.
+
+    Raises:
+        WeightsError: The architecture is unknown, or has no such configuration.
+    """
+    try:
+        named, fields = header["architecture"], header["config"]
+        if not isinstance(named, str) or not isinstance(fields, dict):
+            raise TypeError(f"architecture {named!r}, config {fields!r}")
+        architecture = architectures.find(named)
+        return architecture, architecture.configure(fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""A run on this machine: worker processes, memory, and what happens when one dies."""
+"""A run on this machine: worker processes, memory, and what happens when one of them dies."""

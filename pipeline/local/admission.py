@@ -1,8 +1,8 @@
-"""Keep the worker processes of one machine from decoding more at once than memory holds.
+"""Keep the worker processes of one machine from taking more memory at once than there is.
 
-Every process has an equal share of the memory. A pair that fits a share runs beside the others; one
-that does not fits only alone, so it waits until the others have finished theirs and holds them off. The
-lock is the kernel's: a process that dies gives it back.
+Every process has an equal part of the memory. A pair that fits it runs beside the others; a larger one runs
+alone: it waits until the others have finished theirs and holds off new ones. The locks are the kernel's, so a
+process that dies gives them back.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from hdnet.transforms.errors import SizeError
 
 
 class Admission:
-    """Admits one pair at a time by its estimated memory.
+    """Admits pairs by their estimated memory.
 
     Args:
         memory: Bytes for all processes together; 0 admits everything.
-        workers: Processes.
+        workers: Number of processes.
         scratch: Folder on a local disk that they share.
     """
 
@@ -29,10 +29,15 @@ class Admission:
 
     @contextlib.contextmanager
     def hold(self, size: int, name: str, *, alone: bool = False) -> Iterator[None]:
-        """Wait until `size` bytes fit, or until nobody else is at work, and hold on for as long as the block lasts.
+        """Wait until `size` bytes are free, and keep them for as long as the block lasts.
+
+        Args:
+            size: Bytes that the pair needs at its peak.
+            name: Name of the pair in the error's message.
+            alone: Wait until no other process is at work, whatever the size.
 
         Raises:
-            SizeError: They could never fit; the message names the pair, the bytes and the remedy.
+            SizeError: So many bytes are never free; the message names the pair, the bytes and the remedy.
         """
         if self.memory and size > self.memory:
             raise SizeError(
@@ -43,7 +48,7 @@ class Admission:
         if self.lock is None or self.workers == 1 or not (self.memory or alone):
             yield
             return
-        # Behind the door a waiting giant lets nobody past: small pairs would keep it waiting for ever.
+        # A giant waits with the door shut: small pairs that slipped past it would keep it waiting for ever.
         door = _lock(self.lock.with_name("door.lock"), fcntl.LOCK_EX)
         handle = _lock(self.lock, fcntl.LOCK_EX if giant else fcntl.LOCK_SH)
         os.close(door)

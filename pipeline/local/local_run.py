@@ -25,42 +25,37 @@ from hdnet.model.progress import ProgressLine
 from hdnet.pipeline import graph
 from hdnet.pipeline.local import progress, supervise
 from hdnet.pipeline.local.machine import Plan
+from hdnet.pipeline.settings import Machine
 from hdnet.pipeline.steps.earlier_runs import list_tables
 from hdnet.pipeline.steps.resume import COUNTERS, Backlog, trusted
 from hdnet.transforms import errors
-from hdnet.transforms.errors import HarmonizeError
+from hdnet.transforms.errors import HarmonizeError, WorkerDied
 
 log = logging.getLogger(__name__)
 
 GRACE = 5.0
-"""Seconds that Beam has to notice that a worker died; for one that never answered it would wait for ever."""
+"""Seconds that Beam has to notice that a worker died; it would wait for ever for one that never answered."""
 
 _EXPECTED = re.compile(
     r"^hdnet\.transforms\.errors\.(\w+): (.*?)(?: \[while running '[^']*'\])?\s*\Z", re.DOTALL | re.MULTILINE
 )
 
 
-class WorkerDied(Exception):
-    """A worker process was killed, or crashed."""
-
-
-def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
+def run(job: graph.Job, plan: Plan, beam_args: Sequence[str]) -> None:
     """Run a job on worker processes of this machine, to its end.
 
     Raises:
-        WorkerDied: A worker process died; what was done until then is not lost.
+        WorkerDied: A worker process died; what was done until then is kept.
         HarmonizeError: The manifest, the weights, a record or the output cannot be used any more.
     """
     with contextlib.ExitStack() as stack:
         scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
         started = supervise.remember_run(scratch, job.settings.run_id, job.run.started)
-        settings = dataclasses.replace(
-            job.settings, threads=plan.threads, workers=plan.workers, memory=plan.memory, scratch=str(scratch)
-        )
+        settings = dataclasses.replace(job.settings, machine=Machine(plan=plan, scratch=str(scratch)))
         stack.enter_context(_early_end())
         stack.enter_context(_environment(scratch, plan.threads))
-        stack.enter_context(Watch(scratch, job.rows))
         log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
+        stack.enter_context(Watch(scratch, job.rows))
         with beam.Pipeline(_runner(plan.workers), _options(beam_args, plan.workers)) as root:
             graph.build(
                 root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
@@ -68,12 +63,12 @@ def run(job: graph.Job, beam_args: Sequence[str], plan: Plan) -> None:
 
 
 def count(job: graph.Job) -> Backlog:
-    """Run what comes before any pixel, in this process, to count what there is to do; nothing is written.
+    """Count what there is to do: run all that comes before any pixel, in this process, and write nothing.
 
     Raises:
         HarmonizeError: The manifest or a record cannot be used.
     """
-    if not job.retry and not list_tables(trusted(job.settings.layout, job.resume)):  # no folder to list
+    if not job.retry and not list_tables(trusted(job.settings.layout, job.resume)):  # no images need be listed
         return Backlog(job.rows, 0, job.rows)
     log.info("comparing %d pairs with what earlier runs did", job.rows)
     with _early_end():
@@ -85,7 +80,7 @@ def count(job: graph.Job) -> Backlog:
 
 
 def _runner(workers: int) -> FnApiRunner:
-    """Make the local runner; the default one first tries to download a binary."""
+    """Make Beam's runner for one machine; its DirectRunner would first try to download a binary."""
     if workers == 1:
         return FnApiRunner()
     command = f"{shlex.quote(sys.executable)} -m hdnet.pipeline.local.worker"
@@ -98,7 +93,7 @@ def _options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
 
 @contextlib.contextmanager
 def _early_end() -> Iterator[None]:
-    """Say what ended the run: Beam knows only that a worker is gone, or a worker's traceback."""
+    """Raise what ended the run as an error of ours: Beam knows only that a worker is gone, or its traceback."""
     deaths: list[str] = []
     timers: list[threading.Timer] = []
     before = threading.excepthook
@@ -117,23 +112,23 @@ def _early_end() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if "KeyboardInterrupt" in str(error):  # Beam takes it for the fault of what was under way
+        if "KeyboardInterrupt" in str(error):  # Beam takes it for an error of the step under way
             raise KeyboardInterrupt from None
         if (expected := _expected(error)) is not None:
             raise expected from error
         if deaths:
-            raise WorkerDied(f"{deaths[0]}: killed for want of memory, perhaps; try fewer --workers") from error
+            raise WorkerDied(f"{deaths[0]}: perhaps it was killed for lack of memory; try fewer --workers") from error
         raise
     finally:
         threading.excepthook = before
-        for timer in timers:  # Beam has noticed, or the worker died when all was done
+        for timer in timers:  # Beam has noticed, or the worker died after all was done
             timer.cancel()
 
 
 def _expected(error: Exception) -> HarmonizeError | None:
     """Return the expected error that ended the run, without Beam's words; None if it was another one, a bug.
 
-    Of a worker process's error Beam has the traceback only, as the text of its own.
+    An error of a worker process is known only as a traceback in the text of Beam's error.
     """
     last = "".join(traceback.format_exception_only(error)).rpartition("Traceback (most recent call last):\n")[2]
     found = _EXPECTED.search(last)
@@ -190,4 +185,4 @@ class Watch(threading.Thread):
         if seen > self.seen:
             self.seen = seen
             rate = (found.pixels - self.before) / 1e6 / (time.monotonic() - self.began)
-            self.line.update(seen, lambda: f"{rate:.2f} MP/s  {found.failures} failed  {found.skipped} up to date")
+            self.line.update(seen, lambda: f"{rate:.2f} MP/s, {found.failures} failed, {found.skipped} up to date")

@@ -1,27 +1,29 @@
-"""How a local run divides this machine: worker processes, torch threads, memory."""
+"""How a machine is divided: worker processes, torch threads, memory."""
 
 import dataclasses
 import os
 from pathlib import Path
 
+import psutil
+
 HEADROOM = 0.8
 """Share of the free memory that workers may plan with; the rest is for the system's file cache and surprises."""
 LAUNCHER_BYTES = 500_000_000
-"""Of the launcher itself, with Beam and its buffers."""
+"""Memory of the launcher itself, with Beam and its buffers."""
 BEAM_BYTES = 150_000_000
-"""Of a worker process, beside what the network's process takes: Beam, and memory freed but kept."""
+"""Memory of a worker process beyond that of the network: Beam, and what was freed but is kept."""
 SERVICE_BYTES = 1_000_000_000
-"""Of what Dataflow itself runs on a worker: by its documentation usually less."""
+"""Memory of what Dataflow itself runs on a worker, which by its documentation is usually less."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How many of what.
+    """A machine, divided.
 
     Attributes:
-        workers: Processes.
-        threads: Torch threads of each.
-        memory: Bytes for all of them together.
+        workers: Number of worker processes.
+        threads: Torch threads of each process.
+        memory: Bytes that all processes may use together; 0 for no limit.
     """
 
     workers: int
@@ -30,14 +32,14 @@ class Plan:
 
 
 def plan(workers: int, typical: int, *, cores: int | None = None, memory: int | None = None) -> Plan:
-    """Divide the machine; 0 workers: as many as cores, as far as memory holds that many typical images.
+    """Divide this machine.
 
     One process per core is fastest where memory allows: a second torch thread gains less than a second process.
 
     Args:
-        workers: Wanted, 0 to choose.
+        workers: Number of processes wanted; 0 for one per core, as far as memory holds that many typical images.
         typical: Peak bytes of a worker on an image that most are no larger than.
-        cores: This machine's if None.
+        cores: Cores to divide; all that this process may use if None.
         memory: Bytes for the workers; what is free on this machine, less headroom, if None.
     """
     cores = cores or available_cores()
@@ -47,23 +49,23 @@ def plan(workers: int, typical: int, *, cores: int | None = None, memory: int | 
 
 
 def computes_bfloat16() -> bool:
-    """Say whether the processor has instructions for bfloat16: as torch does, which takes a second to load."""
+    """Say whether the processor has instructions for bfloat16, as torch would, which takes a second to load."""
     flags = {flag for line in _lines("/proc/cpuinfo") if line.startswith("flags") for flag in line.split()}
     return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 def whole() -> Plan:
-    """Divide a machine that is there for one job alone: a process of one thread for each core."""
+    """Divide a machine that serves one job alone: a process of one thread for each core."""
     return Plan(available_cores(), 1, usable(total_memory()))
 
 
 def usable(total: float) -> int:
-    """Return the bytes that workers may plan with on a machine that is there for one job alone."""
+    """Return the bytes that workers may plan with on a machine that serves one job alone."""
     return max(1, int(HEADROOM * (total - SERVICE_BYTES)))
 
 
 def total_for(wanted: float) -> float:
-    """Return how many bytes such a machine must have for workers that want so many."""
+    """Return the bytes that such a machine must have for workers that need so many: the inverse of `usable`."""
     return wanted / HEADROOM + SERVICE_BYTES
 
 
@@ -77,25 +79,24 @@ def available_cores() -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes that can be taken without swapping: the system's, and what the control group has left."""
-    free = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable:")]
-    most = _read_words("/sys/fs/cgroup/memory.max")
-    if most and most != ["max"]:
-        free.append(max(0, int(most[0]) - _group_memory()))
-    return min(free, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    """Return the bytes that can be taken without swapping: the system's, or what the control group has left."""
+    limit, free = _group_limit(), psutil.virtual_memory().available
+    return free if limit is None else min(free, max(0, limit - _group_memory()))
 
 
 def total_memory() -> int:
-    """Return the bytes that the machine, or the control group where there is one, has altogether."""
-    found = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal:")]
+    """Return the bytes that the machine, or the control group where it has a limit, has altogether."""
+    limit, total = _group_limit(), psutil.virtual_memory().total
+    return total if limit is None else min(total, limit)
+
+
+def _group_limit() -> int | None:
     most = _read_words("/sys/fs/cgroup/memory.max")
-    if most and most != ["max"]:
-        found.append(int(most[0]))
-    return min(found, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return int(most[0]) if most and most != ["max"] else None
 
 
 def _group_memory() -> int:
-    """Return the bytes the control group has taken and cannot simply drop."""
+    """Return the bytes that the control group has taken and cannot simply drop."""
     taken = int((_read_words("/sys/fs/cgroup/memory.current") or ["0"])[0])
     stat = [line.split() for line in _lines("/sys/fs/cgroup/memory.stat")]
     return taken - sum(int(value) for name, value in stat if name == "inactive_file")

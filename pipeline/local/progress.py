@@ -1,7 +1,7 @@
-"""How far a local run is: each worker thread keeps a file of its own, the launcher adds them up.
+"""How far a local run is: each worker thread keeps a file of its own, and the launcher adds them up.
 
-A file holds counts and the id of the pair under way, and its writer holds a lock on it for as long as it lives: a
-file that has an id and no lock was left by a process that died over that pair.
+A file holds counts and the id of the pair under way, and its process holds a lock on it for as long as it lives: a
+file with an id and without a lock was left by a process that crashed over that pair.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ _COUNTS = struct.Struct("<QQQQ")
 
 
 class Counts(NamedTuple):
-    """What became of the pairs so far; `skipped` are those that were up to date."""
+    """What became of the pairs so far; those in `skipped` were up to date."""
 
     images: int = 0
     pixels: int = 0
@@ -27,11 +27,11 @@ class Counts(NamedTuple):
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-class Writer:
-    """Counts one thread's pairs; without a scratch folder it counts for nobody.
+class ProgressFile:
+    """The file of one thread.
 
     Args:
-        scratch: Folder on a local disk that the launcher reads, or "".
+        scratch: Folder on a local disk that the launcher reads; with "" nothing is written.
     """
 
     def __init__(self, scratch: str) -> None:
@@ -42,17 +42,17 @@ class Writer:
             fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """Count no more; what was counted stays."""
+        """Give the lock back; the counts stay."""
         if self.file is not None:
             os.close(self.file)
             self.file = None
 
     def begin(self, identity: str) -> None:
-        """Say which pair is under way."""
+        """Write down which pair is under way."""
         self._write(identity)
 
     def add(self, counts: Counts) -> None:
-        """Count, and say that no pair is under way."""
+        """Add to the counts, and write down that no pair is under way."""
         self.counts = self.counts.plus(counts)
         self._write("")
 
@@ -64,7 +64,7 @@ class Writer:
 
 
 def read(scratch: Path) -> Counts:
-    """Add up what all threads have counted so far."""
+    """Add up the counts of all threads."""
     total = Counts()
     for path in scratch.glob("progress-*"):
         data = path.read_bytes()
@@ -73,15 +73,15 @@ def read(scratch: Path) -> Counts:
     return total
 
 
-def take_victims(scratch: Path) -> list[str]:
-    """Return the ids of the pairs that processes died over, and forget them."""
+def take_crashed_ids(scratch: Path) -> list[str]:
+    """Return the ids of the pairs that processes crashed over, and remove them from the files."""
     found = []
     for path in scratch.glob("progress-*"):
         with path.open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                continue  # its writer lives
+                continue  # its process lives
             if identity := file.read()[_COUNTS.size :].decode(errors="replace"):
                 found.append(identity)
                 file.truncate(_COUNTS.size)

@@ -5,7 +5,9 @@ import logging
 import os
 import sys
 
-# Beam's own start-up lines are for nobody. With a handler there is no other that writes to the terminal.
+from hdnet.pipeline import text
+
+# Beam's own start-up lines interest nobody. With a handler there is no other that writes to the terminal.
 logging.getLogger().addHandler(logging.NullHandler())
 
 
@@ -15,10 +17,12 @@ def main() -> None:
 
     code = 1
     try:
-        # Beam prints an error's traceback, and sends it to the launcher, which tells it in its own way.
+        # Beam prints the traceback of an error in the work and sends it to the launcher, which shows it its own way.
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
             sdk_worker_main.main(sys.argv)
         code = 0
+    except Exception as error:  # it was not in the work: the launcher hears only that the process has ended
+        print(text.visible(f"a worker failed: {type(error).__name__}: {error}"), file=sys.stderr)
     finally:
         # Taking down the interpreter and the threads of gRPC takes a second or two, after all is done.
         os._exit(code)

@@ -9,6 +9,7 @@ from hdnet.model.evaluation.tables import Table
 from hdnet.pipeline import text
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import run_info
+from hdnet.pipeline.totals import Totals
 from hdnet.transforms.catalog.rows import Record
 
 MOST_IMAGES = 20
@@ -41,13 +42,11 @@ def table(content: Mapping[str, Any]) -> str:
 
 def log_lines(content: Mapping[str, Any], max_failure_rate: float) -> list[tuple[int, str]]:
     """Return the last lines of a job's log, each with its level."""
-    totals, rate, run_id = content["totals"], content["rates"]["failure_share"] or 0, content["run_id"]
+    totals, run_id = content["totals"], content["run_id"]
     counts = ", ".join(f"{totals[name]} {name}" for name in ("done", "failed", "skipped"))
     lines = [(logging.INFO, f"{COMPLETE}: {run_id}, {counts}")]
-    if rate > max_failure_rate:
-        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {rate:.1%}, more than {max_failure_rate:.1%}"))
-    elif totals["failed"] and not totals["done"] + totals["skipped"]:
-        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, every pair failed"))
+    if reason := Totals.of(totals).too_many_failures(max_failure_rate):
+        lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {reason}"))
     return lines
 
 

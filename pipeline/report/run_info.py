@@ -157,7 +157,7 @@ def start(
         weights=settings.weights,
         weights_sha256=header["sha256"],
         arch=header["architecture"],
-        precision=settings.precision,
+        precision=settings.image.precision,
         options=options,
         versions=versions.versions(*PACKAGES),
     )

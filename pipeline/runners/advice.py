@@ -1,4 +1,4 @@
-"""Which machines a job wants on Dataflow, and what that costs: for --dry-run and for resource hints."""
+"""Which machines a job needs on Dataflow, and what they cost: for --dry-run and for resource hints."""
 
 import dataclasses
 import math
@@ -11,17 +11,17 @@ from hdnet.pipeline.local.machine import BEAM_BYTES
 NIGHT = 8.0
 """Hours in which a job should be done."""
 USUAL_CORES = 2
-"""Of the machine that Dataflow takes where none is named."""
+"""Cores of the machine that Dataflow takes where none is named."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class MachineType:
     """A machine type of Google's.
 
     Attributes:
-        name: As --machine_type takes it.
-        cores: vCPUs; Beam has one worker process for each.
-        memory: Bytes.
+        name: Name, as --machine_type takes it.
+        cores: Number of vCPUs; Beam runs one worker process for each.
+        memory: Memory in bytes.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Machine:
     memory: float
 
 
-MACHINES = tuple(
-    Machine(f"n2-{kind}-{cores}", cores, cores * gigabytes * 1e9)
+MACHINE_TYPES = tuple(
+    MachineType(f"n2-{kind}-{cores}", cores, cores * gigabytes * 1e9)
     for cores in (4, 8, 16, 32)
     for kind, gigabytes in (("highcpu", 1), ("standard", 4), ("highmem", 8))
 )
-"""Those that are looked at, the smallest first: small ones are lost, and replaced, one by one."""
+"""The types to choose from, the smallest first: small machines are lost, and replaced, one by one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Advice:
     """What to ask Dataflow for.
 
     Attributes:
-        machine: For each worker.
-        workers: Machines, so many that a night is enough.
-        hours: On the clock; starting up, reading and writing not counted.
+        machine: Type of every machine.
+        workers: Number of machines, so many that a night is enough.
+        hours: Hours on the clock, without those for starting up, reading and writing.
         core_hours: vCPU hours that are paid for.
     """
 
-    machine: Machine
+    machine: MachineType
     workers: int
     hours: float
     core_hours: float
@@ -60,24 +60,24 @@ def advise(typical: int, largest: int, megapixels: float, per_megapixel: float) 
     Args:
         typical: Peak bytes of the network on an image that most are no larger than.
         largest: Peak bytes of the network on the largest image.
-        megapixels: Of the whole job.
-        per_megapixel: Seconds of one core.
+        megapixels: Size of all images together.
+        per_megapixel: Seconds that one core takes.
     """
-    fitting = [each for each in MACHINES if machine.usable(each.memory) >= needed(each.cores, typical, largest)]
-    roomy = [each for each in MACHINES if machine.usable(each.memory) >= needed(1, typical, largest)]
-    chosen = (fitting or roomy or MACHINES[-1:])[0]
+    fitting = [each for each in MACHINE_TYPES if machine.usable(each.memory) >= needed(each.cores, typical, largest)]
+    roomy = [each for each in MACHINE_TYPES if machine.usable(each.memory) >= needed(1, typical, largest)]
+    chosen = (fitting or roomy or MACHINE_TYPES[-1:])[0]
     core_hours = megapixels * per_megapixel / 3600
     workers = max(1, math.ceil(core_hours / (NIGHT * chosen.cores)))
     return Advice(chosen, workers, core_hours / (workers * chosen.cores), core_hours)
 
 
 def needed(cores: int, typical: int, largest: int) -> int:
-    """Return the bytes that a machine's worker processes need: a typical image each, or the largest alone."""
+    """Return the bytes that a machine's worker processes need, for a typical image each or for the largest alone."""
     return max(cores * (typical + BEAM_BYTES), largest + BEAM_BYTES)
 
 
 def min_ram(machine_type: str | None, typical: int, largest: int) -> str:
-    """Return the resource hint: it is for a whole machine, not for each of its cores."""
+    """Return the resource hint, which is for a whole machine and not for each of its cores."""
     cores = re.search(r"\d+$", machine_type or "")
     total = machine.total_for(needed(int(cores[0]) if cores else USUAL_CORES, typical, largest))
     return f"{math.ceil(total / 1e9)}GB"
@@ -88,7 +88,7 @@ def describe(advice: Advice, price: float | None) -> list[tuple[str, str]]:
 
     Args:
         advice: What to describe.
-        price: Of a vCPU hour, its memory included; None where it is not known.
+        price: Price of a vCPU hour with its memory; None where it is not known.
     """
     cores = advice.machine.cores
     kind = f"{advice.workers:,} x {advice.machine.name} of {cores} processes"

@@ -1,30 +1,18 @@
-"""Beam's own options: what is mistyped, missing or of no use on Dataflow is refused before anything runs."""
+"""Beam's own options, parsed: what is mistyped is refused before anything runs, and not silently ignored."""
 
 import argparse
-import importlib.util
-import re
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import apache_beam as beam
 from apache_beam.options import pipeline_options
-from apache_beam.options.pipeline_options import (
-    DebugOptions,
-    GoogleCloudOptions,
-    PipelineOptions,
-    StandardOptions,
-    WorkerOptions,
-)
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-REQUIRED = {
-    "project": "the project that pays",
-    "region": "where the workers are, such as europe-west1",
-    "temp_location": "a gs:// folder for the job's own files",
-    "sdk_container_image": "the image with this package that the workers run: without it they have none of this code",
-}
-"""Options without which no job of ours runs on Dataflow, with what each is."""
+from hdnet.transforms.errors import BeamOptionsError
 
-
-class BeamOptionsError(Exception):
-    """Beam options that cannot be used as they are."""
+ELSEWHERE = ("apache_beam.runners.dask.dask_runner", "apache_beam.runners.render", "apache_beam.yaml.options")
+"""Modules of Beam's that define options, and that Beam imports only where they are used."""
 
 
 def parse(arguments: Sequence[str]) -> PipelineOptions:
@@ -34,15 +22,9 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
         BeamOptionsError: One has no value that Beam takes, Beam would silently ignore it, or it would be in the way of
             ours.
     """
-    # Left to itself, the parser prints the names of all options that Beam has and ends the process.
-    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False, exit_on_error=False)
-    for options in PipelineOptions.__subclasses__():
-        if "_add_argparse_args" in options.__dict__:
-            options._add_argparse_args(parser)
-    try:
-        unknown = parser.parse_known_args(list(arguments))[1]
-    except argparse.ArgumentError as error:
-        raise BeamOptionsError(str(error)) from error
+    unknown = _unknown(arguments)
+    if unknown and _import_definitions(each.partition("=")[0] for each in unknown if each.startswith("--")):
+        unknown = _unknown(arguments)
     if unknown:
         raise BeamOptionsError(f"Beam knows no option {' '.join(unknown)}")
     ours = [each for each in arguments if each.startswith(("--direct_num_workers", "--direct_running_mode"))]
@@ -51,76 +33,50 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
     return PipelineOptions(list(arguments), save_main_session=False)
 
 
-def is_local(options: PipelineOptions) -> bool:
-    """Say whether no runner was named: the run is this machine's."""
-    return options.view_as(StandardOptions).runner is None
+def runner_name(options: PipelineOptions) -> str:
+    """Return the short name of the runner, "" where none is named."""
+    return short_name(options.view_as(StandardOptions).runner or "")
 
 
-def is_dataflow(options: PipelineOptions) -> bool:
-    """Say whether the runner is Dataflow's, by any of the names that Beam takes for it."""
-    name = (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
-    return name.removesuffix("runner") == "dataflow"
+def short_name(runner: str) -> str:
+    """Return one name for all that Beam takes for a runner of its own: "flink" for "FlinkRunner" and "Flink".
+
+    The class of somebody else's keeps its whole name.
+    """
+    if "." in runner and not runner.startswith("apache_beam."):
+        return runner
+    return runner.rpartition(".")[2].lower().removesuffix("runner")
 
 
-def check_dataflow(options: PipelineOptions, places: Mapping[str, str | None]) -> None:
-    """Refuse what no worker on Dataflow could run with.
+def _unknown(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that no option known so far takes."""
+    # Left to itself, the parser prints the names of all options that Beam has and ends the process.
+    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False, exit_on_error=False)
+    for options in PipelineOptions.__subclasses__():
+        if "_add_argparse_args" in options.__dict__:
+            options._add_argparse_args(parser)
+    try:
+        return parser.parse_known_args(list(arguments))[1]
+    except argparse.ArgumentError as error:
+        raise BeamOptionsError(str(error)) from error
 
-    Args:
-        options: Beam's.
-        places: Our options that name a file or a folder, by name, None where not given.
+
+def _import_definitions(names: Iterable[str]) -> bool:
+    """Import the modules that define some options; returns whether there was one.
 
     Raises:
-        BeamOptionsError: Names all that is missing, or the place that only this machine has, or that Beam would
-            exchange for a bucket of its own; or the runner itself is not installed.
+        BeamOptionsError: A module needs a package that is not installed.
     """
-    # Without the second, Beam would ask for nobody's credentials and be refused much later.
-    if not all(map(_is_installed, ("google.cloud.dataflow", "google_auth_httplib2"))):
-        raise BeamOptionsError("Dataflow needs some packages more: pip install 'hdnet-pipeline[dataflow]'")
-    given = options.get_all_options()
-    missing = [f"--{name} ({what})" for name, what in REQUIRED.items() if not given[name]]
-    if missing:
-        raise BeamOptionsError(f"--runner=DataflowRunner needs, after the --, also {'; '.join(missing)}")
-    for name in ("temp_location", "staging_location"):
-        if given[name] and not re.match("gs://[^/]+/", given[name]):
-            raise BeamOptionsError(f"--{name} {given[name]}: gs://BUCKET/FOLDER is wanted")
-    for name, place in places.items():
-        if place is not None and is_here(place):
-            raise BeamOptionsError(
-                f"--{name} {place} is on this machine, where no worker of Dataflow sees it: copy it to a bucket"
-            )
+    found = {module: name for name in names for module in ELSEWHERE if f"'{name}'" in _source(module)}
+    for module, name in found.items():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise BeamOptionsError(f"{name} is an option of {module}, which cannot be imported: {error}") from error
+    return bool(found)
 
 
-def is_here(place: str) -> bool:
-    """Say whether a place is on this machine's own disk."""
-    return "://" not in place or place.startswith("file://")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # nor is the package that it is in
-        return False
-
-
-def complete_dataflow(options: PipelineOptions, run_id: str) -> None:
-    """Set what a job of ours wants and the user left open: its name, and one bundle at a time in a process."""
-    cloud, debug = options.view_as(GoogleCloudOptions), options.view_as(DebugOptions)
-    if not cloud.job_name:
-        # Dataflow takes lower case letters, digits and dashes, at most 63 with a letter first.
-        name = "".join(letter if letter.isalnum() else "-" for letter in run_id.lower())
-        cloud.job_name = f"hdnet-{name[:50].strip('-')}".rstrip("-")
-    if debug.number_of_worker_harness_threads is None:
-        debug.number_of_worker_harness_threads = 1
-
-
-def has_own_workers(options: PipelineOptions) -> bool:
-    """Say whether the options choose machines in a way that Dataflow lets no resource hint stand beside."""
-    services = options.view_as(GoogleCloudOptions).dataflow_service_options or []
-    flexible = options.view_as(GoogleCloudOptions).flexrs_goal
-    return bool(flexible) or any(service.startswith("worker_accelerator") for service in services)
-
-
-def machine_type(options: PipelineOptions) -> str | None:
-    """Return the workers' machine type, None where Dataflow chooses."""
-    name: str | None = options.view_as(WorkerOptions).machine_type
-    return name
+def _source(module: str) -> str:
+    # Python's own search would import the packages around it, which may lack what they need.
+    path = Path(beam.__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    return path.read_text() if path.exists() else ""

@@ -1,4 +1,4 @@
-"""A run by another runner than the local one, such as Dataflow's: what it is told, and waiting for its end."""
+"""A runner whose workers are on machines of their own: what they cannot see is refused, and the job's end awaited."""
 
 import dataclasses
 import logging
@@ -7,86 +7,87 @@ from typing import Any
 
 import apache_beam as beam
 import click
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+import grpc
+from apache_beam.options.pipeline_options import DebugOptions, StandardOptions
 from apache_beam.runners.runner import PipelineState
 
+from hdnet.model.precision import Precision
+from hdnet.model.weights import weights_header
 from hdnet.pipeline import graph
 from hdnet.pipeline.cost import Estimate
-from hdnet.pipeline.runners import advice, beam_options
-from hdnet.pipeline.runners.beam_options import BeamOptionsError
+from hdnet.pipeline.local.machine import Plan
+from hdnet.pipeline.runners.base import Runner
+from hdnet.pipeline.settings import Machine
 from hdnet.transforms import versions
-from hdnet.transforms.errors import HarmonizeError
+from hdnet.transforms.errors import BeamOptionsError, JobFailed
 
 SAME = ("apache-beam", "hdnet-pipeline")
-"""Packages of which launcher and workers must have the same version, as of Python."""
+"""Packages of which launcher and workers must have the same version, as they must of Python."""
 
 
-class JobFailed(HarmonizeError):
-    """A job ended before it was done."""
+class ClusterRunner(Runner):
+    """What Dataflow and Beam's other runners have in common."""
 
+    root: beam.Pipeline
 
-def pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """Return an empty pipeline for the options' runner.
+    def precision(self) -> Precision:
+        # The machines of a cluster may differ, and an image must not depend on which of them made it.
+        return "float32"
 
-    Raises:
-        BeamOptionsError: The runner finds fault with an option, or cannot reach what one of them names.
-    """
-    try:
-        return beam.Pipeline(options=options)
-    except Exception as error:  # Google's clients have errors of their own
-        raise BeamOptionsError(str(error)) from error
+    def complete(self) -> None:
+        debug = self.options.view_as(DebugOptions)
+        if debug.number_of_worker_harness_threads is None:
+            debug.number_of_worker_harness_threads = 1
+        try:
+            self.root = beam.Pipeline(options=self.options)
+        except Exception as error:  # Google's clients have errors of their own
+            raise BeamOptionsError(str(error)) from error
 
-
-def hints(options: PipelineOptions, found: Estimate, accelerator: str | None) -> dict[str, str]:
-    """Return the resource hints of the step that works on pixels; none where they may not stand beside the options.
-
-    Raises:
-        BeamOptionsError: An accelerator is wanted, and so is what excludes it.
-    """
-    if beam_options.has_own_workers(options):
-        if accelerator:
-            raise BeamOptionsError("--accelerator cannot stand beside --flexrs_goal or worker_accelerator: choose one")
+    def hints(self, found: Estimate) -> Mapping[str, str]:
+        """Return Beam's resource hints for the step that works on pixels."""
         return {}
-    ram = advice.min_ram(beam_options.machine_type(options), found.typical_bytes, found.largest_bytes)
-    return {"min_ram": ram, **({"accelerator": accelerator} if accelerator else {})}
+
+    def run(self, job: graph.Job, plan: Plan, found: Estimate) -> bool:
+        logging.getLogger("apache_beam").setLevel(logging.INFO)  # shows how far the job is
+        device = "cuda" if self.request.accelerator else "auto"
+        machine = Machine(plan=None, device=device, launcher=tuple(versions.versions(*SAME).items()))
+        settings = dataclasses.replace(job.settings, machine=machine)
+        graph.build(self.root, dataclasses.replace(job, settings=settings, hints=self.hints(found)))
+        try:
+            result = self.root.run()
+            click.echo(self.whereabouts(result), err=True)
+            if not self.is_awaited():
+                return False
+            state = result.wait_until_finish()
+        except grpc.FutureTimeoutError as error:
+            raise JobFailed("the job failed: no job service answers at --job_endpoint") from error
+        except Exception as error:  # each runner has a class of its own for it
+            raise JobFailed(f"the job failed: {str(error) or type(error).__name__}") from error
+        if state != PipelineState.DONE:
+            raise JobFailed(f"the job ended as {state}: start it again, and it goes on where it was")
+        return True
+
+    def is_awaited(self) -> bool:
+        """Say whether the job's end is waited for."""
+        return not self.options.view_as(StandardOptions).no_wait_until_finish
+
+    def whereabouts(self, result: Any) -> str:
+        """Return a line that says where the job is."""
+        return "the job runs, and goes on if this command is stopped"
+
+    def _refuse_local_sizes(self, remedy: str) -> None:
+        if self.request.workers or self.request.memory:
+            raise BeamOptionsError(f"--workers and --memory divide this machine: {remedy}")
+
+    def _refuse_local_places(self, reason: str) -> None:
+        """Refuse files and folders on this machine's own disk."""
+        request = self.request
+        weights = None if request.weights in weights_header.shipped() else request.weights
+        for name, place in {"input": request.manifest, "output": request.output, "weights": weights}.items():
+            if place is not None and is_here(place):
+                raise BeamOptionsError(f"--{name} {place} is on this machine, {reason}")
 
 
-def run(root: beam.Pipeline, options: PipelineOptions, job: graph.Job) -> bool:
-    """Start a job, and wait for its end unless the options say not to; returns whether it has ended.
-
-    Raises:
-        JobFailed: It could not be started, or ended before it was done.
-    """
-    logging.getLogger("apache_beam").setLevel(logging.INFO)  # how far it is
-    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").setLevel(logging.WARNING)  # every option
-    settings = dataclasses.replace(job.settings, launcher=tuple(_ours().items()))
-    graph.build(root, dataclasses.replace(job, settings=settings))
-    try:
-        result = root.run()
-        click.echo(_whereabouts(result, options), err=True)
-        if options.view_as(StandardOptions).no_wait_until_finish or _is_template(options):
-            return False
-        state = result.wait_until_finish()
-    except Exception as error:  # each runner has a class of its own for it
-        raise JobFailed(f"the job failed: {error}") from error
-    if state != PipelineState.DONE:
-        raise JobFailed(f"the job ended as {state}: start it again, and it goes on where it was")
-    return True
-
-
-def _ours() -> Mapping[str, str]:
-    return versions.versions(*SAME)
-
-
-def _is_template(options: PipelineOptions) -> bool:
-    return bool(options.view_as(GoogleCloudOptions).template_location)
-
-
-def _whereabouts(result: Any, options: PipelineOptions) -> str:
-    cloud = options.view_as(GoogleCloudOptions)
-    if _is_template(options):
-        return f"the template is {cloud.template_location}; nothing runs yet"
-    if not beam_options.is_dataflow(options):
-        return "the job runs; it goes on if this command is stopped"
-    place = f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{result.job_id()}?project={cloud.project}"
-    return f"job {result.job_id()} runs, and goes on if this command is stopped: {place}"
+def is_here(place: str) -> bool:
+    """Say whether a place is on this machine's own disk."""
+    return "://" not in place or place.startswith("file://")

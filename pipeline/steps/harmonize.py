@@ -66,8 +66,8 @@ class HarmonizePair(beam.DoFn):
         self.shared = Shared()
 
     def setup(self) -> None:
-        versions.check_same(dict(self.settings.launcher))
-        self.progress = progress.Writer(self.settings.scratch)
+        versions.check_same(dict(self.settings.machine.launcher))
+        self.progress = progress.ProgressFile(self.settings.machine.scratch)
         self.journal = Journal(self.settings.layout.metrics, self.schema)
 
     def teardown(self) -> None:
@@ -86,7 +86,7 @@ class HarmonizePair(beam.DoFn):
         # We keep a reference, because the holder forgets what nobody else holds.
         self.worker = self.shared.acquire(lambda: pair.Worker.load(self.settings), tag=self.settings)
         # A thread that has run torch before keeps its number of threads, so each one is told.
-        torch.set_num_threads(self.worker.settings.threads)
+        torch.set_num_threads(self.worker.threads)
         stages = pair.Stages()
         try:
             row = pair.harmonize(task, self.worker, stages, self.progress.begin)

@@ -58,6 +58,7 @@ class Worker:
 
     Attributes:
         settings: How to harmonize, and where results go.
+        threads: Torch threads of this process.
         harmonizer: The network.
         admission: Keeps the processes of this machine within its memory.
         arch: Name of the architecture.
@@ -66,6 +67,7 @@ class Worker:
     """
 
     settings: Settings
+    threads: int
     harmonizer: Harmonizer
     admission: Admission
     arch: str
@@ -80,23 +82,25 @@ class Worker:
             HarmonizeError: The weights cannot be used.
             ValueError: The device does not exist.
         """
-        locks = settings.scratch
-        if settings.own_machine:
-            settings = dataclasses.replace(settings, **dataclasses.asdict(machine.whole()))
+        host = settings.machine
+        plan, locks = host.plan, host.scratch
+        if plan is None:
+            plan = machine.whole()
             # The processes of one container find each other here. Those in containers of their own do not, and two
             # very large images may be in work at the same time.
             locks = os.path.join(tempfile.gettempdir(), "hdnet")
             os.makedirs(locks, exist_ok=True)
         with weights_file.local_copy(settings.weights) as path:  # fetched once
             header = weights_file.read_header(path)
-            harmonizer = Harmonizer.load(path, settings.device, settings.precision)
+            harmonizer = Harmonizer.load(path, host.device, settings.image.precision)
         return cls(
             settings=settings,
+            threads=plan.threads,
             harmonizer=harmonizer,
-            admission=Admission(settings.memory, settings.workers, locks),
+            admission=Admission(plan.memory, plan.workers, locks),
             arch=header["architecture"],
             weights_sha256=header["sha256"],
-            suspects=supervise.suspects(settings.scratch),
+            suspects=supervise.suspects(host.scratch),
         )
 
 
@@ -133,8 +137,8 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         with stages("network"):
             result = worker.harmonizer(picture.pixels, soft_mask)
         with stages("write"):
-            output = settings.layout.image(pair.id, encode.suffix(settings.format, picture.format))
-            encoded = encode.encode(picture, result, settings.format, settings.quality)
+            output = settings.layout.image(pair.id, encode.suffix(settings.image.format, picture.format))
+            encoded = encode.encode(picture, result, settings.image.format, settings.image.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
@@ -150,7 +154,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         arch=worker.arch,
         precision=worker.harmonizer.precision,
         weights_sha256=worker.weights_sha256,
-        options=settings.options(),
+        options=settings.image.key(),
         harmonized_at=datetime.now(UTC),
         flags=None,
     )
@@ -207,7 +211,7 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
 def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:
     soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels)
     height, width = picture.pixels.shape[:2]
-    return mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.resize_mask)
+    return mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.image.resize_mask)
 
 
 def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:
@@ -223,15 +227,16 @@ def _decode_reference(file: _File | None, picture: Picture, settings: Settings) 
 
 
 def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> dict[str, Any]:
+    images = (composite, result)
+    scores = (None, None) if reference is None else metrics.score_all(images, reference, foreground)
     return {
-        **_against(reference, result, foreground, ""),
-        **_against(reference, composite, foreground, "input_"),
+        **_columns(scores[1], ""),
+        **_columns(scores[0], "input_"),
         **dataclasses.asdict(appearance.compare(composite, result, foreground)),
     }
 
 
-def _against(reference: Pixels | None, pixels: Pixels, foreground: Foreground, prefix: str) -> dict[str, Any]:
-    scores = None if reference is None else metrics.score(pixels, reference, foreground)
+def _columns(scores: metrics.Scores | None, prefix: str) -> dict[str, Any]:
     return {prefix + field.name: getattr(scores, field.name, None) for field in dataclasses.fields(metrics.Scores)}
 
 

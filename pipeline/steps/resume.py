@@ -177,7 +177,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         except StorageError as error:
             return TaggedOutput(REFUSED, pair.failure("manifest", error).record())
         key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
-                      "options": self.settings.options()})  # fmt: skip
+                      "options": self.settings.image.key()})  # fmt: skip
         return Candidate(pair, known if known and known.key == key else None)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:
@@ -221,7 +221,7 @@ class Compare(beam.DoFn):
 
     def _count(self, seen: int) -> None:
         Metrics.counter(COUNTERS, "up_to_date").inc(seen)
-        counts = progress.Writer(self.settings.scratch)
+        counts = progress.ProgressFile(self.settings.machine.scratch)
         counts.add(Counts(skipped=seen))
         counts.close()
 

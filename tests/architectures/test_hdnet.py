@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
+from hdnet.model.architectures.hdnet.config import HDNetConfig
 from hdnet.model.architectures.hdnet.global_dynamics import LearnedMap
 from hdnet.model.architectures.hdnet.network import HDNet
 from hdnet.model.architectures.hdnet.regions import Regions, join, multiply, normalise, positions
-from hdnet.model.training.config import HDNetConfig
 from tests import paper_oracle
 
 
@@ -100,7 +100,7 @@ def test_training_and_evaluation_are_one_path():
     ],
 )
 def test_parameter_counts_are_the_papers(arch, fields, count):
-    assert sum(p.numel() for p in registry.build(arch, fields).parameters()) == count
+    assert sum(p.numel() for p in architectures.build(arch, fields).parameters()) == count
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_configurations_survive_json():
     with pytest.raises(ValueError, match="depth"):
         HDNetConfig.from_json({"depth": 3})
     with pytest.raises(ValueError, match="unet"):
-        registry.build("unet")
+        architectures.build("unet")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hdnet.model.architectures.hdnet import converter
 from hdnet.model.training import loss
 from hdnet.model.weights import convert, weights_file
 from tests import released_oracle as oracle
@@ -113,9 +114,9 @@ def test_loss_and_gradients(golden: dict[str, Tensor], network: nn.Module) -> No
     assert total.item() == pytest.approx(golden["loss"].item(), rel=1e-5)
     norms = {name: value.grad.norm().item() for name, value in network.named_parameters() if value.grad is not None}
     expected = under(golden, "grad_l2/")
-    assert {convert.released_name(name) for name in norms} == set(expected)
+    assert {converter.released_name(name) for name in norms} == set(expected)
     for name, norm in norms.items():
-        assert norm == pytest.approx(expected[convert.released_name(name)].item(), rel=1e-3), name
+        assert norm == pytest.approx(expected[converter.released_name(name)].item(), rel=1e-3), name
 
 
 def test_the_oracle_is_the_released_network(golden: dict[str, Tensor]) -> None:
@@ -150,7 +151,7 @@ def test_unseen_gradients(tmp_path: Path) -> None:
     (oracle.run(leaves, composite, mask)[0] - real).square().mean().backward()
     (network(composite, mask) - real).square().mean().backward()
     for name, value in network.named_parameters():
-        expected, found = leaves[convert.released_name(name)].grad, value.grad
+        expected, found = leaves[converter.released_name(name)].grad, value.grad
         assert expected is not None and found is not None, name
         # RegionNorm's backward takes sum(x - mean) of a region for 0; eps makes it 1e-5 of the mean.
         assert (found - expected.view_as(found)).norm() <= 1e-5 * expected.norm(), name

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hdnet.model.architectures.hdnet import search
+from hdnet.model.architectures.hdnet import local_dynamics as search
 
 
 def photo_like(count):

@@ -9,7 +9,7 @@ import weakref
 import pytest
 import torch
 
-from hdnet.model.architectures.hdnet.team import lead, share
+from hdnet.model.team import lead, share
 
 
 def squares(count):
@@ -112,7 +112,7 @@ def test_an_error_reaches_the_caller_when_no_thread_is_at_work_any_more():
 def test_a_forked_process_makes_a_team_of_its_own():
     code = """
 import os, torch
-from hdnet.model.architectures.hdnet.team import lead, share
+from hdnet.model.team import lead, share
 torch.set_num_threads(2)
 work = lambda: share(lambda part: part + 1, range(5))
 assert lead(work) == [1, 2, 3, 4, 5]

@@ -26,13 +26,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from hdnet.model import architectures
 from hdnet.model.allocator import keep_strips
-from hdnet.model.architectures import registry
+from hdnet.model.architectures.hdnet import peak_bytes
 from hdnet.model.architectures.hdnet.engine import Engine
-from hdnet.model.architectures.hdnet.memory import peak_bytes
 from hdnet.model.architectures.hdnet.network import LEVELS, HDNet
 from hdnet.model.architectures.hdnet.strips import Foreground, Map, Source, Window
-from hdnet.model.harmonizer import Harmonizer, Precision
+from hdnet.model.harmonizer import Harmonizer
+from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights import weights_file
 from hdnet.transforms import image
 from hdnet.transforms.pixels import tensor
@@ -52,8 +53,8 @@ class Case:
 def network(arch: str) -> HDNet:
     """Return the weights that ship, those of a file, or random ones of an architecture that ships without."""
     torch.manual_seed(0)
-    random = arch in registry.ARCHITECTURES and arch not in weights_file.shipped()
-    built = registry.build(arch).eval() if random else weights_file.load_network(arch)
+    random = arch in architectures.ARCHITECTURES and arch not in weights_file.shipped()
+    built = architectures.build(arch).eval() if random else weights_file.load_network(arch)
     assert isinstance(built, HDNet)
     return built
 
@@ -200,7 +201,7 @@ def stages(case: Case, runs: int) -> str:
     "--arch", "archs", multiple=True, default=["hdnet-lite", "hdnet"], show_default=True,
     help="An architecture or a file of weights; with random weights the search rules little out.",
 )  # fmt: skip
-@click.option("--precision", "precisions", multiple=True, default=["float32", "bfloat16"], show_default=True)
+@click.option("--precision", "precisions", multiple=True, default=PRECISIONS, show_default=True)
 @click.option("--runs", default=5, show_default=True)
 @click.option("--stages", "by_stage", is_flag=True, help="Print the seconds of each stage instead.")
 def main(sizes: str, archs: Sequence[str], precisions: Sequence[Precision], runs: int, by_stage: bool) -> None:

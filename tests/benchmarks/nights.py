@@ -1,4 +1,4 @@
-"""What a night may bring, on this machine: kills, a second night, a million rows, many images.
+"""What may happen at night, tried on this machine: kills, a second night, a million rows, many images.
 
 python -m tests.benchmarks.nights kills     # 30 kills at random moments, each followed by the run again
 python -m tests.benchmarks.nights second    # a night on which one pair in a hundred has changed
@@ -6,11 +6,11 @@ python -m tests.benchmarks.nights rows      # a million rows through everything 
 python -m tests.benchmarks.nights soak      # twenty thousand small pairs
 """
 
+import contextlib
 import csv
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import psutil
 from pyarrow import dataset
 
 from tests.benchmarks.pipeline import command, write_catalog
@@ -46,18 +47,18 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
                for field in METRICS_SCHEMA}
         known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask,
                  "output": worker.settings.layout.image(task.pair.id, ".png"), "harmonized_at": datetime.now(UTC),
-                 "weights_sha256": worker.weights_sha256, "options": worker.settings.options(),
+                 "weights_sha256": worker.weights_sha256, "options": worker.settings.image.key(),
                  "arch": worker.arch, "precision": worker.harmonizer.precision}
         return MetricsRow(**row | known | dict(zip(VERSIONS, task.versions)))
 
     pair.harmonize = harmonize
 """
-"""`sitecustomize` of worker processes: a pair is not opened, and its row is made up."""
+"""`sitecustomize` of worker processes: they open no pair, and make its row up."""
 
 
 @click.group()
 def main() -> None:
-    """Measure what nights bring."""
+    """Try what may happen at night."""
 
 
 @main.command()
@@ -89,28 +90,24 @@ def _killed(arguments: list[str], dice: random.Random, seconds: float) -> str:
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as job:
         time.sleep(dice.uniform(0, seconds))
-        workers = [pid for pid in _family(job.pid) if pid != job.pid]
-        if workers and dice.random() < 0.5:
-            os.kill(dice.choice(workers), signal.SIGKILL)
+        below = _family(job.pid)[1:]
+        if below and dice.random() < 0.5:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                dice.choice(below).kill()
             job.wait()
             return "a worker killed"
-        os.kill(job.pid, signal.SIGKILL)  # what it has started must not outlive it
-        for pid in workers:
-            _wait_for(pid)
+        job.kill()
+        psutil.wait_procs(below)  # nothing that the job has started outlives it
         return "all killed"
 
 
-def _wait_for(pid: int) -> None:
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
-
-
-def _family(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
-    yield pid
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in path.read_text().split():
-            yield from _family(int(child))
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and all below it, parents first; nothing if it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _differences(calm: Path, out: Path, pairs: int) -> Iterator[str]:
@@ -130,7 +127,7 @@ def _differences(calm: Path, out: Path, pairs: int) -> Iterator[str]:
 @click.option("--pairs", default=2000, show_default=True)
 @click.option("--size", default=512, show_default=True)
 def second(pairs: int, size: int) -> None:
-    """Compare a first night with a second one, on which one pair in a hundred has changed."""
+    """Compare a first night with a second one, before which one pair in a hundred has changed."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         manifest = _own_files(root, write_catalog(root, pairs, [size], "jpg"))
@@ -166,7 +163,7 @@ def _own_files(root: Path, manifest: Path) -> Path:
 @main.command()
 @click.option("--rows", "count", default=1_000_000, show_default=True)
 def rows(count: int) -> None:
-    """Send a manifest's rows through reading, resume, shuffles, flags and Parquet; no pair is opened."""
+    """Send a manifest's rows through reading, resume, shuffles, flags and Parquet, and open no pair."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         manifest = write_catalog(root, count, [32], "png")
@@ -198,7 +195,7 @@ def soak(pairs: int, size: int) -> None:
         with subprocess.Popen(whole, stderr=subprocess.DEVNULL) as job:
             while job.poll() is None:
                 done = sum(1 for _ in (root / "out/images").rglob("*.jpg"))
-                # While the network is at work: what Beam holds at the end is told by `rows`.
+                # Only while the network is at work: `rows` measures what Beam holds at the end.
                 last = _largest_worker(job.pid) if done < pairs else last
                 early = early or (done >= 1000 and last) or 0
                 time.sleep(5)
@@ -212,9 +209,8 @@ def soak(pairs: int, size: int) -> None:
 
 
 def _largest_worker(pid: int) -> int:
-    """Return the bytes of the larger worker, which is below the process that the watching one started."""
-    below = list(_family(pid))[2:]
-    return max((_proportional_set(each) for each in below), default=0)
+    """Return the bytes of the largest worker; workers are below the process that the watching one started."""
+    return max(map(_proportional_set, _family(pid)[2:]), default=0)
 
 
 def _peak(job: "subprocess.Popen[bytes]") -> int:
@@ -224,18 +220,17 @@ def _peak(job: "subprocess.Popen[bytes]") -> int:
     reader = threading.Thread(target=drain)
     reader.start()
     while job.poll() is None:
-        most = max(most, sum(_proportional_set(pid) for pid in _family(job.pid)))
+        most = max(most, sum(map(_proportional_set, _family(job.pid))))
         time.sleep(0.5)
     reader.join()
     return most
 
 
-def _proportional_set(pid: int) -> int:
+def _proportional_set(process: psutil.Process) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:  # it has ended
         return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Time and memory of the main job, run as a user runs it, on catalogs made of the example photographs.
+"""Time and memory of the main job, run as users run it, on catalogs made of the example photographs.
 
     python -m tests.benchmarks.pipeline overhead    # everything but the network, at 1024 x 1024
     python -m tests.benchmarks.pipeline rows        # a row of 32 x 32 pixels
     python -m tests.benchmarks.pipeline workers     # two workers against one
     python -m tests.benchmarks.pipeline memory      # does a worker grow?
 
-Start-up is cancelled out: a long run less a short one. Runs to be compared take turns.
+Start-up is cancelled out by subtracting a short run from a long one. Runs to be compared take turns.
 """
 
+import contextlib
 import csv
 import itertools
 import json
@@ -22,15 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 from PIL import Image
 
 CATALOG = Path(__file__).parents[2] / "examples/catalog"
 SHORT = 4
-"""Pairs of the run that is subtracted."""
+"""Number of pairs of the run that is subtracted."""
 
 
 def write_catalog(root: Path, count: int, sizes: Sequence[int], suffix: str) -> Path:
-    """Write the example photographs as squares of `sizes` in turn, and a manifest that names them `count` times."""
+    """Write the example photographs as squares of `sizes`, and a manifest of `count` pairs that names them in turn."""
     photos = sorted((CATALOG / "composites").iterdir())
     files = []
     for photo, size in itertools.product(photos, dict.fromkeys(sizes)):
@@ -59,7 +61,7 @@ def command(manifest: Path, output: Path, *options: str) -> list[str]:
 
 
 def run(manifest: Path, *options: str, cores: Sequence[int] = ()) -> tuple[float, dict[str, Any]]:
-    """Run the job on some cores, all if none are given: seconds on the clock, and what runs/<run>.json says."""
+    """Run the job on some cores, or on all; return the seconds on the clock and the content of runs/<run>.json."""
     with tempfile.TemporaryDirectory() as output:
         began = time.perf_counter()
         pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
@@ -71,7 +73,7 @@ def run(manifest: Path, *options: str, cores: Sequence[int] = ()) -> tuple[float
 
 
 def each(short: Path, long: Path, pairs: int, *options: str, cores: Sequence[int] = ()) -> tuple[float, float]:
-    """Return the seconds of one pair more, on the clock and in the network."""
+    """Return the seconds that one more pair takes, on the clock and in the network."""
     fixed, _ = run(short, *options, cores=cores)
     whole, content = run(long, *options, cores=cores)
     return (whole - fixed) / (pairs - SHORT), content["totals"]["seconds"]["network"] / pairs
@@ -145,14 +147,13 @@ def memory(pairs: int) -> None:
 
 
 def _watch(job: "subprocess.Popen[bytes]", output: Path) -> Iterator[tuple[int, int]]:
-    """Yield images written and resident bytes, again and again until the job ends."""
+    """Yield images written and the resident bytes of the largest process, again and again until the job ends."""
     while job.poll() is None:
         done = sum(1 for _ in (output / "images").rglob("*.jpg"))
-        try:
-            pages = int(Path(f"/proc/{job.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError):
-            return
-        yield done, pages * os.sysconf("SC_PAGE_SIZE")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # The job works in a process that the one started here watches over.
+            below = psutil.Process(job.pid).children(recursive=True)
+            yield done, max((each.memory_info().rss for each in below), default=0)
         time.sleep(0.05)
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.start
 
-A worker imports Beam's worker and what its steps unpickle to, loads the weights, and harmonizes a first image, which is
-the slowest: oneDNN makes its plans then.
+A worker imports Beam's worker and the modules of its steps, loads the weights, and harmonizes a first image, which is
+the slowest because oneDNN makes its plans then.
 """
 
 import statistics
@@ -22,8 +22,8 @@ import hdnet.pipeline.graph
 imported = time.perf_counter()
 import numpy
 from hdnet.pipeline.steps.pair import Worker
-from hdnet.pipeline.settings import Settings
-harmonizer = Worker.load(Settings(output="", run_id="", own_machine=True)).harmonizer
+from hdnet.pipeline.settings import Machine, Settings
+harmonizer = Worker.load(Settings(output="", run_id="", machine=Machine(plan=None))).harmonizer
 loaded = time.perf_counter()
 composite, mask = numpy.full(({size}, {size}, 3), 99, numpy.uint8), numpy.zeros(({size}, {size}), numpy.uint8)
 mask[{size} // 4 : {size} // 2, {size} // 4 : {size} // 2] = 255
@@ -35,7 +35,7 @@ PARTS = ("Beam", "our imports", "weights", "first image")
 
 
 def measure(size: int) -> list[float]:
-    """Start a worker; returns its seconds for each of `PARTS`, and in all with Python's own start."""
+    """Start a worker; return its seconds for each of `PARTS`, and in all with Python's own start."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", CODE.format(size=size)], capture_output=True, text=True, check=True)
     return [*map(float, done.stdout.split()), time.perf_counter() - began]
@@ -45,11 +45,11 @@ def measure(size: int) -> list[float]:
 @click.option("--size", default=256, show_default=True, help="Height and width of the image.")
 @click.option("--rounds", default=5, show_default=True)
 def main(size: int, rounds: int) -> None:
-    """Start a worker some times and tell the medians, and the slowest."""
+    """Start a worker several times and print the medians and the slowest start."""
     found = [measure(size) for _ in range(rounds)]
     *parts, whole = (statistics.median(column) for column in zip(*found, strict=True))
-    told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in zip(PARTS, parts, strict=True))
-    click.echo(f"start to first image {whole:.2f} s (slowest {max(row[-1] for row in found):.2f}): {told}")
+    each = ", ".join(f"{name} {seconds:.2f}" for name, seconds in zip(PARTS, parts, strict=True))
+    click.echo(f"start to first image {whole:.2f} s (slowest {max(row[-1] for row in found):.2f}): {each}")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ import click
 import torch
 from torch import Tensor, nn
 
+from hdnet.model import architectures
 from hdnet.model.allocator import keep_all
-from hdnet.model.architectures import registry
+from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.dataset import Sample
 from hdnet.model.training.trainer import Trainer
@@ -64,10 +65,12 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def measure(arch: str, size: int, batch: int, precision: str, runs: int) -> tuple[list[float], list[float]]:
+def measure(arch: str, size: int, batch: int, precision: Precision, runs: int) -> tuple[list[float], list[float]]:
     """Return the seconds of `runs` training steps and of as many passes of the bare convolutions, in turn."""
-    config = TrainConfig(data="", arch=arch, size=size, batch=batch, precision=precision)  # type: ignore[arg-type]
-    trainer = Trainer(config, registry.build(arch), 1, torch.device("cpu"))
+    config = TrainConfig(data="", arch=arch, size=size, batch=batch, precision=precision)
+    network, device = architectures.build(arch), torch.device("cpu")
+    objective = network.architecture.objective(config, network, device, lambda module: module)
+    trainer = Trainer(config, network, objective, 1, device)
     sample = photo_batch(batch, size)
     convolutions = record_convolutions(trainer.network, lambda: trainer.run([sample]))
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
@@ -83,10 +86,10 @@ def measure(arch: str, size: int, batch: int, precision: str, runs: int) -> tupl
 @click.option("--arch", default="hdnet-lite", show_default=True)
 @click.option("--size", default=256, show_default=True)
 @click.option("--batch", default=12, show_default=True)
-@click.option("--precision", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16"]))
+@click.option("--precision", default="float32", show_default=True, type=click.Choice(PRECISIONS))
 @click.option("--runs", default=7, show_default=True)
 @click.option("--threads", default=0, help="Torch threads; 0 for torch's choice.")
-def main(arch: str, size: int, batch: int, precision: str, runs: int, threads: int) -> None:
+def main(arch: str, size: int, batch: int, precision: Precision, runs: int, threads: int) -> None:
     """Print the median seconds of a training step and of its bare convolutions, and their ratio."""
     keep_all()
     torch.set_num_threads(threads or torch.get_num_threads())

@@ -66,7 +66,7 @@ def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
     lines = [(each.levelname, each.message) for each in caplog.records]
     assert lines == [
         ("INFO", "hdnet run complete: r1, 1 done, 1 failed, 0 skipped"),
-        ("ERROR", "hdnet run has too many failures: r1, 50.0%, more than 40.0%"),
+        ("ERROR", "hdnet run has too many failures: r1, 50.0% of the pairs failed, more than 40.0%"),
     ]
     alerts = (FOLDER / "alerts.tf").read_text()
     assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in (closing.COMPLETE, closing.TOO_MANY_FAILURES))

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
 from hdnet.model.evaluation import measure, protocol, records
 from hdnet.model.evaluation.evaluate import main
 from hdnet.model.harmonizer import Harmonizer
@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    weights_file.save(registry.build("hdnet-lite", {"width": 1}), tmp_path / "tiny.safetensors", "hdnet-lite", {})
+    weights_file.save(architectures.build("hdnet-lite", {"width": 1}), tmp_path / "tiny.safetensors", {})
     return tmp_path / "tiny.safetensors"
 
 
@@ -55,18 +55,18 @@ def first_pair(data: Path) -> manifest.Pair:
 
 
 def test_paper_brings_everything_to_256_with_the_real_background(data: Path) -> None:
-    sample = protocol.load(first_pair(data), "paper")
-    assert sample.composite.shape == sample.real.shape == (256, 256, 3)
-    assert set(np.unique(sample.mask)) == {0, 255}
-    assert np.array_equal(sample.composite[~sample.foreground], sample.real[~sample.foreground])
+    decoded = protocol.load(first_pair(data), "paper")
+    assert decoded.composite.shape == decoded.real.shape == (256, 256, 3)
+    assert set(np.unique(decoded.mask)) == {0, 255}
+    assert np.array_equal(decoded.composite[~decoded.foreground], decoded.real[~decoded.foreground])
 
 
 def test_paper_truncates_the_foreground_and_nothing_else(data: Path, harmonizer: Harmonizer) -> None:
-    sample = protocol.load(first_pair(data), "paper")
-    result = protocol.harmonize(sample, harmonizer, "paper")
-    colours = harmonizer.colours(sample.composite, sample.mask)
-    assert np.array_equal(result[sample.foreground], np.floor(colours)[sample.foreground])
-    assert np.array_equal(result[~sample.foreground], sample.real[~sample.foreground])
+    decoded = protocol.load(first_pair(data), "paper")
+    result = protocol.harmonize(decoded, harmonizer, "paper")
+    colours = harmonizer.colours(decoded.composite, decoded.mask)
+    assert np.array_equal(result[decoded.foreground], np.floor(colours)[decoded.foreground])
+    assert np.array_equal(result[~decoded.foreground], decoded.real[~decoded.foreground])
 
 
 def test_papers_fmse_is_its_formula(data: Path, harmonizer: Harmonizer) -> None:
@@ -81,9 +81,11 @@ def test_native_keeps_files_sizes_and_soft_masks(data: Path, harmonizer: Harmoni
     mask = read(pair.mask).copy()
     mask[4] //= 2
     Image.fromarray(mask).save(pair.mask)
-    sample = protocol.load(pair, "native")
-    assert np.array_equal(sample.mask, mask) and sample.composite.shape == (24, 32, 3)
-    assert np.array_equal(protocol.harmonize(sample, harmonizer, "native"), harmonizer(sample.composite, sample.mask))
+    decoded = protocol.load(pair, "native")
+    assert np.array_equal(decoded.mask, mask) and decoded.composite.shape == (24, 32, 3)
+    assert np.array_equal(
+        protocol.harmonize(decoded, harmonizer, "native"), harmonizer(decoded.composite, decoded.mask)
+    )
 
 
 def test_native_scores_are_those_of_the_files(data: Path, harmonizer: Harmonizer) -> None:
@@ -135,7 +137,7 @@ def test_the_command_writes_rows_tables_and_a_sheet(data: Path, network: Path) -
     assert table.schema.equals(records.METRICS_SCHEMA) and table.num_rows == 4
     assert table.schema.metadata[b"weights"] == b"tiny"
     with Image.open(out / "contact_sheet.png") as page:
-        assert page.width == 842  # one column: a section each for best, median and worst
+        assert page.width == 842  # one column: a group each for best, median and worst
 
 
 def test_table_and_rows_agree(data: Path, network: Path) -> None:

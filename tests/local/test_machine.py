@@ -1,5 +1,8 @@
 """Dividing a machine."""
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 import torch
 
@@ -31,16 +34,16 @@ def test_this_machine_has_cores_and_memory():
 
 
 def test_memory_is_what_the_system_and_the_control_group_have_left(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=9_216_000, available=5_120_000))
     files = {
-        "/proc/meminfo": ["MemTotal: 9000 kB", "MemAvailable: 5000 kB"],
         "/sys/fs/cgroup/memory.max": ["4000000"],
         "/sys/fs/cgroup/memory.current": ["3000000"],
         "/sys/fs/cgroup/memory.stat": ["anon 1000000", "inactive_file 500000"],
     }
     monkeypatch.setattr(machine, "_lines", lambda path: files.get(path, []))
-    assert machine.available_memory() == 4_000_000 - 2_500_000
+    assert machine.available_memory() == 4_000_000 - 2_500_000 and machine.total_memory() == 4_000_000
     files["/sys/fs/cgroup/memory.max"] = ["max"]
-    assert machine.available_memory() == 5000 * 1024
+    assert machine.available_memory() == 5_120_000 and machine.total_memory() == 9_216_000
 
 
 def test_the_processor_is_asked_as_torch_asks_it():

@@ -35,8 +35,8 @@ run.main(prog_name="hdnet-harmonize")
 DYING = """
 import os, sys
 from hdnet.pipeline.local import progress
-writer = progress.Writer(sys.argv[1])
-writer.begin('s\u00fc\u00df/1')
+file = progress.ProgressFile(sys.argv[1])
+file.begin('s\u00fc\u00df/1')
 os.kill(os.getpid(), 9)
 """
 
@@ -55,7 +55,7 @@ WAITING = """
 import signal
 signal.signal(signal.SIGINT, lambda *_: exit(1))
 from hdnet.pipeline.local import supervise
-supervise.follow_keeper()
+supervise.exit_with_parent()
 supervise.remember_run(supervise.scratch(), "a", "now")
 signal.pause()
 """
@@ -77,13 +77,13 @@ def watching(folder: Path, keeper: str = KEEPER.format(WAITING)) -> Iterator[tup
 
 
 def test_counts_add_up_over_threads(tmp_path):
-    writers = [progress.Writer(str(tmp_path)) for _ in range(2)]
-    writers[0].begin("a")
-    writers[0].add(Counts(images=1, pixels=50))
-    writers[1].add(Counts(failures=1))
-    writers[1].close()
+    files = [progress.ProgressFile(str(tmp_path)) for _ in range(2)]
+    files[0].begin("a")
+    files[0].add(Counts(images=1, pixels=50))
+    files[1].add(Counts(failures=1))
+    files[1].close()
     assert progress.read(tmp_path) == Counts(1, 50, 1, 0)
-    progress.Writer("").add(Counts(images=1))
+    progress.ProgressFile("").add(Counts(images=1))
 
 
 def test_what_follows_an_unfinished_progress_line_begins_on_its_own(tmp_path, monkeypatch):
@@ -93,16 +93,17 @@ def test_what_follows_an_unfinished_progress_line_begins_on_its_own(tmp_path, mo
     watch = local_run.Watch(tmp_path, 3)
     watch.line.pause = 0.0
     with watch:
-        progress.Writer(str(tmp_path)).add(Counts(images=2))
-    assert terminal.getvalue().startswith("\r\x1b[K2/3") and terminal.getvalue().endswith(" left\n")
+        progress.ProgressFile(str(tmp_path)).add(Counts(images=2))
+    last = terminal.getvalue().split("\r")[-1]
+    assert last.startswith("2/3 |") and "0 failed" in last and last.endswith("\n")
 
 
-def test_only_the_dead_leave_victims_and_only_once(tmp_path):
-    living = progress.Writer(str(tmp_path))
+def test_only_a_crash_leaves_an_id_and_only_once(tmp_path):
+    living = progress.ProgressFile(str(tmp_path))
     living.begin("mine")
     subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=False)
-    assert progress.take_victims(tmp_path) == ["süß/1"]
-    assert progress.take_victims(tmp_path) == []
+    assert progress.take_crashed_ids(tmp_path) == ["süß/1"]
+    assert progress.take_crashed_ids(tmp_path) == []
     living.close()
 
 
@@ -139,19 +140,19 @@ def test_what_dies_again_and_again_without_an_image_ends(monkeypatch, capfd):
     assert said.count("died: going on") == 3 and "3 times with no image done" in said
 
 
-@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGINT])
-def test_a_wish_to_end_is_passed_on_and_obeyed(tmp_path, wish):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end_is_passed_on_and_obeyed(tmp_path, number):
     with watching(tmp_path) as (process, _):
-        process.send_signal(wish)
-        assert process.wait(300) == 128 + wish
+        process.send_signal(number)
+        assert process.wait(300) == 128 + number
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("parting", "wishes"), [(0.2, 1), (60, 2)])
-def test_what_does_not_end_when_it_should_is_killed(tmp_path, parting, wishes):
+@pytest.mark.parametrize(("parting", "signals"), [(0.2, 1), (60, 2)])
+def test_what_does_not_end_when_it_should_is_killed(tmp_path, parting, signals):
     keeper = f"from hdnet.pipeline.local import supervise; supervise.PARTING = {parting}; {KEEPER.format(DEAF)}"
     with watching(tmp_path, keeper) as (process, _):
-        for _ in range(wishes):
+        for _ in range(signals):
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)  # two at once are one
         assert process.wait(300) == 128 + signal.SIGINT
@@ -191,6 +192,14 @@ def test_a_worker_that_dies_as_it_starts_is_not_waited_for(tmp_path, monkeypatch
     arguments = ["--input", manifest, "--output", tmp_path / "out", "--weights", weights, "--workers", 2, "--no-report"]
     assert supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *map(str, arguments)]) == 0
     assert len(table(tmp_path / "out/metrics")) == 2 and "a worker died: going on" in capfd.readouterr().err
+
+
+def test_a_worker_that_fails_before_it_works_says_why_in_one_line():
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_SERVICE_DESCRIPTOR")}
+    command = [sys.executable, "-m", "hdnet.pipeline.local.worker"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "a worker failed: KeyError: 'CONTROL_API_SERVICE_DESCRIPTOR'"
 
 
 def test_nothing_outlives_the_watching_process(tmp_path):

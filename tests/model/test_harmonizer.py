@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
 from hdnet.model.harmonizer import Harmonizer, choose_device, choose_precision
 from hdnet.model.weights import weights_file
 from hdnet.transforms import errors
@@ -17,7 +17,7 @@ from hdnet.transforms import errors
 @pytest.fixture
 def harmonizer(tmp_path):
     torch.manual_seed(0)
-    weights_file.save(registry.build("hdnet-lite", {"width": 2}), tmp_path / "w.safetensors", "hdnet-lite", {})
+    weights_file.save(architectures.build("hdnet-lite", {"width": 2}), tmp_path / "w.safetensors", {})
     return Harmonizer.load(tmp_path / "w.safetensors", device="cpu")
 
 

@@ -3,13 +3,14 @@
 import pytest
 from PIL import Image
 
-from hdnet.model.training.config import HDNetConfig
-from hdnet.pipeline import cost
+from hdnet.pipeline import cost, dry_run
 from hdnet.pipeline.local import machine
 from hdnet.pipeline.steps.resume import Backlog
 from hdnet.transforms.catalog import manifest_check
 
-LITE = HDNetConfig(width=8)
+
+def peak_bytes(height, width):
+    return 1000 * height * width
 
 
 @pytest.fixture
@@ -25,23 +26,23 @@ def catalog(tmp_path):
 
 
 def test_a_rare_giant_does_not_divide_the_machine(catalog):
-    found = cost.estimate(str(catalog), LITE, "float32", max_pixels=10**7)
+    found = cost.estimate(str(catalog), peak_bytes, max_pixels=10**7)
     assert found.images == 19
     assert found.mean_pixels == pytest.approx((18 * 5000 + 2_000_000) / 19)
-    assert found.typical_bytes == cost.estimate(str(catalog), LITE, "float32", max_pixels=5000).typical_bytes
+    assert found.typical_bytes == cost.estimate(str(catalog), peak_bytes, max_pixels=5000).typical_bytes
 
 
 def test_unreadable_files_are_named(catalog):
-    found = cost.estimate(str(catalog), LITE, "float32", max_pixels=10**7)
+    found = cost.estimate(str(catalog), peak_bytes, max_pixels=10**7)
     assert len(found.faults) == 2
     assert "03.png is not a JPEG" in found.faults[0] and "05.png is empty" in found.faults[1]
 
 
 def test_a_description_says_how_much_and_how_long(catalog):
     info = manifest_check.check(str(catalog))
-    found = cost.estimate(str(catalog), LITE, "float32", max_pixels=10**7)
+    found = cost.estimate(str(catalog), peak_bytes, max_pixels=10**7)
     backlog, plan = Backlog(pairs=20, up_to_date=10, to_do=10), machine.Plan(2, 1, 10**9)
-    said = str(cost.lines(info, "gs://shop/out", found, plan, backlog, per_megapixel=3600.0))
+    said = str(dry_run.describe(info, "gs://shop/out", found, plan, backlog, per_megapixel=3600.0))
     assert "10 of 20 pairs" in said and "10 images, about 1.1 megapixels by the first 19" in said
     assert "about 33 min" in said and "gs://shop/out/images" in said and "05.png is empty" in said
 
@@ -49,6 +50,6 @@ def test_a_description_says_how_much_and_how_long(catalog):
 def test_without_a_readable_header_nothing_is_promised(tmp_path):
     (tmp_path / "pairs.csv").write_text("id,composite,mask\na,no.png,no.png\n")
     info = manifest_check.check(str(tmp_path / "pairs.csv"))
-    found = cost.estimate(str(tmp_path / "pairs.csv"), LITE, "float32", max_pixels=10**7)
-    said = str(cost.lines(info, "out", found, machine.Plan(2, 1, 10**9), Backlog(1, 0, 1), per_megapixel=1.0))
+    found = cost.estimate(str(tmp_path / "pairs.csv"), peak_bytes, max_pixels=10**7)
+    said = str(dry_run.describe(info, "out", found, machine.Plan(2, 1, 10**9), Backlog(1, 0, 1), per_megapixel=1.0))
     assert "1 image of unknown size" in said and "an unknown time" in said

@@ -58,14 +58,10 @@ def test_mask_to_tensor_is_zero_or_one():
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 17), (8, 16), (9, 15)])
 def test_pad_repeats_the_edge_and_crop_undoes_it(height, width):
     original = torch.rand(2, 3, height, width)
-    padded = tensor.pad(original)
+    padded = tensor.pad(original, height + -height % 8, width + -width % 8)
     expected = np.pad(original.numpy(), [(0, 0), (0, 0), (0, -height % 8), (0, -width % 8)], mode="edge")
-    assert np.array_equal(padded.numpy(), expected) and padded.shape[2] % 8 == padded.shape[3] % 8 == 0
+    assert np.array_equal(padded.numpy(), expected)
     assert torch.equal(tensor.crop(padded, height, width), original)
-
-
-def test_pad_takes_another_multiple():
-    assert tensor.pad(torch.zeros(1, 1, 5, 4), multiple=4).shape == (1, 1, 8, 4)
 
 
 def test_resize_image_is_antialiased():

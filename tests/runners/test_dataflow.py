@@ -2,46 +2,46 @@
 
 import re
 
+import apache_beam as beam
 import pytest
 from click.testing import CliRunner
 
 from hdnet.pipeline.cost import Estimate
 from hdnet.pipeline.local import machine
 from hdnet.pipeline.run import main
-from hdnet.pipeline.runners import advice, beam_options, cluster
-from hdnet.pipeline.runners.beam_options import BeamOptionsError
-from hdnet.pipeline.settings import Settings
+from hdnet.pipeline.runners import advice, cluster
+from hdnet.pipeline.runners.dataflow import DataflowRunner
+from hdnet.pipeline.settings import Machine, Settings
 from hdnet.pipeline.steps import pair
 from hdnet.pipeline.steps.harmonize import HarmonizePair
-from hdnet.transforms import errors, versions
+from hdnet.transforms import versions
+from hdnet.transforms.errors import BeamOptionsError, VersionError
+from tests import launches
 from tests.catalogs import write_catalog, write_weights
 
 GB = 10**9
 WHOLE = ["--runner=DataflowRunner", "--project=my-project", "--region=r", "--temp_location=gs://b/tmp",
          "--sdk_container_image=i:1"]  # fmt: skip
-PLACES = {"input": "gs://b/pairs.csv", "output": "gs://b/out", "weights": None}
 FOUND = Estimate(images=1, mean_pixels=1e6, typical_bytes=GB, largest_bytes=5 * GB, faults=())
 
 
 @pytest.mark.parametrize("name", ["DataflowRunner", "dataflow", "apache_beam.runners.dataflow.DataflowRunner"])
 def test_dataflow_goes_by_many_names(name):
-    options = beam_options.parse([f"--runner={name}"])
-    assert beam_options.is_dataflow(options) and not beam_options.is_local(options)
-    assert beam_options.is_local(beam_options.parse([]))
+    assert isinstance(launches.runner("--", f"--runner={name}"), DataflowRunner)
 
 
 @pytest.mark.parametrize("missing", [each for each in WHOLE if not each.startswith("--runner")])
 def test_what_is_missing_is_named(missing):
-    beam_options.check_dataflow(beam_options.parse(WHOLE), PLACES)
+    launches.runner("--", *WHOLE).check()
     rest = [each for each in WHOLE if each != missing]
     with pytest.raises(BeamOptionsError, match=missing.partition("=")[0]):
-        beam_options.check_dataflow(beam_options.parse(rest), PLACES)
+        launches.runner("--", *rest).check()
 
 
-@pytest.mark.parametrize("place", ["pairs.csv", "/data/pairs.csv", "file:///data/pairs.csv"])
+@pytest.mark.parametrize("place", ["/data/pairs.csv", "file:///data/pairs.csv"])
 def test_a_file_of_this_machine_is_refused(place):
     with pytest.raises(BeamOptionsError, match=f"--input {place} is on this machine"):
-        beam_options.check_dataflow(beam_options.parse(WHOLE), PLACES | {"input": place})
+        launches.runner("--input", place, "--", *WHOLE).check()
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_command_refuses_before_it_writes(ours, beams, said, tmp_path, monke
     write_weights(tmp_path / "w.safetensors")
     places = ["--input", str(write_catalog(tmp_path, good=1, broken=0)), "--output", str(tmp_path / "out")]
     # Where files are is tried elsewhere.
-    monkeypatch.setattr(beam_options, "is_here", lambda place: False)
+    monkeypatch.setattr(cluster, "is_here", lambda place: False)
     result = CliRunner().invoke(main, [*places, "--weights", str(tmp_path / "w.safetensors"), *ours, "--", *beams])
     assert result.exit_code == 2 and not (tmp_path / "out").exists()
     assert re.search(said, " ".join(result.output.split())), result.output
@@ -75,34 +75,35 @@ def test_the_command_refuses_before_it_writes(ours, beams, said, tmp_path, monke
 )
 def test_a_mistake_among_beams_options_is_named(given, said):
     with pytest.raises(BeamOptionsError, match=f"^{re.escape(said)}$"):
-        beam_options.check_dataflow(beam_options.parse(given), PLACES)
+        launches.runner("--", *given).check()
 
 
-def test_a_job_that_cannot_be_started_is_told_without_a_traceback(tmp_path):
+def test_a_job_that_cannot_be_started_is_reported_without_a_traceback(tmp_path):
     weights = write_weights(tmp_path / "w.safetensors")
     places = ["--input", str(write_catalog(tmp_path, good=1, broken=0)), "--output", str(tmp_path / "out")]
-    beams = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=1"]
+    beams = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=1",
+             "--environment_type=LOOPBACK"]  # fmt: skip
     result = CliRunner().invoke(main, [*places, "--weights", str(weights), "--", *beams])
     assert result.exit_code == 1 and "Error: the job failed: " in result.output, result.output
 
 
-def test_a_job_is_named_after_its_run_and_has_one_thread():
-    options = beam_options.parse(WHOLE)
-    beam_options.complete_dataflow(options, "2026-11-20T07:30_Z")
-    chosen = options.get_all_options()
+def test_a_job_is_named_after_its_run_and_has_one_thread(monkeypatch):
+    monkeypatch.setattr(beam, "Pipeline", lambda options: None)  # it would ask Google for the buckets
+    runner = launches.runner("--", *WHOLE, run_id="2026-11-20T07:30_Z")
+    runner.complete()
+    chosen = runner.options.get_all_options()
     assert chosen["job_name"] == "hdnet-2026-11-20t07-30-z" and chosen["number_of_worker_harness_threads"] == 1
-    options = beam_options.parse([*WHOLE, "--job_name=mine", "--number_of_worker_harness_threads=3"])
-    beam_options.complete_dataflow(options, "a")
-    assert options.get_all_options()["job_name"] == "mine"
+    runner = launches.runner("--", *WHOLE, "--job_name=mine", "--number_of_worker_harness_threads=3")
+    runner.complete()
+    chosen = runner.options.get_all_options()
+    assert chosen["job_name"] == "mine" and chosen["number_of_worker_harness_threads"] == 3
 
 
 def test_hints_stand_alone():
-    assert cluster.hints(beam_options.parse([*WHOLE, "--machine_type=n2-standard-4"]), FOUND, "type:t") == {
-        "min_ram": "8GB",
-        "accelerator": "type:t",
-    }
-    taken = beam_options.parse([*WHOLE, "--dataflow_service_options=worker_accelerator=type:t;count:1"])
-    assert cluster.hints(taken, FOUND, None) == {}
+    asked = launches.runner("--accelerator", "type:t", "--", *WHOLE, "--machine_type=n2-standard-4")
+    assert isinstance(asked, DataflowRunner) and asked.hints(FOUND) == {"min_ram": "8GB", "accelerator": "type:t"}
+    taken = launches.runner("--", *WHOLE, "--dataflow_service_options=worker_accelerator=type:t;count:1")
+    assert isinstance(taken, DataflowRunner) and taken.hints(FOUND) == {}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_night_is_enough_and_costs_its_vcpu_hours():
     assert "13 x n2-standard-4 of 4 processes" in said and "about 20.00 at 0.05 a vCPU hour" in said
 
 
-def test_a_dry_run_tells_machines_and_cost(tmp_path):
+def test_a_dry_run_names_machines_and_cost(tmp_path):
     weights = write_weights(tmp_path / "w.safetensors")
     arguments = ["--input", str(write_catalog(tmp_path, good=3, broken=0)), "--output", str(tmp_path / "out")]
     result = CliRunner().invoke(main, [*arguments, "--weights", str(weights), "--dry-run", "--vcpu-price", "0.06"])
@@ -137,9 +138,9 @@ def test_a_dry_run_tells_machines_and_cost(tmp_path):
 
 def test_workers_with_a_machine_of_their_own_divide_it(tmp_path):
     weights = write_weights(tmp_path / "w.safetensors")
-    worker = pair.Worker.load(Settings(output="out", run_id="a", weights=str(weights), own_machine=True))
-    plan = machine.whole()
-    assert worker.settings.threads == 1 and worker.admission.memory == plan.memory
+    settings = Settings(output="out", run_id="a", weights=str(weights), machine=Machine(plan=None))
+    worker, plan = pair.Worker.load(settings), machine.whole()
+    assert worker.threads == 1 and worker.admission.memory == plan.memory
     assert worker.admission.workers == plan.workers and worker.admission.lock is not None
 
 
@@ -150,13 +151,13 @@ def test_a_machine_of_ones_own_is_what_is_asked_for():
 
 def test_a_worker_of_other_versions_fails_and_names_both():
     launcher = {**versions.versions("apache-beam"), "apache-beam": "2.1.0"}
-    step = HarmonizePair(Settings(output="out", run_id="a", launcher=tuple(launcher.items())))
-    with pytest.raises(errors.VersionError, match=r"apache-beam 2\.1\.0 there and 2\..* here; run both from one image"):
-        step.setup()
+    host = Machine(launcher=tuple(launcher.items()))
+    with pytest.raises(VersionError, match=r"apache-beam 2\.1\.0 there and 2\..* here; run both from one image"):
+        HarmonizePair(Settings(output="out", run_id="a", machine=host)).setup()
 
 
 def test_the_last_number_of_python_does_not_matter():
     major, minor, _ = versions.versions()["python"].split(".", 2)
     versions.check_same({"python": f"{major}.{minor}.99"})
-    with pytest.raises(errors.VersionError, match=f"python {major}.99.0 there"):
+    with pytest.raises(VersionError, match=f"python {major}.99.0 there"):
         versions.check_same({"python": f"{major}.99.0"})

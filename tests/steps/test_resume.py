@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
 from hdnet.model.weights import weights_file
 from tests.catalogs import write_catalog, write_weights
 from tests.pipeline.test_pipeline import harmonize, table
@@ -229,9 +229,9 @@ def test_a_copied_record_does_not_count_for_another_output(shop):
 
 
 def test_the_same_tensors_in_another_configuration_make_other_images(shop):
-    network = registry.build("hdnet-lite", {"width": 1, "k": 3})
+    network = architectures.build("hdnet-lite", {"width": 1, "k": 3})
     network.load_state_dict(weights_file.load_network(shop.weights).state_dict())
-    weights_file.save(network, shop.weights, "hdnet-lite", {})
+    weights_file.save(network, shop.weights, {})
     assert shop.run()[0] == ALL
 
 

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from hdnet.model import architectures
 from hdnet.model.training import checkpoint, dataset, run
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.loss import foreground_mse
@@ -49,21 +51,27 @@ def read_csv(path):
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
+def tiny_trainer(**fields) -> Any:
+    config, network = TrainConfig(data="", **fields), architectures.build("hdnet", {"width": 1})
+    objective = network.architecture.objective(config, network, CPU, lambda module: module)
+    return Trainer(config, network, objective, 1, CPU)
+
+
 class Stop(Exception):
     pass
 
 
 def train_until(monkeypatch, config, output, step, **options):
     """Run a training that breaks down in the middle of a step."""
-    loss = Trainer.loss
+    descend = Trainer.descend
 
-    def breaking(self, *batch):
+    def breaking(self, *arguments):
         if self.step == step:
             raise Stop
-        return loss(self, *batch)
+        descend(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "loss", breaking)
+        patch.setattr(Trainer, "descend", breaking)
         with pytest.raises(Stop):
             run.train(config, output, device=CPU, **options)
 
@@ -184,13 +192,14 @@ def test_it_learns(data, tmp_path):
 
 
 def test_the_average_follows_the_weights():
-    network = torch.nn.Linear(1, 1)
-    trainer = Trainer(TrainConfig(data="", ema=0.5), network, 1, CPU)
-    before = network.weight.item()
-    torch.nn.init.constant_(network.weight, before + 1)
+    trainer = tiny_trainer(ema=0.5)
+    bias = trainer.network.out.bias
+    before = bias.detach().clone()
+    with torch.no_grad():
+        bias += 1
     trainer.step = 1000
     trainer._update_average()
-    assert trainer.average is not None and trainer.average[0].item() == pytest.approx(before + 0.5)
+    assert trainer.average is not None and torch.allclose(trainer.average[-1], before + 0.5)
 
 
 def test_the_papers_learning_rate_falls_after_epochs_100_and_110():
@@ -266,6 +275,7 @@ def test_every_missing_file_is_counted(data):
     "arguments, code, said",
     [
         (["--data", "nowhere"], 1, r"IHD_train.txt"),
+        (["--arch", "rainnet"], 2, "unknown architecture 'rainnet'; known: hdnet, hdnet-lite"),
         (["--batch", "0"], 2, "batch must be above 0: 0"),
         (["--size", "30"], 2, "multiple of 8"),
         (["--lr", "inf"], 2, "lr must be"),
@@ -295,6 +305,6 @@ def test_the_commands_defaults_are_the_papers():
     paper |= {"drop": 0.1, "smallest_foreground": 100, "warmup": 0, "clip": 0, "ema": 0, "log_loss": 0}
     paper |= {"flip": False, "crop": False, "recolor": 0, "precision": "float32", "arch": "hdnet"}
     assert {name: default[name] for name in paper} == paper
-    adam = Trainer(TrainConfig(data=""), torch.nn.Linear(1, 1), 1, CPU).optimizer
+    adam = tiny_trainer().objective.optimizer
     assert isinstance(adam, torch.optim.Adam) and adam.defaults["betas"] == (0.9, 0.999)
     assert adam.defaults["weight_decay"] == 0

@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hdnet.model.weights import convert, weights_file
+from hdnet.model.architectures.hdnet import converter
+from hdnet.model.weights import convert, released_file, weights_file
 from tests import released_oracle
 
 GOLDEN = Path(__file__).parents[1] / "data" / "released_ngf2.npz"
@@ -76,7 +77,7 @@ def test_npz(released: dict[str, Tensor], tmp_path: Path) -> None:
     loaded = weights_file.load_network(out).state_dict()
     assert len(loaded) == len(released) - 6
     for name, value in loaded.items():
-        assert torch.equal(value, released[convert.released_name(name)].view_as(value)), name
+        assert torch.equal(value, released[converter.released_name(name)].view_as(value)), name
 
 
 def test_the_header_tells_where_the_weights_come_from(tmp_path: Path) -> None:
@@ -287,7 +288,7 @@ def test_a_broken_array_in_npz(tmp_path: Path) -> None:
 
 
 def test_a_zip_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(convert, "LARGEST_CONTENT", 1000)
+    monkeypatch.setattr(released_file, "LARGEST_CONTENT", 1000)
     refused(GOLDEN, tmp_path, "would unpack to")
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
 from hdnet.model.evaluation import measure
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.weights import release, weights_file
@@ -16,7 +16,7 @@ from tests.samples import write_iharmony4
 def evaluated(tmp_path):
     source = tmp_path / "best.safetensors"
     recipe = {"lr": 0.1, "init": "/home/me/a.safetensors"}
-    weights_file.save(registry.build("hdnet-lite", {"width": 1}), source, "hdnet-lite", {"recipe": recipe})
+    weights_file.save(architectures.build("hdnet-lite", {"width": 1}), source, {"recipe": recipe})
     pairs = measure.read_pairs(write_iharmony4(tmp_path / "data", photos=2), "test")
     measure.evaluate(pairs, Harmonizer.load(source), tmp_path, "paper", "best")
     (tmp_path / "card.json").write_text(json.dumps({"limits": "a test"}))
@@ -37,6 +37,6 @@ def test_the_card_says_what_the_weights_are_and_how_good(evaluated, tmp_path):
 
 
 def test_an_evaluation_of_other_weights_is_refused(evaluated, tmp_path):
-    weights_file.save(registry.build("hdnet-lite", {"width": 1}), evaluated, "hdnet-lite", {})
+    weights_file.save(architectures.build("hdnet-lite", {"width": 1}), evaluated, {})
     result = run(evaluated, tmp_path)
     assert result.exit_code == 1 and "no evaluation of" in result.output

@@ -11,9 +11,9 @@ import fsspec
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
 
-from hdnet.model.architectures import registry
+from hdnet.model import architectures
+from hdnet.model.architectures.base import Network
 from hdnet.model.weights import weights_file, weights_header
 from hdnet.transforms.errors import StorageError, WeightsError
 
@@ -21,15 +21,15 @@ FIELDS = {"width": 2}
 
 
 @pytest.fixture
-def network() -> nn.Module:
+def network() -> Network:
     torch.manual_seed(0)
-    return registry.build("hdnet-lite", FIELDS)
+    return architectures.build("hdnet-lite", FIELDS)
 
 
 @pytest.fixture
-def saved(network: nn.Module, tmp_path: Path) -> Path:
+def saved(network: Network, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
-    weights_file.save(network, path, "hdnet-lite", {"limits": "none known"})
+    weights_file.save(network, path, {"limits": "none known"})
     return path
 
 
@@ -57,7 +57,7 @@ def refused(path: Path | str, message: str) -> None:
     assert Path(path).name in str(caught.value)
 
 
-def test_round_trip(network: nn.Module, saved: Path) -> None:
+def test_round_trip(network: Network, saved: Path) -> None:
     loaded = weights_file.load_network(saved)
     assert not loaded.training and loaded.config == network.config
     for name, value in network.state_dict().items():
@@ -71,14 +71,14 @@ def test_header_tells_what_the_weights_are(saved: Path) -> None:
     assert header["sha256"] == weights_file.digest(safetensors.torch.load_file(saved))
 
 
-def test_a_card_cannot_replace_the_header(network: nn.Module, tmp_path: Path) -> None:
+def test_a_card_cannot_replace_the_header(network: Network, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot set config, sha256"):
-        weights_file.save(network, tmp_path / "x", "hdnet", {"sha256": "0", "config": {}})
+        weights_file.save(network, tmp_path / "x", {"sha256": "0", "config": {}})
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
-def test_any_floating_type_loads_as_float32(dtype: torch.dtype, network: nn.Module, tmp_path: Path) -> None:
-    weights_file.save(network.to(dtype), tmp_path / "small", "hdnet", {})
+def test_any_floating_type_loads_as_float32(dtype: torch.dtype, network: Network, tmp_path: Path) -> None:
+    weights_file.save(network.to(dtype), tmp_path / "small", {})
     loaded = weights_file.load_network(tmp_path / "small")
     for name, value in network.state_dict().items():
         assert loaded.state_dict()[name].dtype == torch.float32
@@ -236,21 +236,21 @@ def test_shipped_weights_load_by_name(monkeypatch: pytest.MonkeyPatch, saved: Pa
 def test_every_shipped_file_loads() -> None:
     assert "hdnet-lite" in weights_file.shipped()
     for name in weights_file.shipped():
-        assert weights_file.read_header(name)["architecture"] in registry.ARCHITECTURES
+        assert weights_file.read_header(name)["architecture"] in architectures.ARCHITECTURES
         weights_file.load_network(name)
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing(network: nn.Module, saved: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_leaves_nothing(network: Network, saved: Path, tmp_path: Path) -> None:
     target = tmp_path / "folder"
     target.mkdir()
     with pytest.raises(StorageError, match="cannot be written"):
-        weights_file.save(network, target, "hdnet", {})
+        weights_file.save(network, target, {})
     with pytest.raises(StorageError, match="cannot be written"):
-        weights_file.save(network, saved / "under" / "a file", "hdnet", {})
+        weights_file.save(network, saved / "under" / "a file", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", saved.name]
 
 
-def test_load_tensors_is_strict(network: nn.Module, saved: Path) -> None:
+def test_load_tensors_is_strict(network: Network, saved: Path) -> None:
     with pytest.raises(WeightsError, match=r"here: .*missing: .* \(59\)"):
         weights_file.load_tensors(network, {}, "here")
     weights_file.load_tensors(network, safetensors.torch.load_file(saved), "here")

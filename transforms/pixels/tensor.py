@@ -71,10 +71,9 @@ def to_8_bit(pixels: image.Pixels) -> npt.NDArray[np.uint8]:
     return shallow.astype(np.uint8, copy=False)
 
 
-def pad(tensor: torch.Tensor, multiple: int = 8) -> torch.Tensor:  # (B,C,H,W)
-    """Repeat the right and bottom edge of a float tensor until both sides are multiples; any size from 1 x 1 on."""
-    height, width = tensor.shape[-2:]
-    return functional.pad(tensor, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+def pad(tensor: torch.Tensor, height: int, width: int) -> torch.Tensor:  # (B,C,H,W)
+    """Repeat the right and bottom edge of a float tensor up to `height` x `width`."""
+    return functional.pad(tensor, (0, width - tensor.shape[-1], 0, height - tensor.shape[-2]), mode="replicate")
 
 
 def crop(tensor: torch.Tensor, height: int, width: int) -> torch.Tensor:  # (B,C,H,W)

@@ -1,32 +1,34 @@
-"""Scores of one image against another.
+"""Scores of images against a reference.
 
-Images are (H,W,3) uint8 or uint16 sRGB, and all numbers are on the scale of 0 to 255 (uint16 is divided by 257 first).
-`foreground` is an (H,W) bool mask. A foreground score is None if the mask is empty.
+Images are (H,W,3) uint8 or uint16 sRGB; every number is in the 0..255 scale (uint16 is divided by 257 first).
+`foreground` is an (H,W) bool mask. A foreground score is None where the mask is empty.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-from skimage import metrics as skimage_metrics
 
-from hdnet.transforms import errors, image
+from hdnet.transforms import errors
+from hdnet.transforms.codecs.picture import Foreground, Pixels
+from hdnet.transforms.scores import similarity
+from hdnet.transforms.scores.similarity import REACH, WINDOW, Sums
 
-PSNR_CAP = 100.0  # dB, the value for identical images, so that means stay finite
-SSIM_WINDOW = 11  # pixels: a Gaussian of sigma 1.5, cut off at 3.5 sigma
-
-Floats = npt.NDArray[np.float32]
+PSNR_CAP = 100.0  # dB, given to identical images so that means stay finite
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """How close a result is to its reference; the scores that begin with `f` look inside the mask only.
+    """How far a result is from its reference; the `f` scores look inside the mask only.
 
     Attributes:
-        mse, fmse: Mean squared error in squared levels of 0 to 255.
-        psnr, fpsnr: Peak signal-to-noise ratio in dB for a peak of 255, at most `PSNR_CAP`.
-        ssim, fssim: Structural similarity, at most 1; None for images with a side of less than 11 pixels.
+        mse, fmse: Mean squared error, squared 0..255 units. Where the backgrounds are identical, fmse is the papers'
+            MSE * H * W / foreground pixels.
+        psnr, fpsnr: dB against a peak of 255, at most `PSNR_CAP`.
+        ssim: Mean structural similarity over the pixels whose 11 x 11 window lies inside the image, at most 1.
+        fssim: The same over the foreground, windows mirrored at the image's border. Both are None for images under
+            11 pixels on a side.
     """
 
     mse: float
@@ -37,113 +39,58 @@ class Scores:
     fssim: float | None
 
 
-def score(result: image.Pixels, reference: image.Pixels, foreground: image.Foreground) -> Scores:
-    """Compute all six scores, and the SSIM map only once.
+def score(image: Pixels, reference: Pixels, foreground: Foreground) -> Scores:
+    """Compute all six scores of one image.
 
     Raises:
         ShapeError: The two images and the mask do not have one size.
     """
-    error, inside = mse(result, reference), fmse(result, reference, foreground)
-    similarity = _ssim_map(result, reference)
-    return Scores(
-        mse=error,
-        fmse=inside,
-        psnr=decibels(error),
-        fpsnr=None if inside is None else decibels(inside),
-        ssim=None if similarity is None else _inner_mean(similarity),
-        fssim=None if similarity is None else _mean_inside(similarity, foreground),
-    )
+    return score_all([image], reference, foreground)[0]
 
 
-def mse(result: image.Pixels, reference: image.Pixels) -> float:
-    """Return the mean squared error over all pixels and channels; ShapeError if the sizes differ."""
-    _check_same_size(result, reference)
-    return _mean_square(result, reference)
+def score_all(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) -> list[Scores]:
+    """Compute the scores of several images; those after the first are measured only where they differ from it.
 
-
-def fmse(result: image.Pixels, reference: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return the mean squared error over the foreground: its sum of squares / (3 * foreground pixels).
-
-    Where the backgrounds are identical, this is the papers' MSE * H * W / foreground pixels. None without foreground.
+    So a composite should come first, and what was made of it after it.
 
     Raises:
-        ShapeError: The two images and the mask do not have one size.
+        ShapeError: The images and the mask do not have one size.
     """
-    _check_same_size(result, reference, foreground)
-    return _mean_square(result[foreground], reference[foreground]) if foreground.any() else None
+    for image in images:
+        _check_same_size(image, reference, foreground)
+    return [_scores(found, foreground) for found in similarity.sums(images, reference, foreground)]
 
 
-def psnr(result: image.Pixels, reference: image.Pixels) -> float:
+def psnr(result: Pixels, reference: Pixels) -> float:
     """Return the peak signal-to-noise ratio in dB, peak 255, at most `PSNR_CAP`; ShapeError if the sizes differ."""
-    return decibels(mse(result, reference))
-
-
-def fpsnr(result: image.Pixels, reference: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return the PSNR of `fmse` in dB; None without foreground; ShapeError if the sizes differ."""
-    error = fmse(result, reference, foreground)
-    return None if error is None else decibels(error)
-
-
-def ssim(result: image.Pixels, reference: image.Pixels) -> float | None:
-    """Return the mean structural similarity over the pixels whose 11 x 11 window lies inside the image.
-
-    Gaussian weights of sigma 1.5, population covariance, mean over the channels (Wang et al. 2004). None for images
-    with a side of less than 11 pixels; ShapeError if the sizes differ.
-    """
-    similarity = _ssim_map(result, reference)
-    return None if similarity is None else _inner_mean(similarity)
-
-
-def fssim(result: image.Pixels, reference: image.Pixels, foreground: image.Foreground) -> float | None:
-    """Return the mean of the SSIM map inside the mask, including the image's border, where windows are mirrored.
-
-    None without foreground or for images with a side of less than 11 pixels; ShapeError if the sizes differ.
-    """
-    _check_same_size(result, reference, foreground)
-    similarity = _ssim_map(result, reference)
-    return None if similarity is None else _mean_inside(similarity, foreground)
+    return score(result, reference, np.zeros(result.shape[:2], np.bool_)).psnr
 
 
 def decibels(error: float) -> float:
-    """Convert a mean squared error in squared levels to dB: 10 log10(255^2 / error), at most `PSNR_CAP`."""
+    """Turn a mean squared error in squared 0..255 units into dB: 10 log10(255^2 / error), at most `PSNR_CAP`."""
     return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_CAP
 
 
-def _check_same_size(first: image.Pixels, second: image.Pixels, foreground: image.Foreground | None = None) -> None:
-    shapes = [first.shape, second.shape] + ([] if foreground is None else [(*foreground.shape, 3)])
+def _scores(found: Sums, foreground: Foreground) -> Scores:
+    height, width = foreground.shape
+    inside = 3 * int(np.count_nonzero(foreground))
+    inner = 3 * (height - 2 * REACH) * (width - 2 * REACH) if min(height, width) >= WINDOW else 0
+    error = found.error / (3 * height * width)
+    error_inside = found.error_inside / inside if inside else None
+    return Scores(
+        mse=error,
+        fmse=error_inside,
+        psnr=decibels(error),
+        fpsnr=None if error_inside is None else decibels(error_inside),
+        ssim=1 - found.dissimilarity / inner if inner else None,
+        fssim=1 - found.dissimilarity_inside / inside if inner and inside else None,
+    )
+
+
+def _check_same_size(first: Pixels, second: Pixels, foreground: Foreground) -> None:
+    shapes = [first.shape, second.shape, (*foreground.shape, 3)]
     if len(set(shapes)) > 1 or first.ndim != 3:
         raise errors.ShapeError(f"images and mask must have one size, not {shapes}: resize them first")
-    if foreground is not None and foreground.dtype != np.bool_:
-        # A uint8 mask would index pixels by number instead of selecting them.
+    if foreground.dtype != np.bool_:
+        # A uint8 mask would pick pixels by number instead of choosing them.
         raise errors.ShapeError(f"a foreground mask is bool, not {foreground.dtype}: use image.threshold")
-
-
-def _scaled(pixels: image.Pixels) -> Floats:
-    """Convert pixels of any shape to float32 on the scale of 0 to 255."""
-    values = pixels.astype(np.float32)
-    return values / np.float32(257) if pixels.dtype == np.uint16 else values
-
-
-def _mean_square(result: image.Pixels, reference: image.Pixels) -> float:
-    return float(np.mean(np.square(_scaled(result) - _scaled(reference)), dtype=np.float64))
-
-
-def _ssim_map(result: image.Pixels, reference: image.Pixels) -> Floats | None:
-    """Return SSIM at every pixel and channel, (H,W,3); None if the window does not fit."""
-    _check_same_size(result, reference)
-    if min(result.shape[:2]) < SSIM_WINDOW:
-        return None
-    similarity: Floats = skimage_metrics.structural_similarity(  # type: ignore[no-untyped-call]
-        _scaled(result), _scaled(reference), data_range=255, channel_axis=2, full=True,
-        gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-    )[1]  # fmt: skip
-    return similarity
-
-
-def _inner_mean(similarity: Floats) -> float:
-    edge = SSIM_WINDOW // 2
-    return float(np.mean(similarity[edge:-edge, edge:-edge], dtype=np.float64))
-
-
-def _mean_inside(similarity: Floats, foreground: image.Foreground) -> float | None:
-    return float(np.mean(similarity[foreground], dtype=np.float64)) if foreground.any() else None

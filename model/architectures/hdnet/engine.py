@@ -1,6 +1,6 @@
-"""HDNet's forward pass for one image of any size on a CPU: the network's own weights, strip by strip.
+"""Runs HDNet on one image: on a CPU strip by strip, elsewhere as the network itself.
 
-The result is the network's to rounding; what differs is the order of the work. docs/engine.md has the
+The engine's result is the network's but for rounding; what differs is the order of the work. docs/engine.md has
 reasons and figures.
 """
 
@@ -12,25 +12,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hdnet.model.allocator import keep_strips
+from hdnet.model.architectures.base import PaddedRenderer
+from hdnet.model.architectures.hdnet import LARGE
 from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
-from hdnet.model.architectures.hdnet.memory import LARGE
 from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
 from hdnet.model.architectures.hdnet.regions import Regions
 from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, Source, Window, Writer, gather, spans
-from hdnet.model.architectures.hdnet.team import lead, share
+from hdnet.model.precision import Precision
+from hdnet.model.team import lead, share
 
 REACH = 2
-"""Pixels that a result's colours see of the stem and of what the stem sees: one for each convolution."""
+"""Pixels that colours depend on beyond their own through the first skip: one for each of the two convolutions."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stem:
-    """The first skip, computed anew from the pixels wherever it is read: cheaper than to keep it.
+    """The first skip. It is computed anew from the pixels wherever it is read, which is cheaper than keeping it.
 
     Attributes:
         pixels: The composite.
-        conv: From 3 channels to n.
-        mean: (n,) float32 over the whole map.
+        conv: The stem's convolution, from 3 channels to n.
+        mean: (n,) float32, the mean over the whole map.
     """
 
     pixels: Map
@@ -53,8 +56,8 @@ class Engine:
     """Runs a network on one image; any number of threads may call it at once.
 
     Args:
-        network: On a CPU, in float32. Later changes of its weights may go unseen.
-        dtype: Of the convolutions and of the maps they leave, float32 or bfloat16.
+        network: It is on a CPU, in float32. Later changes of its weights may go unseen.
+        dtype: The type of the convolutions and of the maps they leave, float32 or bfloat16.
     """
 
     def __init__(self, network: HDNet, dtype: torch.dtype) -> None:
@@ -76,7 +79,7 @@ class Engine:
             (1,3,H,W) float32 in [-1, 1]: the network's colours in the foreground, the composite elsewhere.
         """
         values = composite[0, 0].numel() * self.network.config.width
-        if values < LARGE:  # operations too short for Python's threads to take turns: they share each instead
+        if values < LARGE:  # operations too short for Python's threads to take turns: torch's share each one instead
             with torch.inference_mode():
                 return self._harmonize(composite, mask)
         return lead(lambda: self._harmonize(composite, mask))
@@ -142,7 +145,7 @@ class Engine:
     def _decode(
         self, i: int, sources: Sequence[Source], before: Foreground, after: Foreground, window: Window | None = None
     ) -> Map:
-        """Run a stage of the decoder, whose input and result have these foregrounds."""
+        """Run a stage of the decoder, whose input has the foreground `before` and whose result has `after`."""
         conv, dynamics, norm = self.decoder[i]
         out = self._writer(sources[0], conv, after, window)
         mixed = self._mixer(sources, dynamics, before)
@@ -164,6 +167,14 @@ class Engine:
     def _writer(self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None) -> Writer:
         height, width, _ = x.shape
         return Writer((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
+
+
+def renderer(network: HDNet, device: torch.device, precision: Precision) -> PaddedRenderer:
+    """Return what runs a network on one image of any size."""
+    if device.type != "cpu":
+        return PaddedRenderer.of(network, device, precision)
+    keep_strips()
+    return PaddedRenderer(Engine(network, getattr(torch, precision)), network.architecture.size, device)
 
 
 def _window(inside: Tensor) -> Window:  # (H,W) bool

@@ -17,8 +17,8 @@ class MaskAwareGlobalDynamics(nn.Module):
 
     Args:
         channels: Channels C of the map.
-        apply: Called with (x, regions, foreground, background), the last two (B,C,C): where each
-            matrix holds. `GivenMap` or `LearnedMap`.
+        apply: Called with (x, regions, foreground, background), the last two (B,C,C); applies each matrix
+            where it holds: `GivenMap` or `LearnedMap`.
     """
 
     def __init__(self, channels: int, apply: nn.Module) -> None:
@@ -49,7 +49,8 @@ class GivenMap(nn.Module):
 class LearnedMap(nn.Module):
     """A map predicted from the features decides which matrix holds (HDNet* in the paper).
 
-    Hard maximum forward, the softmax's gradient backward, as in DRConv (Chen et al. 2021).
+    The map is a hard maximum in the forward pass and has the softmax's gradient in the backward pass, as in DRConv
+    (Chen et al. 2021).
 
     Args:
         channels: Channels of the map.
@@ -62,10 +63,10 @@ class LearnedMap(nn.Module):
     def forward(self, x: Tensor, regions: Regions, foreground: Tensor, background: Tensor) -> Tensor:
         soft = self.guide(x).softmax(1)
         hard = torch.zeros_like(soft).scatter_(1, soft.argmax(1, keepdim=True), 1)
-        share = hard + soft - soft.detach()  # the value of hard, the gradient of soft
+        region_map = hard + soft - soft.detach()  # the value of hard, the gradient of soft
         rows = positions(x)
         parts = torch.stack([rows @ foreground.mT, rows @ background.mT], dim=3)  # B,N,C,2
-        out = (parts * positions(share)[:, :, None]).sum(3)
+        out = (parts * positions(region_map)[:, :, None]).sum(3)
         return out.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
@@ -84,7 +85,7 @@ class SpatialAttention(nn.Module):
         return torch.sigmoid(self.attention(x)) * x
 
     def bind(self, pooled: Tensor) -> Mix:  # (B,C)
-        """Return itself: the map as a whole plays no part."""
+        """Return the module itself: the mean plays no part."""
         return self
 
 
@@ -95,7 +96,7 @@ class Unchanged(nn.Module):
         return x
 
     def bind(self, pooled: Tensor) -> Mix:  # (B,C)
-        """Return itself: the map as a whole plays no part."""
+        """Return the module itself: the mean plays no part."""
         return self
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdnet.model.architectures.base import Network
+from hdnet.model.architectures.hdnet.config import HDNetConfig
 from hdnet.model.architectures.hdnet.global_dynamics import (
     Dynamics,
     GivenMap,
@@ -15,20 +17,21 @@ from hdnet.model.architectures.hdnet.global_dynamics import (
 from hdnet.model.architectures.hdnet.local_dynamics import LocalDynamics, ReleasedLocalDynamics
 from hdnet.model.architectures.hdnet.norm import InstanceNorm, RegionNorm
 from hdnet.model.architectures.hdnet.regions import Regions, join
-from hdnet.model.training.config import HDNetConfig
 
 LEVELS = (0, 1, 1, 2, 2, 3, 3)
-"""The scale of stem, e1 ... e6, as halvings of the input."""
+"""How often the input is halved at the stem and at e1 ... e6."""
 SLOPE = 0.2
-"""Of the leaky activation for negative values."""
+"""The slope of the leaky activation for negative values."""
 
 
-class HDNet(nn.Module):
+class HDNet(Network):
     """Hierarchical Dynamic Image Harmonization.
 
     Args:
         config: Width, neighbours and variants.
     """
+
+    config: HDNetConfig
 
     def __init__(self, config: HDNetConfig) -> None:
         super().__init__()
@@ -124,8 +127,8 @@ class DecoderStage(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    # The paper's start: weights from N(0, 0.02), biases 0. Where nothing is stored, random numbers would only make
-    # torch import its compiler, for one to two seconds.
+    # The paper starts with weights from N(0, 0.02) and biases of 0. Where nothing is stored, random numbers would only
+    # make torch import its compiler, which takes one to two seconds.
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not module.weight.is_meta:
         nn.init.normal_(module.weight, std=0.02)
         if module.bias is not None:

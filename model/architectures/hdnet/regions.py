@@ -1,9 +1,9 @@
 """A mask's two regions, and what the network does per region, as matrix products.
 
-A map in channels_last layout *is* a positions x channels matrix, and the regions are a positions x 2
-matrix of 0 and 1. Sums over a region, and values spread back over it, are then plain matrix products:
-one read of the map each. The backward passes are written out because autograd's own keep several maps
-alive and run elementwise kernels on slices of channels, up to ten times slower than on whole maps.
+A map in channels_last layout *is* a positions x channels matrix, and the regions are a positions x 2 matrix of 0 and 1.
+Sums over a region, and values spread back over it, are then plain matrix products, which read the map once. The
+backward passes are written out because autograd's own keep several maps alive and run elementwise kernels on slices of
+channels, up to ten times slower than on whole maps.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 Transform = Callable[..., tuple[Tensor, Tensor]]
-"""(mean, var, *parameters) -> (scale, shift), each (B,R,C): what becomes of each region's values."""
+"""(mean, var, *parameters) -> (scale, shift), each (B,R,C), by which each region's values are mapped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Regions:
     Attributes:
         inside: (B,H*W) bool, the foreground.
         index: (F,) int64, the foreground's positions in the batch flattened to B*H*W.
-        counts: Foreground positions of each image; they sum to F.
+        counts: How many foreground positions each image has; they sum to F.
     """
 
     inside: Tensor
@@ -71,7 +71,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def put_rows(rows: Tensor, index: Tensor, values: Tensor) -> None:  # (P,C), (F,) int64, (F,C) of rows' type
-    """Replace rows in place; `index_copy_` takes time for each element, so rows are moved as the widest that fit."""
+    """Replace rows in place; `index_copy_` takes its time per element, so rows move as the widest elements that fit."""
     size = math.gcd(16, rows.shape[1] * rows.element_size())
     unit = {16: torch.complex128, 8: torch.int64, 4: torch.int32, 2: torch.int16}[size]
     rows.view(unit).index_copy_(0, index, values.view(unit))
@@ -84,13 +84,13 @@ def join(skip: Tensor, x: Tensor) -> Tensor:  # (B,C,H,W), (B,D,H,W) -> (B,C+D,H
 
 
 def normalise(x: Tensor, columns: Tensor, count: Tensor, transform: Transform, *parameters: Tensor) -> Tensor:
-    """Map every region of `x` affinely, the map chosen from the region's mean and variance.
+    """Map every region of `x` affinely, by a map that is chosen from the region's mean and variance.
 
     Args:
         x: (B,C,H,W), any floating type; sums are taken in float32 at least.
         columns: (B,H*W,R) of 0 and 1, one column per region; each position belongs to one region.
         count: (B,R,1), what the sums over a region are divided by; above 0.
-        transform: Chooses scale and shift; differentiable.
+        transform: Chooses scale and shift; it is differentiable.
         parameters: Passed on to `transform`.
 
     Returns:
@@ -110,7 +110,7 @@ def multiply(x: Tensor, regions: Regions, foreground: Tensor, background: Tensor
         background: Likewise.
 
     Returns:
-        (B,C,H,W) in x's type.
+        (B,C,H,W), in x's type.
     """
     out: Tensor = _Multiply.apply(x, regions, foreground, background)  # type: ignore[no-untyped-call]
     return out

@@ -1,7 +1,7 @@
-"""Threads that share out one image's work, each computing its parts alone.
+"""Threads that share one image's work, each computing whole parts alone.
 
-Convolutions gain from threads that work on one together, but the small operations between them do not: they wait
-for each other. Whole parts side by side keep every thread busy (docs/engine.md has figures).
+Convolutions gain from several threads working on one of them, but the small operations between them do not: threads
+wait for each other. Whole parts side by side keep every thread busy (docs/engine.md has figures).
 """
 
 import os
@@ -21,7 +21,7 @@ _making = threading.Lock()
 
 
 def lead(work: Callable[[], Result]) -> Result:
-    """Do work that shares out parts, in inference mode, in the team of as many threads as torch has here.
+    """Do work that calls `share`, in inference mode, in a team of as many threads as torch has here.
 
     The whole process has one such team: callers in several threads share it.
     """
@@ -34,9 +34,9 @@ def lead(work: Callable[[], Result]) -> Result:
 
 
 def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-    """Return what `work` makes of each part, in order; threads of the team that are idle take parts too.
+    """Return what `work` makes of each part, in order; idle threads of the team take parts, too.
 
-    When it returns or raises, no thread is at work on a part any more.
+    When it returns or raises, no thread is working on a part any more.
     """
     todo = list(parts)
     done: dict[int, Result] = {}
@@ -47,7 +47,7 @@ def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]
             for i in left:
                 done[i] = work(todo[i])
         finally:
-            list(left)  # after an error nobody takes another
+            list(left)  # after an error no thread takes another part
 
     team: tuple[ThreadPoolExecutor, int] | None = getattr(_member, "team", None)
     offer = [take]
@@ -57,7 +57,7 @@ def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]
     finally:
         begun = [other for other in others if not other.cancel()]
         wait(begun)
-        offer.clear()  # the team's queue keeps what was cancelled until a thread is idle: it must not keep maps
+        offer.clear()  # the team's queue keeps what was cancelled until a thread is idle; it must not keep maps
     for other in begun:
         other.result()
     return [done[i] for i in range(len(todo))]
@@ -77,7 +77,7 @@ def _team(count: int) -> ThreadPoolExecutor:
     begun = threading.Barrier(count + 1)
 
     def begin() -> None:
-        torch.get_num_threads()  # takes over the process's setting, which would else undo the next line
+        torch.get_num_threads()  # takes over the process's setting, which would otherwise undo the next line
         torch.set_num_threads(1)
         _member.team = team, count
         begun.wait()
@@ -86,7 +86,7 @@ def _team(count: int) -> ThreadPoolExecutor:
     for _ in range(count):
         team.submit(int)
     begun.wait()
-    torch.set_num_threads(count)  # what threads to come begin with is what was set last, anywhere
+    torch.set_num_threads(count)  # later threads start with what was set last, in whatever thread
     return team
 
 
@@ -95,5 +95,5 @@ def _forget() -> None:
     _making.release()
 
 
-# A forked process has none of its parent's threads, so that no fork may come while a team is being made.
+# A forked process has none of its parent's threads, so no fork may happen while a team is being made.
 os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_forget)

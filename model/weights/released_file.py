@@ -1,0 +1,119 @@
+"""Reads checkpoints of other people's code, which may be hostile: nothing but tensors is ever unpickled."""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdnet.transforms.errors import WeightsError
+
+LARGEST_CONTENT = 1 << 32
+"""Most unpacked bytes of a zip; a whole training state of HDNet has 0.13 GB."""
+
+
+def read(path: Path, source: str) -> Any:
+    """Return what a .pth or .npz file holds: a tensor, a plain value, or mappings and lists of them.
+
+    Args:
+        path: The file.
+        source: The name that messages give it.
+
+    Raises:
+        WeightsError: It is no checkpoint, is broken or too large, or holds more than tensors and plain values.
+    """
+    # numpy and torch raise whatever the broken bytes make them raise, and torch's own text advises to unpickle.
+    try:
+        with warnings.catch_warnings():  # about old formats; the errors below say all there is to say
+            warnings.simplefilter("ignore")
+            arrays = any(name.endswith(".npy") for name in _members(path))
+            return _read_npz(path) if arrays else _read_pickle(path)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from error
+    except Exception as error:
+        raise WeightsError(f"{source}: not a whole checkpoint that can be read ({type(error).__name__})") from error
+
+
+def select(content: Any, recognises: Callable[[Collection[str]], bool]) -> list[Mapping[Any, Any]]:
+    """Return the mappings in a checkpoint, however deep, whose names are recognised."""
+    return [mapping for mapping in _mappings(content) if recognises({_plain_name(key) for key in mapping})]
+
+
+def tensors(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Return the tensors of a mapping, by their names without a leading `module.`.
+
+    Raises:
+        WeightsError: A value is not a tensor that is stored whole, or a tensor is there twice.
+    """
+    found = {_plain_name(key): value for key, value in mapping.items()}
+    if len(found) < len(mapping):
+        raise WeightsError("has tensors twice, with and without `module.` before their names")
+    for name, value in found.items():
+        if problem := _problem(value):
+            raise WeightsError(f"{name} {problem}")
+    return found
+
+
+def _members(path: Path) -> list[str]:
+    if not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as file:
+        if (size := sum(info.file_size for info in file.infolist())) > LARGEST_CONTENT:
+            raise WeightsError(f"would unpack to {size} bytes; no checkpoint that can be converted is that large")
+        return file.namelist()
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it names {found[1]}" if found else "it has a pickle instruction that tensors do not need"
+        raise WeightsError(
+            f"holds more than tensors ({what}), or is no checkpoint; nothing of it was run. Where you trust it, save"
+            " its state dict alone, torch.save(net.state_dict(), path), and convert that"
+        ) from error
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = [name for name in file.files if name.startswith("weights/")] or file.files
+            arrays = {name.removeprefix("weights/"): np.asarray(file[name]) for name in names}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise WeightsError("holds more than tensors (pickled objects); nothing of it was run") from error
+        raise
+    if odd := [f"{name} {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"]:
+        raise WeightsError(f"not floating point: {', '.join(odd[:5])}")
+    return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+
+
+def _mappings(content: Any) -> Iterator[Mapping[Any, Any]]:
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values())
+            yield value
+
+
+def _plain_name(key: Any) -> str:
+    return re.sub(r"^(module\.)+", "", str(key))
+
+
+def _problem(value: Any) -> str | None:
+    if not isinstance(value, torch.Tensor):
+        return f"is no tensor but {type(value).__name__}"
+    if value.layout != torch.strided or value.device.type != "cpu":
+        return f"is not stored as plain numbers ({value.layout}, {value.device.type})"
+    if value.numel() * value.itemsize > value.untyped_storage().nbytes():
+        return f"claims the shape {tuple(value.shape)} but is not stored whole"
+    return None

@@ -1,0 +1,56 @@
+"""What the command was asked to do."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from hdnet.model.precision import Precision
+from hdnet.pipeline.settings import Format
+from hdnet.transforms.storage import schemes
+
+_RECORDED = (
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "resume", "verify", "retry_failed", "report",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """The command's options, as given; README describes them."""
+
+    manifest: str
+    output: str
+    weights: str
+    precision: Precision | Literal["auto"]
+    workers: int
+    memory: float | None
+    max_pixels: int
+    image_format: Format
+    quality: int
+    resize_mask: bool
+    run_id: str
+    limit: int | None
+    resume: bool
+    verify: bool
+    retry_failed: str | None
+    dry_run: bool
+    report: bool
+    max_failure_rate: float = 1.0
+    accelerator: str | None = None
+    vcpu_price: float | None = None
+    allow_scheme: Sequence[str] = ()
+    beam_args: Sequence[str] = ()
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes that local workers may use together; None where that is left open."""
+        return None if self.memory is None else int(self.memory * 1e9)
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """Schemes that the URIs of pairs may have."""
+        return schemes.allowed(self.manifest, self.output, self.allow_scheme)
+
+    def recorded(self) -> dict[str, str | int | float | bool | None]:
+        """Return the options that the run's record shows under "options"; it has the others as fields of their own."""
+        values = {name: getattr(self, name) for name in _RECORDED}
+        return {**values, "format": self.image_format, "beam": " ".join(self.beam_args)}

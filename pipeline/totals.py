@@ -1,0 +1,40 @@
+"""How many pairs of a run were done, failed or were left out, and whether that is a failure of the run."""
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """A finished run in numbers of pairs.
+
+    Attributes:
+        done: Pairs whose image was written.
+        failed: Pairs that became a failure row.
+        skipped: Pairs that were up to date.
+    """
+
+    done: int
+    failed: int
+    skipped: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, int]) -> "Totals":
+        """Return the totals that runs/<run>.json holds among others."""
+        return cls(content["done"], content["failed"], content["skipped"])
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of the pairs that failed, among those that were not up to date."""
+        return self.failed / max(1, self.done + self.failed)
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether every pair failed, and none was up to date."""
+        return self.failed > 0 and not self.done + self.skipped
+
+    def too_many_failures(self, max_failure_rate: float) -> str:
+        """Say why the run has too many failures; "" where it does not."""
+        if self.failure_rate > max_failure_rate:
+            return f"{self.failure_rate:.1%} of the pairs failed, more than {max_failure_rate:.1%}"
+        return "every pair failed" if self.all_failed else ""
