@@ -6,13 +6,18 @@ PIP_ARGS ?=
 BIN := .venv/bin
 UV := build/lock/bin/uv
 
-.PHONY: demo test check lock clean
+.PHONY: demo test coverage check lock clean
 
 demo: .venv/.made
 	$(BIN)/hdnet-harmonize --input examples/catalog/manifest.csv --output build/demo --run-id demo
 
 test: .venv/.made
 	$(BIN)/python -m pytest
+
+# The tests, with the share of lines that they reach; worker processes do not count.
+coverage: .venv/.made
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
 
 check: .venv/.made
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 # Read as OpenMP starts, by this process and all that it starts. The tests' images are tiny: threads that share their
@@ -27,6 +28,22 @@ def one_thread() -> Iterator[None]:
     """Take back what a run set for the thread it was in."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from the checkout."""
+    from tests import portable  # imports Beam, which most rooms do without
+
+    return portable.build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def python(wheel, tmp_path_factory) -> Path:
+    """The Python of an environment that has the wheel and not the checkout."""
+    from tests import portable
+
+    return portable.make_environment(tmp_path_factory.mktemp("environment"), wheel)
 
 
 @pytest.fixture(scope="session", params=STORES)

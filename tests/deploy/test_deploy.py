@@ -21,7 +21,7 @@ from tests import emulators
 from tests.test_packaging import ROOT, lock, version
 
 DEPLOY = ROOT / "deploy"
-README = (ROOT / "README.md").read_text()
+CATALOGS = (ROOT / "docs" / "catalogs.md").read_text()
 RUNBOOK = (DEPLOY / "README.md").read_text()
 PARAMETERS = {each["name"]: each for each in json.loads((DEPLOY / "template.json").read_text())["parameters"]}
 Finished = subprocess.CompletedProcess[str]
@@ -63,8 +63,8 @@ def test_google_knows_every_field_of_the_template():
     assert [each.name for each in metadata.parameters if not each.is_optional] == ["input", "output"]
 
 
-def test_template_help_and_readme_name_the_same_options():
-    table = README.partition("| option | meaning |\n")[2].partition("\n\n")[0]
+def test_template_help_and_docs_name_the_same_options():
+    table = CATALOGS.partition("| option | meaning |\n")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines()]
     told = {name for row in rows for name in re.findall("--[a-z][a-z-]+", row)}
     helped = set(re.findall("(?<![a-z])--[a-z][a-z-]+", _help()))
@@ -75,9 +75,9 @@ def test_template_help_and_readme_name_the_same_options():
     assert list(flex_template.options()) == list(PARAMETERS)
 
 
-def test_the_readme_tells_every_number_that_is_a_default():
+def test_the_docs_give_every_number_that_is_a_default():
     numbers = [each.default for each in OPTIONS if isinstance(each.default, int | float) and each.default > 1]
-    assert numbers and all(f"default {number:,}" in README for number in numbers)
+    assert numbers and all(f"default {number:,}" in CATALOGS for number in numbers)
 
 
 def test_every_option_has_help():

@@ -292,8 +292,10 @@ def test_what_never_fits_the_memory_fails_and_the_rest_goes_on(tmp_path, tiny):
     assert len(table(tmp_path / "out/metrics")) == 1
 
 
-def test_the_options_in_the_readme_are_the_commands():
-    lines = [line.split("|")[1] for line in Path("README.md").read_text().splitlines() if line.startswith("| `--")]
+def test_the_documented_options_are_the_commands():
+    lines = [
+        line.split("|")[1] for line in Path("docs/catalogs.md").read_text().splitlines() if line.startswith("| `--")
+    ]
     named = re.findall(r"--[a-z-]+", " ".join(lines))
     options = [name for option in main.params for name in (*option.opts, *option.secondary_opts)]
     assert sorted(named) == sorted(name for name in options if name not in ("--version", "beam_args"))

@@ -70,18 +70,6 @@ def catalog(bucket, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel."""
-    return portable.build_wheel(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory) -> Path:
-    """A Python that has the wheel, as the image's."""
-    return portable.make_environment(tmp_path_factory.mktemp("environment"), wheel)
-
-
-@pytest.fixture(scope="module")
 def staged(catalog) -> beam_runner_api_pb2.Pipeline:
     """The catalog's job."""
     return stage(catalog, "one")
