@@ -17,8 +17,8 @@ from hdnet.model.architectures.hdnet.engine import Engine
 from hdnet.model.architectures.hdnet.memory import peak_bytes
 from hdnet.model.architectures.hdnet.network import HDNet
 from hdnet.model.weights.weights_file import load_network
-from hdnet.transforms import errors, image
-from hdnet.transforms.pixels import edges, tensor
+from hdnet.transforms import errors
+from hdnet.transforms.pixels import edges, image, tensor
 
 Precision = Literal["float32", "bfloat16"]
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
@@ -96,7 +96,7 @@ class Harmonizer:
         edges.carry_outward(result, composite, soft)
         return tensor.blend(composite, result, soft)
 
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
 
         Args:

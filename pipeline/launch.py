@@ -18,7 +18,7 @@ from hdnet.pipeline.local import local_run, machine, supervise
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.rows import Record
 from hdnet.pipeline.runners import advice, beam_options, cluster
-from hdnet.pipeline.settings import Format, Precision, Settings
+from hdnet.pipeline.settings import Precision, Settings
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
@@ -37,7 +37,7 @@ class Request:
     workers: int
     memory: float | None
     max_pixels: int
-    image_format: Format
+    image_format: str
     quality: int
     resize_mask: bool
     run_id: str

@@ -4,8 +4,9 @@ import dataclasses
 import json
 from typing import Literal
 
+from hdnet.transforms.codecs import limits
+
 Precision = Literal["float32", "bfloat16"]
-Format = Literal["same", "png", "jpeg", "webp", "tiff"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,8 @@ class Settings:
         network: Architecture and configuration that the weights file names, as JSON.
         precision: Of the network, "float32" or "bfloat16".
         max_pixels: Larger images fail.
-        format: Of the images written; "same" keeps the composite's.
-        quality: Of JPEG, 1 to 100.
+        format: Of the images written, one of `table.OUTPUT_FORMATS`; "same" keeps the composite's.
+        quality: Of JPEG and AVIF, 1 to 100.
         resize_mask: Accept masks of another size and the same aspect ratio.
         threads: Torch threads of each worker process.
         memory: Bytes that all worker processes of one machine may use together; 0 for no limit.
@@ -37,8 +38,8 @@ class Settings:
     weights: str = "hdnet-lite"
     network: str = ""
     precision: Precision = "float32"
-    max_pixels: int = 64_000_000
-    format: Format = "same"
+    max_pixels: int = limits.MAX_PIXELS
+    format: str = "same"
     quality: int = 95
     resize_mask: bool = False
     threads: int = 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 from PIL import Image, ImageCms
 
 HEIGHT, WIDTH = 12, 16
@@ -107,13 +108,36 @@ def _directory(wide: dict[int, list[int]], small: dict[int, list[int]], order: s
     return out + bytes(4) + behind
 
 
-def pillow(picture: Image.Image | Samples, file_format: str, **options: Any) -> bytes:
+def pillow(picture: Image.Image | Samples, file_format: str = "PNG", **options: Any) -> bytes:
     """What Pillow writes of a picture or an 8-bit array."""
     if not isinstance(picture, Image.Image):
         picture = Image.fromarray(picture.squeeze(axis=2) if picture.shape[2] == 1 else picture)
     buffer = io.BytesIO()
     picture.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def heic(pixels: Samples, **options: Any) -> bytes:
+    """An HEIC of (H,W,C) samples; 10 bits where they are 16."""
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[pixels.shape[2]] + (";16" if pixels.itemsize == 2 else "")
+    buffer = io.BytesIO()
+    pillow_heif.encode(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes(), buffer, **options)
+    return buffer.getvalue()
+
+
+def bmp_of_runs(indices: npt.NDArray[np.uint8]) -> bytes:
+    """A run-length encoded BMP of (H,W) indices 0 to 3 into a palette of greys."""
+    height, width = indices.shape
+    runs = b"".join(b"".join(bytes([1, i]) for i in row) + b"\0\0" for row in indices[::-1]) + b"\0\1"
+    palette = b"".join(bytes([i * 80] * 3 + [0]) for i in range(4))
+    sizes = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 4, 0)
+    start = struct.pack("<2sIHHI", b"BM", 14 + len(sizes + palette + runs), 0, 0, 14 + len(sizes + palette))
+    return start + sizes + palette + runs
+
+
+def grey(*values: int) -> Image.Image:
+    """One row of grey pixels."""
+    return Image.fromarray(np.array([values], np.uint8))
 
 
 def cmyk_profile() -> bytes:

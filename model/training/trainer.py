@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.dataset import Sample
 from hdnet.model.training.loss import foreground_mse
+from hdnet.transforms.pixels import tensor
 
 Callback = Callable[["Trainer", Tensor], None]
 """Called after every step with the trainer and the step's loss, still on its device."""
@@ -98,9 +99,8 @@ def to_network(batch: Sample, device: torch.device) -> tuple[Tensor, Tensor, Ten
         Composite (B,3,H,W) in [-1, 1], mask (B,1,H,W) of 0 and 1, real (B,3,H,W) in [-1, 1].
     """
     composite, real, mask = (part.to(device, non_blocking=True) for part in batch)
-    scale = 2 / 255
     return (
-        composite.permute(0, 3, 1, 2) * scale - 1,
+        tensor.scale(composite.permute(0, 3, 1, 2), 255),
         mask[:, None].float(),
-        real.permute(0, 3, 1, 2) * scale - 1,
+        tensor.scale(real.permute(0, 3, 1, 2), 255),
     )

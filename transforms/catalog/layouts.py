@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest
-from hdnet.transforms.catalog.manifest import SUFFIXES, Pair
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import DatasetError, ManifestError
 
 FOLDERS = ("composites", "masks", "references")
@@ -41,7 +42,7 @@ def folder_rows(root: str) -> Iterator[tuple[str, dict[str, object]]]:
 
     Args:
         root: Holds the folders. The id is the path below composites/ without its suffix: "a/b" for composites/a/b.jpg.
-            What is hidden, and files that are no image by their suffix (see `SUFFIXES`) are passed over.
+            Hidden files, and those whose suffix is not an image's (see `SUFFIXES`), are passed over.
 
     Yields:
         The composite's URI, for messages, and the row, in order of id; without references the row has none.

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from hdnet.transforms import storage
+from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import ManifestError, StorageError
 
 REQUIRED = ("id", "composite", "mask")
@@ -32,8 +33,6 @@ METRICS = frozenset(
     | {prefix + name for prefix in ("", "input_") for name in ("mse", "fmse", "psnr", "fpsnr", "ssim", "fssim")}
 )
 """The metrics row's own columns, which a manifest's extra columns would overwrite."""
-
-SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
 _CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage import metrics as skimage_metrics
 
-from hdnet.transforms import errors, image
+from hdnet.transforms import errors
+from hdnet.transforms.pixels import image
 
 PSNR_CAP = 100.0  # dB, given to identical images so that means stay finite
 SSIM_WINDOW = 11  # pixels: a Gaussian of sigma 1.5 cut at 3.5 sigma
@@ -118,14 +119,8 @@ def _check_same_size(first: image.Pixels, second: image.Pixels, foreground: imag
         raise errors.ShapeError(f"a foreground mask is bool, not {foreground.dtype}: use image.threshold")
 
 
-def _scaled(pixels: image.Pixels) -> Floats:
-    """Bring pixels of any shape to float32 0..255."""
-    values = pixels.astype(np.float32)
-    return values / np.float32(257) if pixels.dtype == np.uint16 else values
-
-
 def _mean_square(result: image.Pixels, reference: image.Pixels) -> float:
-    return float(np.mean(np.square(_scaled(result) - _scaled(reference)), dtype=np.float64))
+    return float(np.mean(np.square(image.to_255(result) - image.to_255(reference)), dtype=np.float64))
 
 
 def _ssim_map(result: image.Pixels, reference: image.Pixels) -> Floats | None:
@@ -134,7 +129,7 @@ def _ssim_map(result: image.Pixels, reference: image.Pixels) -> Floats | None:
     if min(result.shape[:2]) < SSIM_WINDOW:
         return None
     similarity: Floats = skimage_metrics.structural_similarity(  # type: ignore[no-untyped-call]
-        _scaled(result), _scaled(reference), data_range=255, channel_axis=2, full=True,
+        image.to_255(result), image.to_255(reference), data_range=255, channel_axis=2, full=True,
         gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
     )[1]  # fmt: skip
     return similarity
