@@ -4,7 +4,6 @@ import io
 import itertools
 import struct
 import zlib
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,17 +13,6 @@ from hdnet.transforms import errors
 from hdnet.transforms.codecs import decode, mask, picture
 from tests import pictures
 
-# What `ImageOps.exif_transpose` does, said independently: how the upright image is made from the stored one.
-UPRIGHT: dict[int, Callable[[pictures.Samples], pictures.Samples]] = {
-    1: lambda x: x,
-    2: np.fliplr,
-    3: lambda x: np.rot90(x, 2),
-    4: np.flipud,
-    5: lambda x: np.rot90(np.fliplr(x)),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: np.rot90(np.fliplr(x), -1),
-    8: np.rot90,
-}
 CASES = [
     *itertools.product(["png", "tiff", "tiff-big-endian", "tiff-deflate", "tiff-separate"], [8, 16], [1, 2, 3, 4]),
     *itertools.product(["webp"], [8], [3, 4]),
@@ -62,7 +50,7 @@ def test_every_sample_is_read(kind, depth, channels):
 def test_orientation_is_applied_and_then_1(kind, depth, channels, orientation):
     pixels = pictures.samples(channels, depth)
     found = decode.decode(write(kind, pixels, orientation), "a")
-    check(found, np.ascontiguousarray(UPRIGHT[orientation](pixels)))
+    check(found, np.ascontiguousarray(pictures.upright(pixels, orientation)))
     exif = Image.Exif()
     exif.load(found.exif or b"")
     assert exif[274] == 1
@@ -74,7 +62,7 @@ def test_orientation_of_a_jpeg(orientation):
     stored = np.repeat(np.arange(16, dtype=np.uint8)[:, None] * 15, 24, axis=1)[..., None]
     data = pictures.pillow(stored, "JPEG", quality=100, exif=b"Exif\0\0" + pictures.exif(orientation))
     plain = decode.decode(pictures.pillow(stored, "JPEG", quality=100), "plain").pixels
-    assert np.array_equal(decode.decode(data, "turned").pixels, UPRIGHT[orientation](plain))
+    assert np.array_equal(decode.decode(data, "turned").pixels, pictures.upright(plain, orientation))
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -262,7 +250,9 @@ def test_exif_orientation_turns_image_and_mask():
 
 
 @pytest.mark.parametrize("read", [decode.decode_image, mask.decode_mask])
-@pytest.mark.parametrize("data", [b"", b"GIF89a", b"BM", b"not an image", pictures.pillow(Image.new("F", (2, 2)), "TIFF")])
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a", b"BM", b"not an image", pictures.pillow(Image.new("F", (2, 2)), "TIFF")]
+)
 def test_what_is_no_image_is_an_error_that_names_the_file(read, data):
     with pytest.raises(errors.DecodeError, match=r"^shop/7\.png "):
         read(data, "shop/7.png")

@@ -2,8 +2,6 @@
 
 import dataclasses
 import io
-import os
-import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -20,32 +18,6 @@ _ORIENTATIONS = {
     (0, 0): 4, (1, 0): 5, (2, 0): 2, (3, 0): 7,
     (0, 1): 2, (1, 1): 7, (2, 1): 4, (3, 1): 5,
 }  # fmt: skip
-
-
-def _boxes(file: BinaryIO, at: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, offset of the content and of the end of each box, until the end or the 200,000th.
-
-    Raises:
-        ValueError: A box is smaller than its own head.
-    """
-    end = file.seek(0, os.SEEK_END)
-    for _ in range(bounded.MOST_PIECES):
-        if at + 8 > end:
-            return
-        size, kind = struct.unpack(">I4s", bounded.exactly(file, at, 8))
-        content = at + 8
-        if size == 1:
-            size, content = int.from_bytes(bounded.exactly(file, at + 8, 8), "big"), at + 16
-        after = at + size if size else end
-        if after < content:
-            raise ValueError(f"a box {kind!r} of {size} bytes")
-        yield kind, content, after
-        at = after
-
-
-def _children(content: bytes) -> list[tuple[bytes, bytes]]:
-    """Return type and content of the boxes within a box."""
-    return [(kind, content[at:after]) for kind, at, after in _boxes(io.BytesIO(content))]
 
 
 class _Numbers:
@@ -70,10 +42,7 @@ class _Meta:
 
     @classmethod
     def read(cls, file: BinaryIO) -> "_Meta":
-        place = next(((at, after - at) for kind, at, after in _boxes(file) if kind == b"meta"), None)
-        if place is None:
-            raise ValueError("no box that describes the image")
-        return cls(dict(reversed(_children(bounded.exactly(file, *place)[4:]))))
+        return cls(dict(reversed(iso_media.meta(file))))
 
     def numbers(self, kind: bytes) -> tuple[int, _Numbers]:
         """Return the version of a child box, and its numbers behind version and flags."""
@@ -86,8 +55,8 @@ class _Meta:
         """Return the content of the primary item's properties by type, the first of each."""
         version, numbers = self.numbers(b"pitm")
         primary = numbers(4 if version else 2)
-        boxes = _children(self.children.get(b"iprp", b""))
-        everything = [each for kind, content in boxes if kind == b"ipco" for each in _children(content)]
+        boxes = iso_media.children(self.children.get(b"iprp", b""))
+        everything = [each for kind, content in boxes if kind == b"ipco" for each in iso_media.children(content)]
         indices = [i for kind, content in boxes if kind == b"ipma" for i in _associations(content).get(primary, [])]
         return dict(reversed([everything[i - 1] for i in indices if 0 < i <= len(everything)]))
 
@@ -100,7 +69,7 @@ class _Meta:
         """Yield number and type of each item."""
         version, numbers = self.numbers(b"iinf")
         numbers(4 if version else 2)
-        for _, entry in _children(numbers.content[numbers.at :]):
+        for _, entry in iso_media.children(numbers.content[numbers.at :]):
             wide = entry[:1] == b"\3"
             start = 8 if wide else 6
             yield int.from_bytes(entry[4:start], "big"), entry[start + 2 : start + 6]
@@ -166,7 +135,7 @@ def _decode(data: bytes, header: Header) -> Decoded:
 def _without_exif(data: bytes) -> bytes:
     """Rename EXIF items: Pillow would read directories of any size."""
     pieces, last = [], 0
-    for kind, at, after in _boxes(io.BytesIO(data)):
+    for kind, at, after in iso_media.boxes(io.BytesIO(data)):
         if kind != b"mdat":
             pieces += [data[last:at], data[at:after].replace(b"Exif", b"free")]
             last = after
@@ -204,5 +173,5 @@ CODEC = Codec(
     header=_header,
     decode=_decode,
     exif=_exif,
-    writer=Writer(_write, longest=65535),
+    writer=Writer(_write, longest=32768),
 )

@@ -1,6 +1,7 @@
 """HEIC, the photos of many phones: 8 to 12 bits, with loss. It is read through `pillow-heif`, and written as JPEG."""
 
 import io
+import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -13,6 +14,8 @@ from hdnet.transforms.codecs.picture import Header
 if TYPE_CHECKING:
     from pillow_heif import HeifFile
 
+_LARGER = 4  # times the image: what a stored image that is cropped may have
+_SMALL = 1 << 22  # pixels that it may have at least
 _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 
 
@@ -30,8 +33,19 @@ def _open(file: BinaryIO) -> "HeifFile":
         raise ValueError(str(error)) from error
 
 
+def _check_stored(file: BinaryIO, pixels: int) -> None:
+    """Refuse stored images far larger than the one they show after cropping: all of their pixels are decoded."""
+    described = [content for kind, content in iso_media.meta(file) if kind == b"iprp"]
+    properties = [each for content in described for kind, part in iso_media.children(content) if kind == b"ipco"
+                  for each in iso_media.children(part)]  # fmt: skip
+    for width, height in (struct.unpack(">4xII", content[:12]) for kind, content in properties if kind == b"ispe"):
+        if width * height > max(_LARGER * pixels, _SMALL):
+            raise ValueError(f"an image of {width} x {height} is stored, far larger than the one that is shown")
+
+
 def _header(file: BinaryIO) -> Header:
     found = _open(file)
+    _check_stored(file, found.size[0] * found.size[1])
     colours = found.info.get("nclx_profile")
     if colours and "icc_profile" not in found.info:
         iso_media.check_colours(colours["color_primaries"], colours["transfer_characteristics"])
