@@ -13,8 +13,8 @@ from PIL import Image
 from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights.weights_file import load_network
-from hdnet.transforms import errors, image
-from hdnet.transforms.pixels import tensor
+from hdnet.transforms import errors
+from hdnet.transforms.pixels import image
 
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
 
@@ -89,7 +89,7 @@ class Harmonizer:
         _check(composite, soft)
         return self._renderer(composite, soft)
 
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
 
         Args:

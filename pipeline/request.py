@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hdnet.model.precision import Precision
-from hdnet.pipeline.settings import Format
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
@@ -24,7 +23,7 @@ class Request:
     workers: int
     memory: float | None
     max_pixels: int
-    image_format: Format
+    image_format: str
     quality: int
     resize_mask: bool
     run_id: str

@@ -6,14 +6,13 @@ import os
 import re
 import sys
 import traceback
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from hdnet.model.precision import PRECISIONS
 from hdnet.pipeline.local import supervise
-from hdnet.pipeline.settings import Format
-from hdnet.transforms.codecs.picture import MAX_PIXELS
+from hdnet.transforms.codecs import limits, table
 from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
 EXIT_TOO_MANY_FAILURES = 3
@@ -43,10 +42,10 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
-@click.option("--max-pixels", default=MAX_PIXELS, type=click.IntRange(min=1), help="Larger images fail.")
-@click.option("--format", "image_format", default="same", type=click.Choice(get_args(Format)),
+@click.option("--max-pixels", default=limits.MAX_PIXELS, type=click.IntRange(min=1), help="Larger images fail.")
+@click.option("--format", "image_format", default="same", type=click.Choice(table.OUTPUT_FORMATS),
               help="Format of the images written; same keeps each composite's.")  # fmt: skip
-@click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG.")
+@click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF.")
 @click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),

@@ -2,14 +2,11 @@
 
 import dataclasses
 import json
-from typing import Literal
 
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
-from hdnet.transforms.codecs.picture import MAX_PIXELS
-
-Format = Literal["same", "png", "jpeg", "webp", "tiff"]
+from hdnet.transforms.codecs import limits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,13 +17,13 @@ class ImageOptions:
         network: Architecture and configuration that the weights file names, as JSON.
         precision: Precision of the network.
         format: Format of the images written; "same" keeps the composite's.
-        quality: Quality of JPEG, 1 to 100.
+        quality: Quality of JPEG and AVIF, 1 to 100.
         resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
     """
 
     network: str = ""
     precision: Precision = "float32"
-    format: Format = "same"
+    format: str = "same"
     quality: int = 95
     resize_mask: bool = False
 
@@ -69,7 +66,7 @@ class Settings:
     output: str
     run_id: str
     weights: str = "hdnet-lite"
-    max_pixels: int = MAX_PIXELS
+    max_pixels: int = limits.MAX_PIXELS
     image: ImageOptions = ImageOptions()
     machine: Machine = Machine()
 

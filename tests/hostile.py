@@ -16,12 +16,14 @@ from PIL import Image
 from hdnet.model import architectures
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import decode, encode, header, mask, picture
+from hdnet.transforms.codecs import decode, encode, header, mask
+from hdnet.transforms.pixels.image import Mask
 from tests import pictures
 
 EXIF = b"Exif\0\0" + pictures.exif(6)
 RGB, RGBA, DEEP = pictures.samples(3, 8), pictures.samples(4, 8), pictures.samples(4, 16)
 INKS = Image.new("CMYK", (16, 12), (9, 99, 0, 50))
+KINDS = ("jpeg", "png", "webp", "tiff", "avif", "gif", "bmp", "heic")
 FILES = {
     "jpeg": pictures.pillow(RGB, "JPEG", exif=EXIF),
     "jpeg-progressive": pictures.pillow(RGB, "JPEG", progressive=True),
@@ -42,13 +44,24 @@ FILES = {
     "tiff-16-deflate": pictures.tiff(DEEP, deflate=True),
     "tiff-16-separate": pictures.tiff(DEEP, separate=True),
     "tiff-16-grey-alpha": pictures.tiff(pictures.samples(2, 16), deflate=True),
+    "avif": pictures.pillow(RGB, "AVIF", exif=EXIF[6:], icc_profile=pictures.SRGB),
+    "avif-alpha": pictures.pillow(RGBA, "AVIF"),
+    "gif": pictures.pillow(Image.fromarray(RGB).quantize(16), "GIF"),
+    "gif-transparent": pictures.pillow(Image.fromarray(RGB).quantize(16), "GIF", transparency=3, comment=b"hello"),
+    "bmp": pictures.pillow(RGB, "BMP"),
+    "bmp-alpha": pictures.bmp_with_alpha(RGBA),
+    "bmp-palette": pictures.pillow(Image.fromarray(RGB).quantize(16), "BMP"),
+    "bmp-runs": pictures.bmp_of_runs(RGB[..., 0] // 64),
+    "heic": pictures.heic(RGB, exif=EXIF),
+    "heic-10": pictures.heic(pictures.samples(3, 16)),
+    "heic-alpha": pictures.heic(RGBA),
 }  # fmt: skip
 """Each 16 x 12, upright or turned."""
 
 FRAMES = [Image.new("RGB", (16, 12), colour) for colour in ("red", "lime", "blue")]
 ANIMATIONS = {
     kind: pictures.pillow(FRAMES[0], kind.upper(), save_all=True, append_images=FRAMES[1:])
-    for kind in ("gif", "webp", "png", "tiff", "mpo")
+    for kind in ("gif", "webp", "png", "tiff", "mpo", "avif")
 }
 """Three frames or pages each."""
 
@@ -87,8 +100,8 @@ def attempt(data: bytes, harmonizer: Harmonizer, max_pixels: int, *, as_mask: bo
         header.check_size(found, "hostile", max_pixels)
         allowed = harmonizer.estimate(found.height, found.width) - harmonizer.estimate(1, 1)
         if as_mask:
-            share = mask.decode_mask(data, "hostile", max_pixels)
-            harmonizer(np.zeros((*share.shape, 3), np.uint8), share)
+            soft = mask.decode_mask(data, "hostile", max_pixels)
+            harmonizer(np.zeros((*soft.shape, 3), np.uint8), soft)
         else:
             image = decode.decode(data, "hostile", max_pixels)
             result = harmonizer(image.pixels, half_mask(*image.pixels.shape[:2]))
@@ -101,12 +114,12 @@ def attempt(data: bytes, harmonizer: Harmonizer, max_pixels: int, *, as_mask: bo
     return Outcome(kind, time.process_time() - began, peak() - held - allowed)
 
 
-def half_mask(height: int, width: int) -> picture.Mask:
+def half_mask(height: int, width: int) -> Mask:
     """Return a mask of the left half, with one soft column."""
-    share = np.zeros((height, width), np.uint8)
-    share[:, : width // 2] = 255
-    share[:, width // 2 : width // 2 + 1] = 100
-    return share
+    half = np.zeros((height, width), np.uint8)
+    half[:, : width // 2] = 255
+    half[:, width // 2 : width // 2 + 1] = 100
+    return half
 
 
 def forget_peak() -> None:
@@ -216,13 +229,27 @@ def bomb(kind: str, width: int, height: int) -> bytes:
         return plain[:8] + pictures.chunk(b"IHDR", size + plain[24:29]) + plain[33:]
     if kind == "tiff":
         return pictures.tiff(small, t256=width, t257=height)
-    data = bytearray(pictures.pillow(small, kind.upper(), **({"icc_profile": b"x" * 9} if kind == "webp" else {})))
-    if kind == "jpeg":
-        at = data.index(b"\xff\xc0") + 5
-        data[at : at + 4] = struct.pack(">HH", height, width)
+    if kind == "heic":
+        data = bytearray(pictures.heic(small))
     else:
-        data[24:30] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        data = bytearray(pictures.pillow(small, kind.upper(), **({"icc_profile": b"x" * 9} if kind == "webp" else {})))
+    at, size = {
+        "jpeg": (data.find(b"\xff\xc0") + 5, struct.pack(">HH", height, width)),
+        "webp": (24, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")),
+        "gif": (6, struct.pack("<HH", width, height)),
+        "bmp": (18, struct.pack("<II", width, height)),
+        "avif": (data.find(b"ispe") + 8, struct.pack(">II", width, height)),
+        "heic": (data.find(b"ispe") + 8, struct.pack(">II", width, height)),
+    }[kind]
+    data[at : at + len(size)] = size
     return bytes(data)
+
+
+def claiming(data: bytes, width: int, height: int) -> bytes:
+    """Return an AVIF or HEIC with this size in each place where its container says it."""
+    pieces = data.split(b"ispe")
+    size = bytes(4) + struct.pack(">II", width, height)
+    return b"ispe".join([pieces[0], *(size + piece[12:] for piece in pieces[1:])])
 
 
 def chained_exif(depth: int) -> bytes:
@@ -253,7 +280,6 @@ SPECIAL = {
     "HTML": b"<!DOCTYPE html><html><head><title>404 Not Found</title></head></html>",
     "JSON": b'{"error": {"code": 403}}',
     "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-    "GIF": ANIMATIONS["gif"],
     "long EXIF": pictures.pillow(RGB, "JPEG", exif=EXIF + bytes(60_000)),
     "chained EXIF": pictures.png(RGB, pictures.chunk(b"eXIf", chained_exif(5000))),
     "chained EXIF in WebP": pictures.pillow(RGB, "WEBP", exif=chained_exif(5000)),
@@ -266,8 +292,14 @@ SPECIAL = {
     "one row": _saved((65_500, 1), "PNG"),
     "one column": _saved((1, 65_500), "PNG"),
     "one row of a TIFF": _saved((100_000, 1), "TIFF", compression="tiff_deflate"),
-    **{f"{kind} bomb": bomb(kind, 16_000, 16_000) for kind in ("jpeg", "png", "webp", "tiff")},
-    **{f"small {kind} bomb": bomb(kind, 900, 900) for kind in ("jpeg", "png", "webp", "tiff")},
+    "large AVIF that claims to be small": claiming(
+        pictures.pillow(Image.new("RGB", (2000, 2000)), "AVIF", speed=10), 16, 12
+    ),
+    "large HEIC that claims to be small": claiming(pictures.heic(np.zeros((2000, 2000, 3), np.uint8)), 16, 12),
+    "long comment in a GIF": pictures.pillow(FRAMES[0], "GIF", comment=bytes(3_000_000)),
+    "long EXIF in AVIF": pictures.pillow(RGB, "AVIF", exif=chained_exif(5000)),
+    **{f"{kind} bomb": bomb(kind, 16_000, 16_000) for kind in KINDS},
+    **{f"small {kind} bomb": bomb(kind, 900, 900) for kind in KINDS},
     "a million flat pixels": _saved((1000, 1000), "PNG", "RGBA"),
 }
 """Small files that ask for much, and what a shop's image folder holds besides images."""

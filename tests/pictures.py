@@ -3,16 +3,36 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 from PIL import Image, ImageCms
 
 HEIGHT, WIDTH = 12, 16
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 Samples = npt.NDArray[np.uint8 | np.uint16]  # (H,W,C)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+# What `ImageOps.exif_transpose` does, said independently: how the upright image is made from the stored one.
+_UPRIGHT: dict[int, Callable[[Samples], Samples]] = {
+    1: lambda x: x,
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: lambda x: np.rot90(np.fliplr(x)),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(np.fliplr(x), -1),
+    8: np.rot90,
+}
+
+
+def upright(pixels: Samples, orientation: int) -> Samples:
+    """The upright image of one that is stored with this orientation."""
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
 
 
 def samples(channels: int, depth: int, seed: int = 0) -> Samples:
@@ -107,13 +127,45 @@ def _directory(wide: dict[int, list[int]], small: dict[int, list[int]], order: s
     return out + bytes(4) + behind
 
 
-def pillow(picture: Image.Image | Samples, file_format: str, **options: Any) -> bytes:
+def pillow(picture: Image.Image | Samples, file_format: str = "PNG", **options: Any) -> bytes:
     """What Pillow writes of a picture or an 8-bit array."""
     if not isinstance(picture, Image.Image):
         picture = Image.fromarray(picture.squeeze(axis=2) if picture.shape[2] == 1 else picture)
     buffer = io.BytesIO()
     picture.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def heic(pixels: Samples, **options: Any) -> bytes:
+    """An HEIC of (H,W,C) samples; 10 bits where they are 16."""
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[pixels.shape[2]] + (";16" if pixels.itemsize == 2 else "")
+    buffer = io.BytesIO()
+    pillow_heif.encode(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes(), buffer, **options)
+    return buffer.getvalue()
+
+
+def bmp_of_runs(indices: Samples) -> bytes:
+    """A run-length encoded BMP of (H,W) indices 0 to 3 into a palette of greys."""
+    height, width = indices.shape
+    runs = b"".join(b"".join(bytes([1, i]) for i in row) + b"\0\0" for row in indices[::-1]) + b"\0\1"
+    palette = b"".join(bytes([i * 80] * 3 + [0]) for i in range(4))
+    sizes = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 4, 0)
+    start = struct.pack("<2sIHHI", b"BM", 14 + len(sizes + palette + runs), 0, 0, 14 + len(sizes + palette))
+    return start + sizes + palette + runs
+
+
+def bmp_with_alpha(pixels: Samples) -> bytes:
+    """A BMP of (H,W,4) uint8 samples, whose header says where red, green, blue and alpha are."""
+    height, width, _ = pixels.shape
+    body = pixels[::-1].tobytes()
+    masks = struct.pack("<4I4s48x", 0xFF, 0xFF00, 0xFF0000, 0xFF000000, b"BGRs")
+    sizes = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(body), 0, 0, 0, 0)
+    return struct.pack("<2sIHHI", b"BM", 122 + len(body), 0, 0, 122) + sizes + masks + body
+
+
+def grey(*values: int) -> Image.Image:
+    """One row of grey pixels."""
+    return Image.fromarray(np.array([values], np.uint8))
 
 
 def cmyk_profile() -> bytes:

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from hdnet.model.architectures.record import Architecture, Size
 from hdnet.model.config import Config
 from hdnet.model.precision import Precision
-from hdnet.transforms import image
 from hdnet.transforms.errors import HarmonizeError
-from hdnet.transforms.pixels import edges, tensor
+from hdnet.transforms.pixels import edges, image, tensor
 
 Run = Callable[[Tensor, Tensor], Tensor]
 """Composite (B,3,H,W) and mask (B,1,H,W) to a result (B,3,H,W), as `Network.forward`."""
@@ -46,7 +45,7 @@ class Renderer(abc.ABC):
     """Runs a network on one image of any size; any number of threads may call it at once."""
 
     @abc.abstractmethod
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
 
         Args:
@@ -101,7 +100,7 @@ class PaddedRenderer(Renderer):
 
         return cls(run, network.architecture.size, device)
 
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> tensor.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
         """Pad, run and crop."""
         height, width = mask.shape
         padded = self.size.padded(height), self.size.padded(width)

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage import color
 
-from hdnet.transforms import errors, image
-from hdnet.transforms.pixels import tensor
+from hdnet.transforms import errors
+from hdnet.transforms.pixels import image, tensor
 
 
 def reinhard(composite: image.Pixels, mask: image.Mask) -> image.Pixels:

@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hdnet.model.evaluation.protocol import DecodedPair
 from hdnet.model.evaluation.records import Row
-from hdnet.transforms import image
-from hdnet.transforms.pixels import thumbnails
+from hdnet.transforms.pixels import image, thumbnails
 
 PER_GROUP = 4
 THUMB = 192

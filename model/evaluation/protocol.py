@@ -7,8 +7,8 @@ import numpy as np
 
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.training import dataset
-from hdnet.transforms import image
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.pixels import image
 
 Protocol = Literal["paper", "native"]
 PAPER_SIZE = 256

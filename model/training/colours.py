@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hdnet.transforms.pixels import lab
+from hdnet.transforms.pixels.image import LUMA
 
 Pixels = npt.NDArray[np.uint8]
 """(3,N), sRGB."""
 
 MAX_CONTRAST = 2.0
 """Largest factor by which a donor may raise a channel's deviation."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def polynomial_terms(rgb: lab.Floats) -> lab.Floats:  # (3,N) -> (11,N)

@@ -13,11 +13,11 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from hdnet.model.training import augment
-from hdnet.transforms import image
 from hdnet.transforms.catalog.manifest import Pair
-from hdnet.transforms.codecs import header
+from hdnet.transforms.codecs import decode, header
+from hdnet.transforms.codecs import mask as masks
 from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
-from hdnet.transforms.pixels import tensor
+from hdnet.transforms.pixels import image, resize
 
 Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Composite and real, (H,W,3) uint8, and mask, (H,W) bool; the trainer scales them on its device."""
@@ -63,8 +63,8 @@ def load_packed(pair: Pair, size: int) -> Packed:
         StorageError: A file cannot be read.
     """
     composite, real, mask = load_pair(pair)
-    composite, real = (tensor.resize_image(tensor.to_8_bit(x), size, size) for x in (composite, real))
-    inside = image.threshold(tensor.resize_mask(mask, size, size))[..., None]
+    composite, real = (resize.resize_image(image.to_8_bit(x), size, size) for x in (composite, real))
+    inside = image.threshold(resize.resize_hard_mask(mask, size, size))[..., None]
     return np.concatenate([np.where(inside, composite, real), real, inside * np.uint8(255)], axis=2)
 
 
@@ -82,8 +82,8 @@ def load_pair(pair: Pair) -> tuple[image.Pixels, image.Pixels, image.Mask]:
         files = [Path(path).read_bytes() for path in (pair.composite, pair.reference, pair.mask)]
     except OSError as error:
         raise StorageError(f"{pair.id}: {error}") from error
-    composite, real = image.decode_image(files[0], pair.composite), image.decode_image(files[1], pair.reference)
-    mask = image.decode_mask(files[2], pair.mask)
+    composite, real = decode.decode_image(files[0], pair.composite), decode.decode_image(files[1], pair.reference)
+    mask = masks.decode_mask(files[2], pair.mask)
     if not composite.shape[:2] == real.shape[:2] == mask.shape:
         sizes = f"composite {composite.shape[:2]}, real {real.shape[:2]}, mask {mask.shape}"
         raise DatasetError(f"{pair.id}: the three files must have one size (height, width): {sizes}")

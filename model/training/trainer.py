@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hdnet.model.architectures.base import Batch, Network, Objective
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.dataset import Sample
+from hdnet.transforms.pixels import tensor
 
 Callback = Callable[["Trainer", Tensor], None]
 """Called after every step with the trainer and the step's loss, still on its device."""
@@ -93,4 +94,4 @@ def to_batch(sample: Sample, device: torch.device) -> Batch:
 
 
 def _scaled(pixels: Tensor) -> Tensor:  # (B,H,W,3) uint8 -> (B,3,H,W) in [-1, 1]
-    return pixels.permute(0, 3, 1, 2) * (2 / 255) - 1
+    return tensor.scale(pixels.permute(0, 3, 1, 2), 255)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from PIL import Image
 
 from hdnet.pipeline.steps.summary import Summary
-from hdnet.transforms import image
 from hdnet.transforms.catalog.rows import Record
+from hdnet.transforms.codecs import decode, limits
+from hdnet.transforms.codecs import mask as masks
 from hdnet.transforms.errors import HarmonizeError
-from hdnet.transforms.pixels import thumbnails
+from hdnet.transforms.pixels import image, thumbnails
 
 SIDE = 240
 QUALITY = 80
@@ -37,7 +38,7 @@ class Panel:
     problem: str = ""
 
 
-def load(summary: Summary, read: Read, max_pixels: int = image.MAX_PIXELS) -> dict[str, tuple[Panel, ...]]:
+def load(summary: Summary, read: Read, max_pixels: int = limits.MAX_PIXELS) -> dict[str, tuple[Panel, ...]]:
     """Draw every image of the contact sheet, each once.
 
     Args:
@@ -52,15 +53,15 @@ def load(summary: Summary, read: Read, max_pixels: int = image.MAX_PIXELS) -> di
     return {identity: draw(row, read, max_pixels) for identity, row in rows.items()}
 
 
-def draw(row: Record, read: Read, max_pixels: int = image.MAX_PIXELS) -> tuple[Panel, ...]:
+def draw(row: Record, read: Read, max_pixels: int = limits.MAX_PIXELS) -> tuple[Panel, ...]:
     """Draw composite, mask outline and result, and the reference if there is one."""
 
     def small(uri: str) -> Image.Image:
-        pixels = image.decode_image(read(uri), uri, max_pixels)
+        pixels = decode.decode_image(read(uri), uri, max_pixels)
         return thumbnails.thumbnail(pixels, thumbnails.fit(pixels.shape, SIDE))
 
     def outlined(picture: Image.Image) -> Image.Image:
-        mask = image.decode_mask(read(row["mask"]), row["mask"], max_pixels)
+        mask = masks.decode_mask(read(row["mask"]), row["mask"], max_pixels)
         return thumbnails.outline(picture.copy(), image.threshold(mask))
 
     composite = _attempt(lambda: small(row["composite"]))

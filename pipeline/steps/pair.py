@@ -19,17 +19,12 @@ from hdnet.pipeline.steps.resume import Task
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import SCHEMA_VERSION, STAGES, VERSIONS, MetricsRow
-from hdnet.transforms.codecs import decode, encode, header, mask
-from hdnet.transforms.codecs.picture import Foreground, Header, Mask, Picture, Pixels
+from hdnet.transforms.codecs import decode, encode, header, limits, mask
+from hdnet.transforms.codecs.picture import Header, Picture
 from hdnet.transforms.errors import CrashError, ShapeError, StorageError
+from hdnet.transforms.pixels import image
+from hdnet.transforms.pixels.image import Foreground, Mask, Pixels
 from hdnet.transforms.scores import appearance, metrics
-
-FILE_BYTES = 16
-"""The largest size of a file in bytes for each pixel of `max_pixels`: twice what the largest format needs."""
-METADATA_BYTES = 1 << 24
-"""Bytes that a file may have in addition, for profiles, EXIF and previews."""
-DECODE_BYTES = 20
-"""Peak memory in bytes for each pixel while a file is decoded; 10 to 19 were measured."""
 
 
 class Stages:
@@ -142,7 +137,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
-            scores = _score(picture.pixels, result, reference, mask.threshold(soft_mask))
+            scores = _score(picture.pixels, result, reference, image.threshold(soft_mask))
     return MetricsRow(
         **_inputs(task, composite, mask_file, reference_file),
         **scores,
@@ -194,7 +189,7 @@ def _check_apart(pair: Pair, settings: Settings) -> None:
 
 
 def _fetch(uri: str, settings: Settings) -> _File:
-    data = storage.read(uri, limit=FILE_BYTES * settings.max_pixels + METADATA_BYTES)
+    data = storage.read(uri, limit=limits.file_bytes(settings.max_pixels))
     found = header.read(data, uri)
     header.check_size(found, uri, settings.max_pixels)
     return _File(uri, data, found)
@@ -204,7 +199,7 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
     """Return about how many bytes a pair takes at its peak; a mask may be larger than its composite."""
     composite = files[0].header
     largest = max(file.header.pixels for file in files)
-    decoding = DECODE_BYTES * (largest - composite.pixels)
+    decoding = limits.DECODE_BYTES * (largest - composite.pixels)
     return harmonizer.estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
 
 

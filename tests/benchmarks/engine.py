@@ -35,8 +35,7 @@ from hdnet.model.architectures.hdnet.strips import Foreground, Map, Source, Wind
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights import weights_file
-from hdnet.transforms import image
-from hdnet.transforms.pixels import tensor
+from hdnet.transforms.pixels import image, tensor
 
 PHOTO = Path(__file__).parents[2] / "examples" / "catalog" / "composites" / "astronaut.jpg"
 
@@ -65,7 +64,7 @@ def picture(size: int) -> tuple[image.Pixels, image.Mask]:
     noise = np.random.default_rng(0).standard_normal(photo.shape, np.float32) * 2
     mask = np.zeros((size, size), np.uint8)
     mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 255
-    return tensor.quantise(photo + noise, np.uint8), mask
+    return image.quantise(photo + noise, np.uint8), mask
 
 
 def convolutions(n: int, size: int) -> list[tuple[Callable[..., Tensor], tuple[int, int, int, int], int]]:

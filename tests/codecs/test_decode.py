@@ -2,28 +2,17 @@
 
 import io
 import itertools
+import struct
 import zlib
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import decode, picture
+from hdnet.transforms.codecs import decode, mask, picture
 from tests import pictures
 
-# What `ImageOps.exif_transpose` does, said independently: how the upright image is made from the stored one.
-UPRIGHT: dict[int, Callable[[pictures.Samples], pictures.Samples]] = {
-    1: lambda x: x,
-    2: np.fliplr,
-    3: lambda x: np.rot90(x, 2),
-    4: np.flipud,
-    5: lambda x: np.rot90(np.fliplr(x)),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: np.rot90(np.fliplr(x), -1),
-    8: np.rot90,
-}
 CASES = [
     *itertools.product(["png", "tiff", "tiff-big-endian", "tiff-deflate", "tiff-separate"], [8, 16], [1, 2, 3, 4]),
     *itertools.product(["webp"], [8], [3, 4]),
@@ -61,7 +50,7 @@ def test_every_sample_is_read(kind, depth, channels):
 def test_orientation_is_applied_and_then_1(kind, depth, channels, orientation):
     pixels = pictures.samples(channels, depth)
     found = decode.decode(write(kind, pixels, orientation), "a")
-    check(found, np.ascontiguousarray(UPRIGHT[orientation](pixels)))
+    check(found, np.ascontiguousarray(pictures.upright(pixels, orientation)))
     exif = Image.Exif()
     exif.load(found.exif or b"")
     assert exif[274] == 1
@@ -73,7 +62,7 @@ def test_orientation_of_a_jpeg(orientation):
     stored = np.repeat(np.arange(16, dtype=np.uint8)[:, None] * 15, 24, axis=1)[..., None]
     data = pictures.pillow(stored, "JPEG", quality=100, exif=b"Exif\0\0" + pictures.exif(orientation))
     plain = decode.decode(pictures.pillow(stored, "JPEG", quality=100), "plain").pixels
-    assert np.array_equal(decode.decode(data, "turned").pixels, UPRIGHT[orientation](plain))
+    assert np.array_equal(decode.decode(data, "turned").pixels, pictures.upright(plain, orientation))
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -215,7 +204,7 @@ def test_the_first_of_several_is_read():
     "data, message",
     [
         (b"", "empty"),
-        (b"GIF89a......", "not a JPEG, PNG, WebP or TIFF .*GIF89a"),
+        (b"8BPS\0\1......", "not a JPEG, PNG, .* or HEIC .*8BPS"),
         (pictures.pillow(Image.new("F", (2, 2)), "TIFF"), "sample format 3"),
         (pictures.pillow(Image.new("I", (2, 2)), "TIFF"), "sample format 2"),
         (pictures.pillow(Image.new("LAB", (2, 2)), "TIFF"), "mode LAB"),
@@ -236,3 +225,50 @@ def test_too_many_pixels_are_refused():
     assert decode.decode(data, "a.png", max_pixels=192).pixels.shape == (12, 16, 3)
     with pytest.raises(errors.SizeError, match=r"a\.png claims 16 x 12 = 192 pixels, more than the 191 .*--max-pixels"):
         decode.decode(data, "a.png", max_pixels=191)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_every_mode_becomes_rgb(mode):
+    white = Image.new("RGB", (3, 2), "white").convert(mode)
+    pixels = decode.decode_image(pictures.pillow(white, "TIFF"), "white.tif")
+    assert pixels.shape == (2, 3, 3) and pixels.dtype == np.uint8 and (pixels == 255).all()
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_keeps_its_depth(file_format):
+    deep = Image.fromarray(np.array([[0, 257, 65535]], np.uint16))
+    pixels = decode.decode_image(pictures.pillow(deep, file_format), "deep")
+    assert pixels.dtype == np.uint16 and pixels.tolist() == [[[0] * 3, [257] * 3, [65535] * 3]]
+
+
+def test_exif_orientation_turns_image_and_mask():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held a quarter turn: show the file turned clockwise
+    data = pictures.pillow(pictures.grey(0, 200, 255), exif=exif)
+    assert decode.decode_image(data, "a.png")[..., 0].tolist() == [[0], [200], [255]]
+    assert mask.decode_mask(data, "a.png").tolist() == [[0], [200], [255]]
+
+
+@pytest.mark.parametrize("read", [decode.decode_image, mask.decode_mask])
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a", b"BM", b"not an image", pictures.pillow(Image.new("F", (2, 2)), "TIFF")]
+)
+def test_what_is_no_image_is_an_error_that_names_the_file(read, data):
+    with pytest.raises(errors.DecodeError, match=r"^shop/7\.png "):
+        read(data, "shop/7.png")
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "TIFF", "WEBP", "BMP"])
+def test_truncated_file_is_an_error(file_format):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    data = pictures.pillow(Image.fromarray(pixels), file_format)
+    with pytest.raises(errors.DecodeError, match="cut"):
+        decode.decode_image(data[: len(data) // 2], "cut")
+
+
+def test_decompression_bomb_is_an_error():
+    small = pictures.pillow(Image.new("1", (1, 1)))
+    header = b"IHDR" + struct.pack(">II", 65536, 65536) + small[24:29]
+    bomb = small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
+    with pytest.raises(errors.SizeError, match=r"bomb\.png claims 65536 x 65536"):
+        decode.decode_image(bomb, "bomb.png")

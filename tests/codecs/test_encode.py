@@ -14,7 +14,7 @@ from hdnet.transforms.codecs import decode, encode, picture
 from hdnet.transforms.pixels import tensor
 from tests import pictures
 
-KINDS = ["jpeg", "png", "webp", "tiff"]
+KINDS = ["jpeg", "png", "webp", "tiff", "avif"]
 
 
 def make(channels: int = 3, depth: int = 8, **fields: Any) -> picture.Picture:
@@ -103,8 +103,8 @@ def test_profile_exif_and_dpi_survive(source, target, depth):
     exif.load(found.exif or b"")
     assert exif[271] == "Cam" and exif.get_ifd(34665)[37500] == b"maker note!!" and exif.get(274, 1) == 1
     assert "tiff" in (source, target) or found.exif == wanted.exif
-    # WebP has no place for the resolution but EXIF's, which did not have it.
-    assert "webp" in (source, target) or found.dpi == pytest.approx((300, 150), abs=0.02)
+    # WebP and AVIF have no place for the resolution but EXIF's, which did not have it.
+    assert {"webp", "avif"} & {source, target} or found.dpi == pytest.approx((300, 150), abs=0.02)
 
 
 def test_other_colour_chunks_of_a_png_survive():

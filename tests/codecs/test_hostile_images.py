@@ -80,7 +80,7 @@ def test_two_hundred_mutated_files_are_errors_or_images_at_bounded_cost(network)
     assert {"image", "DecodeError", "SizeError"} <= {outcome.kind for outcome in outcomes}
 
 
-@pytest.mark.parametrize("name", ["empty", "one byte", "HTML", "JSON", "SVG", "GIF"])
+@pytest.mark.parametrize("name", ["empty", "one byte", "HTML", "JSON", "SVG"])
 def test_what_is_no_image_is_an_error_whatever_it_is_called(name):
     with pytest.raises(errors.DecodeError, match="^7.jpg is (empty|not a JPEG)"):
         decode.decode(hostile.SPECIAL[name], "7.jpg")
@@ -91,14 +91,14 @@ def test_a_wrong_extension_means_nothing(kind):
     assert decode.decode(FILES[kind], "a.gif").format == kind.partition("-")[0]
 
 
-@pytest.mark.parametrize("kind", ["webp", "png", "tiff", "mpo"])
+@pytest.mark.parametrize("kind", hostile.ANIMATIONS)
 def test_the_first_frame_of_an_animation_is_the_image(kind):
     found = decode.decode_image(hostile.ANIMATIONS[kind], "a")
     assert found.shape == (12, 16, 3)
     assert np.abs(found.astype(int) - [255, 0, 0]).max() < 3
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("kind", hostile.KINDS)
 @pytest.mark.parametrize("size", [(16000, 16000), (16383, 1), (1, 16383), (3000, 300)])
 def test_a_size_that_is_not_the_pixels_is_an_error_or_an_image(network, kind, size):
     outcome = hostile.attempt(hostile.bomb(kind, *size), network, 1_000_000)

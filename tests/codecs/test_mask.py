@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import mask
+from hdnet.transforms.codecs import decode, mask
+from hdnet.transforms.pixels import image
 from tests import pictures
 
 SOFT = np.clip(np.arange(16) * 40 - 160, 0, 255).astype(np.uint8)[None].repeat(12, axis=0)
@@ -41,7 +42,7 @@ def test_noise_around_black_and_white_is_neither(kind, options, channels):
     found = mask.decode_mask(pictures.pillow(pixels, kind, **options), "m")
     far = np.abs(distance - 20) > 2
     assert (found[far] == pixels[far][..., 0]).mean() > (0.97 if options == {"quality": 75} else 0.999)
-    assert (mask.threshold(found) == disc).mean() > 0.99
+    assert (image.threshold(found) == disc).mean() > 0.99
     assert not ((found > 0) & (found < 16)).any() and not ((found > 239) & (found < 255)).any()
 
 
@@ -90,3 +91,52 @@ def test_resizing_must_be_asked_for():
     assert mask.resize_mask_to(SOFT, 12, 16, allowed=False) is SOFT
     with pytest.raises(errors.ShapeError, match="16 x 12, its image 32 x 24: .*--resize-mask"):
         mask.resize_mask_to(SOFT, 24, 32, allowed=False)
+
+
+@pytest.mark.filterwarnings("error")
+def test_palette_with_transparency_keeps_its_colours_and_is_a_mask():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.putpixel((1, 0), 1)
+    data = pictures.pillow(palette, transparency=b"\x80\x40")
+    assert decode.decode_image(data, "p.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert mask.decode_mask(data, "p.png").tolist() == [[0x80, 0x40]]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
+def test_grey_mask_is_read_from_any_mode(mode):
+    data = pictures.pillow(pictures.grey(0, 100, 255).convert(mode))
+    assert mask.decode_mask(data, "m.png").tolist() == [[0, 100, 255]]
+
+
+def test_one_bit_mask_is_black_and_white():
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(np.array([[False, True]]))), "m.png").tolist() == [[0, 255]]
+
+
+def test_mask_of_zeros_and_ones_is_stretched():
+    assert mask.decode_mask(pictures.pillow(pictures.grey(0, 1, 1)), "m.png").tolist() == [[0, 255, 255]]
+    assert mask.decode_mask(pictures.pillow(pictures.grey(0, 1, 2)), "m.png").tolist() == [[0, 1, 2]]
+
+
+def test_sixteen_bit_mask_is_rounded_to_eight():
+    deep = np.array([[0, 128, 129, 32767, 32896, 65535]], np.uint16)
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(deep)), "m.png").tolist() == [[0, 0, 1, 127, 128, 255]]
+    ones = np.array([[0, 1]], np.uint16)
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(ones)), "m.png").tolist() == [[0, 255]]
+
+
+def test_alpha_is_the_mask_where_it_says_something():
+    cut_out = np.array([[[200, 10, 10, 0], [200, 10, 10, 90]]], np.uint8)
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(cut_out)), "m.png").tolist() == [[0, 90]]
+    opaque = np.array([[[0, 0, 0, 255], [90, 90, 90, 255]]], np.uint8)
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(opaque)), "m.png").tolist() == [[0, 90]]
+
+
+def test_one_transparent_colour_is_not_a_mask():
+    rgb = pictures.grey(0, 90).convert("RGB")
+    assert mask.decode_mask(pictures.pillow(rgb, transparency=(0, 0, 0)), "m.png").tolist() == [[0, 90]]
+
+
+def test_coloured_mask_is_an_error():
+    with pytest.raises(errors.DecodeError, match=r"red\.png is a coloured mask"):
+        mask.decode_mask(pictures.pillow(Image.new("RGB", (2, 2), "red")), "red.png")

@@ -1,4 +1,4 @@
-"""Scale, rounding, padding, resizing and blending."""
+"""Scale, padding and blending."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,6 @@ def test_to_tensor_puts_the_ends_at_minus_one_and_one():
 def test_to_tensor_refuses_other_arrays(pixels):
     with pytest.raises(errors.ShapeError, match="uint8 or uint16, not"):
         tensor.to_tensor(pixels)
-
-
-def test_rounding_clamps_and_takes_halves_to_even():
-    values = np.array([-3.0, 0.5, 1.5, 2.5, 254.4, 254.5, 400.0])
-    assert tensor.quantise(values, np.uint8).tolist() == [0, 0, 2, 2, 254, 254, 255]
 
 
 def test_from_tensor_clamps_and_rounds_at_both_depths():
@@ -64,39 +59,6 @@ def test_pad_repeats_the_edge_and_crop_undoes_it(height, width):
     assert torch.equal(tensor.crop(padded, height, width), original)
 
 
-def test_resize_image_is_antialiased():
-    stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, ::2] = 200
-    small = tensor.resize_image(stripes, 8, 16)
-    assert small.shape == (8, 16, 3) and np.abs(small[:, 4:-4].astype(int) - 100).max() <= 8
-
-
-def test_resize_image_is_bicubic():
-    # Doubling samples a step at -0.25 and 0.25 of a pixel: the cubic kernel (a = -0.5) overshoots to either side.
-    def cubic(x: float) -> float:
-        return 1.5 * x**3 - 2.5 * x**2 + 1 if x < 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-
-    step = np.full((1, 8, 3), 50, np.uint8)
-    step[:, 4:] = 150
-    row = tensor.resize_image(step, 1, 16)[0, 4:12, 0]
-    before = [50 + 100 * cubic(1.75), 50 + 100 * cubic(1.25), 50 + 100 * (cubic(0.75) + cubic(1.75))]
-    assert row[[1, 2, 3]].tolist() == pytest.approx(before, abs=0.51)
-
-
-def test_resize_refuses_other_arrays():
-    with pytest.raises(errors.ShapeError, match="uint16"):
-        tensor.resize_image(np.zeros((4, 4, 3), np.uint16), 2, 2)
-    with pytest.raises(errors.ShapeError, match="bool"):
-        tensor.resize_mask(np.zeros((4, 4), np.bool_), 2, 2)
-
-
-def test_resize_mask_invents_no_value():
-    mask = np.array([[0, 255], [7, 0]], np.uint8)
-    assert tensor.resize_mask(mask, 4, 4).tolist() == [[0, 0, 255, 255]] * 2 + [[7, 7, 0, 0]] * 2
-    stripes = np.tile(np.array([0, 255], np.uint8), (9, 9))
-    assert set(tensor.resize_mask(stripes, 4, 7).flat) == {0, 255}
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_blend_keeps_the_background_and_takes_the_result(dtype):
     random = np.random.default_rng(0)
@@ -109,8 +71,8 @@ def test_blend_keeps_the_background_and_takes_the_result(dtype):
     blended = tensor.blend(composite, result, mask)
     assert blended.dtype == dtype and np.array_equal(blended[:4], composite[:4])
     assert np.array_equal(blended[4:8], np.rint(result[4:8]).astype(dtype))
-    share = mask[8:, :, None] / 255
-    exact = composite[8:] + share * (result[8:].astype(np.float64) - composite[8:])
+    coverage = mask[8:, :, None] / 255
+    exact = composite[8:] + coverage * (result[8:].astype(np.float64) - composite[8:])
     assert np.abs(blended[8:] - exact).max() < 0.51
 
 

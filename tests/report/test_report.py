@@ -17,9 +17,9 @@ from hdnet.pipeline.report import charts, closing, page, panels
 from hdnet.pipeline.report.panels import Panel
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.steps.summary import SHOWN, Summary
-from hdnet.transforms import image
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
+from tests import pictures as encoded
 from tests.run_samples import INFO, compared, failed, row, summary, table
 
 HOSTILE = "<script>alert(1)</script>\"'&amp; onload=x {{ 7*7 }} \u05d0\u200f\U0001f600 https://evil.example/x.js"
@@ -162,7 +162,7 @@ def test_without_references_psnr_is_a_dash():
 def test_thumbnails_show_composite_outline_result_and_reference():
     mask = np.zeros((20, 40), np.uint8)
     mask[5:15, 10:30] = 255
-    shown = panels.draw(compared("a", 20, 30), (FILES | {"mask.png": image.encode_png(mask)}).__getitem__)
+    shown = panels.draw(compared("a", 20, 30), (FILES | {"mask.png": encoded.pillow(mask[..., None])}).__getitem__)
     assert [panel.name for panel in shown] == list(panels.NAMES)
     pictures = [np.asarray(decode(panel)) for panel in shown]
     assert all(picture.shape == (120, 240, 3) for picture in pictures)

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest
-from hdnet.transforms.catalog.manifest import SUFFIXES, Pair
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import DatasetError, ManifestError
 
 FOLDERS = ("composites", "masks", "references")

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.rows import FILES, RESERVED, FailureRow
+from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import ManifestError, StorageError
 
 REQUIRED = ("id", "composite", "mask")
 COLUMNS = ("id", *FILES)
-
-SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
 _CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")

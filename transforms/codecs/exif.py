@@ -1,41 +1,38 @@
-"""EXIF blocks: found in each format, read for orientation and resolution, and changed in one place only.
+"""EXIF blocks: read for orientation and resolution, and changed in one place only.
 
 A block is what follows "Exif\\0\\0" in a JPEG: a TIFF header with directories. Only the orientation's value is
-overwritten, so that maker notes, whose inner offsets nobody may move, survive. A block that cannot be read is treated
-as absent: it would be a pity to refuse a sound photo for it.
+overwritten, so that maker notes survive: they hold offsets that would break if anything moved. A block that cannot be
+read is treated as absent, because a sound photo should not be refused for it.
 """
 
 import io
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import BinaryIO
 
-from hdnet.transforms.codecs import containers, tiff_ifd
-from hdnet.transforms.codecs.picture import Format
+from hdnet.transforms.codecs import tiff_ifd
 
 PREFIX = b"Exif\0\0"
 
-# What TIFF's own directory says of the photo, not of how its pixels are stored.
-DESCRIPTIVE = frozenset({270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432, tiff_ifd.EXIF, tiff_ifd.GPS})
+# The tags in a TIFF's own directory that describe the photo, not how its pixels are stored.
+_DESCRIPTIVE = frozenset({270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432, tiff_ifd.EXIF, tiff_ifd.GPS})
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 274, 282, 283, 296
 _CODES = {tiff_ifd.BYTE: "B", tiff_ifd.SHORT: "H", tiff_ifd.LONG: "I"}
 
 
-def find(file: BinaryIO, kind: Format) -> bytes | None:
-    """Return a file's EXIF block; of a TIFF, the directory's descriptive tags as one; None where there is none."""
-    if kind == "tiff":
-        return _from_tiff(file)
+def find(file: BinaryIO, raw: Callable[[BinaryIO], bytes]) -> bytes | None:
+    """Return a file's EXIF block, which `raw` looks for; None where there is none or it cannot be read."""
     try:
-        block = b"".join(_pieces(file, kind)).removeprefix(PREFIX)
+        block = raw(file).removeprefix(PREFIX)
     except ValueError:
         return None
     return block if _read(block) else None
 
 
 def orientation(block: bytes | None) -> int:
-    """Return how the stored pixels lie, 1 to 8; 1 is upright, and assumed where nothing valid is said."""
+    """Return how the stored pixels lie, 1 to 8; 1 is upright, and the answer where the block holds nothing valid."""
     found = _read(block or b"")
     values = tiff_ifd.numbers(io.BytesIO(block or b""), found, _ORIENTATION) if found else ()
     return values[0] if values and 1 <= values[0] <= 8 else 1
@@ -67,15 +64,27 @@ def resolution(file: BinaryIO, found: tiff_ifd.Directory) -> tuple[float, float]
 
 
 def descriptive(block: bytes | None) -> tuple[tiff_ifd.Order, tiff_ifd.Tree]:
-    """Return a block's byte order and what of it belongs in a TIFF's own directory; nothing where it is unreadable."""
+    """Return a block's byte order and the tags that a TIFF's own directory may hold; none where it is unreadable."""
     found = _read(block or b"")
     if block is None or found is None:
         return "<", {}
-    return found.order, tiff_ifd.tree(io.BytesIO(block), found, DESCRIPTIVE)
+    return found.order, tiff_ifd.tree(io.BytesIO(block), found, _DESCRIPTIVE)
+
+
+def of_tiff(file: BinaryIO) -> bytes:
+    """Return the tags in a TIFF's first directory that describe the photo, and its orientation, as a block.
+
+    Raises:
+        ValueError: There is no directory.
+    """
+    found = tiff_ifd.read(file)
+    tree = tiff_ifd.tree(file, found, _DESCRIPTIVE | {_ORIENTATION})
+    start = struct.pack(found.order + "2sHI", b"II" if found.order == "<" else b"MM", 42, 8)
+    return start + tiff_ifd.pack(tree, found.order, 8) if tree else b""
 
 
 def sensible(values: object) -> tuple[float, float] | None:
-    """Return a pair of dots per inch as floats, or None where it is no such thing: files hold zeros and worse."""
+    """Return a pair of dots per inch as floats, or None where the values make no sense: files hold zeros and worse."""
     try:
         across, down = (float(value) for value in values)  # type: ignore[attr-defined]
     except (TypeError, ValueError, ArithmeticError):
@@ -88,26 +97,3 @@ def _read(block: bytes) -> tiff_ifd.Directory | None:
         return tiff_ifd.read(io.BytesIO(block))
     except ValueError:
         return None
-
-
-def _pieces(file: BinaryIO, kind: Format) -> Iterator[bytes]:
-    if kind == "jpeg":
-        for marker, _, content in containers.jpeg_segments(file):
-            if marker == 0xE1 and content.startswith(PREFIX):
-                yield content[len(PREFIX) :]
-        return
-    chunks, wanted = (containers.png_chunks, b"eXIf") if kind == "png" else (containers.webp_chunks, b"EXIF")
-    for name, at, length in chunks(file):
-        if name == wanted:
-            yield tiff_ifd.exactly(file, at, length)
-            return
-
-
-def _from_tiff(file: BinaryIO) -> bytes | None:
-    try:
-        found = tiff_ifd.read(file)
-        tree = tiff_ifd.tree(file, found, DESCRIPTIVE | {_ORIENTATION})
-    except ValueError:
-        return None
-    start = struct.pack(found.order + "2sHI", b"II" if found.order == "<" else b"MM", 42, 8)
-    return start + tiff_ifd.pack(tree, found.order, 8) if tree else None

@@ -1,31 +1,20 @@
-"""What a decoded image is: its pixels, and what must be written back with them."""
+"""What a decoded image is: its header, its pixels, and what must be written back with them."""
 
 import dataclasses
-from typing import Literal
+from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-
-Pixels = npt.NDArray[np.uint8 | np.uint16]  # (H,W,3) RGB, the full range of its dtype
-Plane = npt.NDArray[np.uint8 | np.uint16]  # (H,W), the full range of its dtype
-Mask = npt.NDArray[np.uint8]  # (H,W) share of foreground, 0..255
-Foreground = npt.NDArray[np.bool_]  # (H,W)
-
-Format = Literal["jpeg", "png", "webp", "tiff"]
-
-MAX_PIXELS = 64_000_000
-"""How many pixels an image may have unless the caller says otherwise."""
+from hdnet.transforms.pixels.image import Pixels, Plane
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a file says of itself before its pixels.
+    """What a file says about its image, read before any pixel is decoded.
 
     Attributes:
         width: Of the upright image.
         height: Of the upright image.
-        format: By content, never by extension.
-        bits: Of one channel: 1, 2, 4, 8 or 16.
+        format: Name of its codec, such as "jpeg"; decided by content, never by extension.
+        bits: Of one channel as it is decoded: 1, 2, 4, 8 or 16.
         channels: Stored per pixel: 1 grey or palette, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK.
         lossy: The pixels were compressed with loss, so a flat area may hold noise.
         orientation: EXIF's, 1 to 8; `width` and `height` have it applied.
@@ -33,7 +22,7 @@ class Header:
 
     width: int
     height: int
-    format: Format
+    format: str
     bits: int
     channels: int
     lossy: bool
@@ -49,6 +38,11 @@ class Header:
         """Width and height before the orientation is applied."""
         return (self.width, self.height) if self.orientation < 5 else (self.height, self.width)
 
+    def turned(self, orientation: int) -> Self:
+        """Return the header of an image stored in this size with an EXIF orientation, 1 to 8."""
+        size = (self.width, self.height) if orientation < 5 else (self.height, self.width)
+        return dataclasses.replace(self, width=size[0], height=size[1], orientation=orientation)
+
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
@@ -58,7 +52,7 @@ class Picture:
         pixels: (H,W,3) uint8 or uint16 RGB; three equal channels where `grey`.
         alpha: (H,W) in the dtype of `pixels`, not multiplied into them, or None.
         grey: The file holds one grey channel, so that is what is written back.
-        format: What the file was.
+        format: Name of the codec that read it, such as "jpeg".
         icc: Its ICC profile, if it describes `pixels`.
         exif: Its EXIF block (without the "Exif\\0\\0" before it), with orientation 1.
         dpi: Horizontal and vertical dots per inch.
@@ -68,7 +62,7 @@ class Picture:
     pixels: Pixels
     alpha: Plane | None
     grey: bool
-    format: Format
+    format: str
     icc: bytes | None = None
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None

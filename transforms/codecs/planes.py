@@ -1,4 +1,4 @@
-"""What a decoder gave, as planes: colours as the file has them, and alpha."""
+"""Planes, colours and alpha apart, and the ways between them and Pillow's images."""
 
 import dataclasses
 import functools
@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageCms, JpegImagePlugin
 
-from hdnet.transforms.codecs.picture import Plane
+from hdnet.transforms.pixels.image import Plane
 
 Samples = npt.NDArray[np.uint8 | np.uint16]  # (H,W,C), C from 1 to 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Planes:
-    """Decoded pixels as the file has them, upright.
+    """Decoded pixels as the file has them.
 
     Attributes:
         colours: (H,W) where the file is grey, else (H,W,3) RGB; uint8 or uint16.
         alpha: (H,W) in the same dtype, or None.
-        keyed: Alpha is no channel of the file, but one colour named as transparent.
+        keyed: Alpha is not a channel of the file, but made from one colour named as transparent.
     """
 
     colours: npt.NDArray[np.uint8 | np.uint16]
@@ -30,14 +30,14 @@ class Planes:
 
 
 def loaded(encoded: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Decode every pixel now, so that broken bytes show here and nowhere later; the size is checked before."""
+    """Check the size, then decode every pixel, so that broken bytes raise an error here and nowhere later."""
     check_size(encoded, size)
     encoded.load()
     return encoded
 
 
 def check_size(encoded: Image.Image, size: tuple[int, int]) -> None:
-    """Hold Pillow to the width and height that were admitted: a crafted file may show two readers two sizes.
+    """Check that Pillow sees the width and height that were admitted: a crafted file may show two readers two sizes.
 
     Raises:
         ValueError: It sees others.
@@ -63,13 +63,20 @@ def from_pillow(encoded: Image.Image) -> tuple[Planes, Any]:
     return Planes(np.array(_as_mode(encoded, "RGB"))), icc
 
 
+def saved(samples: Samples, file_format: str, **options: object) -> bytes:
+    """Return the file that Pillow writes of (H,W,C) uint8 samples."""
+    buffer = io.BytesIO()
+    Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples).save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
 def _as_mode(encoded: Image.Image, mode: str) -> Image.Image:
     # Converting to the same mode would copy the pixels for nothing.
     return encoded if encoded.mode == mode else encoded.convert(mode)
 
 
 def split(samples: Samples) -> Planes:
-    """Part (H,W,C) samples, C from 2 to 4, into colours and alpha."""
+    """Divide (H,W,C) samples, C from 2 to 4, into colours and alpha."""
     if samples.shape[2] == 3:
         return Planes(samples)
     colours = samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]
@@ -79,7 +86,7 @@ def split(samples: Samples) -> Planes:
 def with_key(decoded: Planes, key: int | tuple[int, ...], bits: int) -> Planes:
     """Make an alpha plane from the one colour that is named as transparent."""
     top = np.iinfo(decoded.colours.dtype).max
-    # Pillow stretches 2 and 4 bits to 8, but not the colour it reports; one bit it reports as 0 or 255.
+    # Pillow stretches 2 and 4 bits to 8, but not the colour that it reports; with one bit it reports 0 or 255.
     scaled = np.multiply(key, top // (2**bits - 1) if bits in (2, 4) else 1)
     hit = decoded.colours == scaled
     hit = hit if hit.ndim == 2 else hit.all(axis=2)
@@ -116,7 +123,7 @@ def _cmyk_to_rgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
 
 @functools.lru_cache(maxsize=4)
 def _inks_to_srgb(icc: bytes) -> ImageCms.ImageCmsTransform:
-    """Tabulate the way from a profile's inks to sRGB, which takes a tenth of a second: a catalog has few profiles."""
+    """Build the transform from a profile's inks to sRGB: a tenth of a second, for the few profiles of a catalog."""
     source, target = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     return ImageCms.buildTransform(source, target, "CMYK", "RGB", intent, flags=flags)

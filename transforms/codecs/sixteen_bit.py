@@ -1,7 +1,7 @@
-"""Sixteen bits a channel, of which Pillow alone would read eight, and the files that Pillow cannot write.
+"""Colours of 16 bits a channel, of which Pillow alone would read 8 and write none.
 
 Pillow unpacks a 16-bit colour channel to its high byte, in the byte order that it is told. Told the other order, it
-gives the low byte. So each image is unpacked twice, and every compression, filter, predictor, interlacing and check
+returns the low byte. So each image is unpacked twice, and every compression, filter, predictor, interlacing and check
 for truncation is the one that 8-bit images have.
 """
 
@@ -14,15 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
-from hdnet.transforms.codecs import tiff_ifd
-from hdnet.transforms.codecs.picture import Plane
 from hdnet.transforms.codecs.planes import Samples
+from hdnet.transforms.pixels.image import Plane
 
 BAND = 64
-"""Rows that are filtered and compressed at a time: the memory for more is not worth what it saves."""
+"""Rows that are filtered and compressed at a time: more would take memory and save next to nothing."""
 
 LEVEL = 2
-"""Of deflate, in all that is written: a fifth of the time of zlib's own 6, for files a seventh larger."""
+"""Level of deflate in all PNG and TIFF files: a fifth of the time of zlib's default 6, for files a seventh larger."""
 
 _OTHER = {"L": "B", "B": "L"}
 _NATIVE = "L" if sys.byteorder == "little" else "B"
@@ -35,7 +34,7 @@ def unpack_png(data: bytes, size: tuple[int, int], channels: int, interlaced: bo
         data: What its IDAT chunks hold, joined.
         size: Width and height.
         channels: 2 grey and alpha, 3 RGB, 4 RGBA.
-        interlaced: By Adam7.
+        interlaced: Whether its rows are in the order of Adam7.
 
     Returns:
         (H,W,channels) uint16.
@@ -55,7 +54,7 @@ def unpack_tiff(data: bytes) -> Samples:
     """Decode an RGB or RGBA TIFF of 16 bits, as Pillow reads its directory.
 
     Returns:
-        (H,W,3) or (H,W,4) uint16; channels beyond RGB that are no alpha are left out.
+        (H,W,3) or (H,W,4) uint16; channels beyond RGB that are not alpha are left out.
 
     Raises:
         ValueError: Each channel is stored as a plane of its own, which cannot be told the other byte order.
@@ -87,15 +86,15 @@ def _tiff_half(data: bytes, swap: bool) -> npt.NDArray[np.uint8]:
 
 def divide_by_alpha(colours: Plane, alpha: Plane) -> Plane:
     """Undo the multiplication of (H,W,3) uint16 colours by their (H,W) uint16 alpha; 0 where alpha is 0."""
-    wide, share = colours.astype(np.uint32), np.maximum(alpha, 1).astype(np.uint32)[..., None]
-    divided: Plane = np.minimum((wide * 65535 + share // 2) // share, 65535).astype(np.uint16)
+    wide, divisor = colours.astype(np.uint32), np.maximum(alpha, 1).astype(np.uint32)[..., None]
+    divided: Plane = np.minimum((wide * 65535 + divisor // 2) // divisor, 65535).astype(np.uint16)
     return divided
 
 
 def pack_png(samples: Samples) -> Iterator[bytes]:
-    """Give the content of IDAT chunks: (H,W,C) uint16 samples, each row filtered by Paeth's predictor, compressed.
+    """Yield the content of IDAT chunks: (H,W,C) uint16 samples, each row filtered by Paeth's predictor, compressed.
 
-    Paeth's alone: the best single filter for photos; trying all five costs more time than it saves bytes.
+    Paeth's is the best single filter for photos; trying all five costs more time than it saves bytes.
     """
     height, width, channels = samples.shape
     compressor = zlib.compressobj(LEVEL)
@@ -117,14 +116,3 @@ def _paeth(rows: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
     to_corner = np.abs(left + above - 2 * corner)
     best = np.where(to_above <= to_corner, above, corner)
     return np.where((to_left <= to_above) & (to_left <= to_corner), left, best).astype(np.uint8)
-
-
-def pack_tiff(samples: Samples, order: tiff_ifd.Order) -> list[bytes]:
-    """Compress (H,W,C) uint8 or uint16 samples as strips of `BAND` rows: horizontal differences, then deflate."""
-    strips = []
-    for top in range(0, len(samples), BAND):
-        rows = samples[top : top + BAND]
-        differences = rows.copy()
-        differences[:, 1:] -= rows[:, :-1]
-        strips.append(zlib.compress(differences.astype(differences.dtype.newbyteorder(order)).tobytes(), LEVEL))
-    return strips

@@ -1,7 +1,7 @@
-"""TIFF directories, which are TIFF's header and EXIF's whole body: read without trust, written with the same values.
+"""TIFF directories, which are TIFF's header and all of EXIF: read without trust, written back value by value.
 
 Pillow reads every value of a directory into memory at once, even when all of 65,000 entries claim the same megabyte,
-and what it writes again is not what it read. Here nothing is read before the sum of the claims fits the file, and
+and it writes back other values than it read. Here nothing is read unless the sum of the claims fits the file, and
 values are copied as bytes, whatever they mean.
 """
 
@@ -11,6 +11,8 @@ import os
 import struct
 from collections.abc import Collection
 from typing import BinaryIO, Literal
+
+from hdnet.transforms.codecs import bounded
 
 EXIF, GPS, INTEROP = 34665, 34853, 40965  # tags whose value is the place of another directory
 CHILDREN = (EXIF, GPS, INTEROP)
@@ -23,12 +25,12 @@ Order = Literal["<", ">"]  # as `struct` writes it
 
 _ORDERS: dict[bytes, Order] = {b"II": "<", b"MM": ">"}
 _UNSIGNED = {1: (1, "B"), 3: (1, "H"), 4: (1, "I"), 5: (2, "I"), 13: (1, "I"), 16: (1, "Q"), 18: (1, "Q")}
-_DEPTH = 2  # the image's directory, Exif's within it, Interop's within that
+_DEPTH = 2  # Exif's directory is within the image's, and Interop's within Exif's
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One tag's type, number of values and the offset of the first in the file."""
+    """A tag's type, the number of its values and the offset of the first in the file."""
 
     kind: int
     count: int
@@ -36,7 +38,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Of all values, in bytes."""
+        """Bytes of all its values."""
         return self.count * SIZES[self.kind]
 
 
@@ -61,32 +63,32 @@ class Directory:
 
 
 Tree = dict[int, "tuple[int, bytes] | Tree"]
-"""By tag: type and bytes of the values, or the directory that the tag leads to."""
+"""By tag: the type and bytes of its values, or the directory that it leads to."""
 
 
 def read(file: BinaryIO, at: int | None = None, *, strict: bool = False) -> Directory:
-    """Read the directory at an offset, by default the first, of a file that begins with a TIFF header.
+    """Read one directory of a file.
 
     Args:
-        file: Any file or block that begins with one.
-        at: The directory's offset.
+        file: Any file or block that begins with a TIFF header.
+        at: The directory's offset, or None for the first.
         strict: A value that lies outside the file is an error; otherwise its tag is left out.
 
     Raises:
-        ValueError: There is none, its values claim more bytes than the file has, or see `strict`.
+        ValueError: There is none, its values claim more bytes than the file has, or one is outside it (see `strict`).
     """
-    magic = exactly(file, 0, 8)
+    magic = bounded.exactly(file, 0, 8)
     order = _ORDERS.get(magic[:2])
     version = struct.unpack(order + "H", magic[2:4])[0] if order else 0
     if order is None or version not in (42, 43):
         raise ValueError(f"not a TIFF header: {magic!r}")
     big = version == 43
     if at is None:
-        at = _number(order, exactly(file, 8, 8) if big else magic[4:])
-    number = _number(order, exactly(file, at, 8 if big else 2))
+        at = _number(order, bounded.exactly(file, 8, 8) if big else magic[4:])
+    number = _number(order, bounded.exactly(file, at, 8 if big else 2))
     form = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
     start = at + (8 if big else 2)
-    table = form.iter_unpack(exactly(file, start, number * form.size))
+    table = form.iter_unpack(bounded.exactly(file, start, number * form.size))
     entries: dict[int, Entry] = {}
     for i, (tag, kind, count, value) in enumerate(table):
         if size := count * SIZES.get(kind, 0):
@@ -101,26 +103,14 @@ def read(file: BinaryIO, at: int | None = None, *, strict: bool = False) -> Dire
     return Directory(order, big, entries)
 
 
-def exactly(file: BinaryIO, at: int, size: int) -> bytes:
-    """Read `size` bytes at an offset.
-
-    Raises:
-        ValueError: The file ends before.
-    """
-    if size > file.seek(0, os.SEEK_END) - at:
-        raise ValueError(f"the file ends before its bytes {at} to {at + size}: it is truncated")
-    file.seek(at)
-    return file.read(size)
-
-
 def numbers(file: BinaryIO, directory: Directory, tag: int) -> tuple[int, ...]:
-    """Return a tag's whole numbers (a fraction is two of them); none where it is absent or holds something else."""
+    """Return a tag's whole numbers (a fraction is two of them); () where it is absent or holds something else."""
     entry = directory.entries.get(tag)
     if entry is None or entry.kind not in _UNSIGNED:
         return ()
     per_value, code = _UNSIGNED[entry.kind]
     form = f"{directory.order}{entry.count * per_value}{code}"
-    return struct.unpack(form, exactly(file, entry.where, entry.size))
+    return struct.unpack(form, bounded.exactly(file, entry.where, entry.size))
 
 
 def tree(file: BinaryIO, directory: Directory, tags: Collection[int] | None = None, depth: int = 0) -> Tree:
@@ -130,9 +120,9 @@ def tree(file: BinaryIO, directory: Directory, tags: Collection[int] | None = No
         if tags is not None and tag not in tags:
             continue
         if tag not in CHILDREN:
-            found[tag] = entry.kind, exactly(file, entry.where, entry.size)
+            found[tag] = entry.kind, bounded.exactly(file, entry.where, entry.size)
         elif depth < _DEPTH:
-            # Of a broken directory within a sound one, only that much is lost.
+            # A broken directory within a sound one costs nothing but itself.
             with contextlib.suppress(ValueError, IndexError):
                 child = read(file, numbers(file, directory, tag)[0])
                 found[tag] = tree(file, child, depth=depth + 1)

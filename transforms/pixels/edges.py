@@ -1,13 +1,13 @@
-"""Soft edges: what a network that saw a hard mask leaves for the pixels just outside it."""
+"""Soft edges: the pixels just outside the hard mask that the network saw."""
 
 import numpy as np
 import numpy.typing as npt
 
-from hdnet.transforms import image
-from hdnet.transforms.pixels.tensor import FloatPixels
+from hdnet.transforms.pixels import image
+from hdnet.transforms.pixels.image import FloatPixels
 
 REACH = 64
-"""How far, in pixels, a change is carried; softer parts farther out keep their colours."""
+"""How far, in pixels, a change is carried; soft parts farther out keep their colours."""
 
 Places = npt.NDArray[np.intp]  # (N,2), row and column
 
@@ -17,10 +17,10 @@ _AROUND = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j])
 def carry_outward(result: FloatPixels, composite: image.Pixels, mask: image.Mask) -> None:
     """Give soft pixels outside the thresholded mask the colour change of the foreground next to them.
 
-    A soft pixel holds share * foreground + (1 - share) * background. Its foreground changes like the
-    foreground beside it, so the blend, which applies the share, needs that change there; without it
+    A soft pixel holds coverage * foreground + (1 - coverage) * background. Its foreground changes like the
+    foreground beside it, so the blend, which applies the coverage, needs that change there; without it
     the edge would keep a rim of the old colours. Ring by ring, each soft pixel takes the mean change of
-    its neighbours that already have one, and is looked at once.
+    those neighbours that already have one, and is visited once.
 
     Args:
         result: (H,W,3) float32 in the composite's scale; written where 0 < mask < 128.

@@ -1,7 +1,7 @@
 """sRGB to CIELAB under D65 and back, for many pixels at once.
 
-Pixels are columns, (3,N): each channel then lies in one piece of memory. Three times as fast as scikit-image's, to
-which tests hold it: the levels' light is looked up, and everything is in float32.
+Pixels are columns, (3,N), so that each channel lies in one piece of memory. This is three times as fast as
+scikit-image, with which tests compare it: the linear light of each level is looked up, and everything is in float32.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def light(levels: int) -> Floats:
-    """Return the linear light 0..1 of sRGB levels 0 to `levels` - 1 of as many, (levels,)."""
+    """Return the linear light, 0..1, of each of so many evenly spaced sRGB levels, (levels,)."""
     value = np.arange(levels) / (levels - 1)
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
@@ -21,9 +21,9 @@ _XYZ = np.array(
 )
 XYZ_FROM_RGB = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)  # divided by the white point
 LIGHT = {np.dtype(np.uint8): light(256), np.dtype(np.uint16): light(65536)}
-"""Of each integer type of pixels."""
+"""The linear light of every level, by the dtype of the pixels."""
 
-# Fine enough for 0.2 levels where the curve is steepest; a power per value would cost ten times as much.
+# Exact to 0.2 levels where the curve is steepest; computing a power for each value would take ten times as long.
 _STEPS = np.linspace(0, 1, 16385)
 LEVEL = (255 * np.where(_STEPS <= 0.0031308, _STEPS * 12.92, 1.055 * _STEPS ** (1 / 2.4) - 0.055)).astype(np.float32)
 """(16385,) sRGB 0..255 of linear light 0..1."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from skimage import color
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs.picture import Foreground, Pixels
 from hdnet.transforms.pixels import lab
+from hdnet.transforms.pixels.image import Foreground, Pixels
 
 STRIP = 1 << 15
 """The number of pixels in a strip."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs.picture import Foreground, Pixels
+from hdnet.transforms.pixels.image import Foreground, Pixels
 from hdnet.transforms.scores import similarity
 from hdnet.transforms.scores.similarity import REACH, WINDOW, Sums
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdnet.transforms.codecs.picture import Foreground, Pixels
+from hdnet.transforms.pixels.image import Foreground, Pixels
 
 WINDOW = 11
 REACH = WINDOW // 2

@@ -1,0 +1,19 @@
+"""Reading files that may lie about themselves: so many bytes or an error, and no endless lists of pieces."""
+
+import os
+from typing import BinaryIO
+
+MOST_PIECES = 200_000
+"""Segments or chunks of a file: a hostile file of empty ones must not keep us for minutes."""
+
+
+def exactly(file: BinaryIO, at: int, size: int) -> bytes:
+    """Read `size` bytes at an offset.
+
+    Raises:
+        ValueError: The file ends before.
+    """
+    if size > file.seek(0, os.SEEK_END) - at:
+        raise ValueError(f"the file ends before its bytes {at} to {at + size}: it is truncated")
+    file.seek(at)
+    return file.read(size)

@@ -1,0 +1,1 @@
+"""The file formats, one module each; `hdnet.transforms.codecs.table` lists them."""
