@@ -84,12 +84,12 @@ class _Meta:
         for _ in range(numbers(wide)):
             item, method = numbers(wide), numbers(2) & 15 if version else 0
             numbers(2)
-            base, extents = numbers(of_base), []
-            for _ in range(numbers(2)):
-                numbers(of_index if version else 0)
-                extents.append((base + numbers(of_offset), numbers(of_length)))
+            base, extents = numbers(of_base), numbers(2)
+            following = numbers.at + extents * ((of_index if version else 0) + of_offset + of_length)
             if extents and not method:  # other methods place it elsewhere than at an offset of the file
-                places[item] = extents[0]
+                numbers(of_index if version else 0)
+                places[item] = base + numbers(of_offset), numbers(of_length)
+            numbers.at = following  # in one step: extents may be said to take no bytes each
         return places
 
 
