@@ -4,6 +4,7 @@ import dataclasses
 import io
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -125,6 +126,18 @@ def test_exif_of_any_size_does_not_reach_pillow():
     plain = decode.decode(pictures.png(RGB), "a")
     data = encode.encode(dataclasses.replace(plain, exif=block), plain.pixels, "avif")
     assert block in data and decode.decode(data, "a").exif is None
+
+
+def test_an_avif_of_endless_extents_takes_no_time():
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s4x", 12 + len(content), kind) + content
+
+    item = box(b"infe", struct.pack(">HH4s", 1, 0, b"Exif")).replace(bytes(4), b"\2\0\0\0", 1)
+    places = struct.pack(">HH", 0, 50_000) + struct.pack(">HHH", 1, 0, 65_535) * 50_000
+    meta = box(b"meta", box(b"iinf", struct.pack(">H", 1) + item) + box(b"iloc", places))
+    start = time.process_time()
+    assert table.CODECS["avif"].exif(io.BytesIO(meta)) == b""
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

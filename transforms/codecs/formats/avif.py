@@ -84,12 +84,12 @@ class _Meta:
         for _ in range(numbers(wide)):
             item, method = numbers(wide), numbers(2) & 15 if version else 0
             numbers(2)
-            base, extents = numbers(of_base), []
-            for _ in range(numbers(2)):
-                numbers(of_index if version else 0)
-                extents.append((base + numbers(of_offset), numbers(of_length)))
+            base, extents = numbers(of_base), numbers(2)
+            following = numbers.at + extents * ((of_index if version else 0) + of_offset + of_length)
             if extents and not method:  # other methods place it elsewhere than at an offset of the file
-                places[item] = extents[0]
+                numbers(of_index if version else 0)
+                places[item] = base + numbers(of_offset), numbers(of_length)
+            numbers.at = following  # in one step: extents may be said to take no bytes each
         return places
 
 
@@ -159,8 +159,9 @@ class _Verbatim(Image.Exif):
 def _write(picture: Picture, samples: Samples, quality: int) -> bytes:
     """Write 4:4:4, in one thread, so that the bytes do not depend on the machine."""
     grey = samples.shape[2] < 3
+    # Speed 9 takes a seventh of the default's time for files a sixteenth larger.
     return planes.saved(
-        samples, "AVIF", quality=quality, subsampling="4:0:0" if grey else "4:4:4", max_threads=1,
+        samples, "AVIF", quality=quality, subsampling="4:0:0" if grey else "4:4:4", speed=9, max_threads=1,
         icc_profile=picture.icc or b"", exif=_Verbatim(picture.exif) if picture.exif else None,
     )  # fmt: skip
 
