@@ -14,10 +14,10 @@ demo: .venv/.made
 test: .venv/.made
 	$(BIN)/python -m pytest
 
-# The tests, with the share of lines that they reach; worker processes do not count.
+# The tests, and then the share of lines that they reached in their own process; worker processes do not count.
 coverage: .venv/.made
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report
+	$(BIN)/python -m slipcover --omit "tests/*" --skip-covered --missing-width 60 \
+		-m pytest -W "ignore:Module already imported so cannot be rewritten; slipcover"
 
 check: .venv/.made
 	$(BIN)/ruff check .
