@@ -61,7 +61,7 @@ def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
         manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, report=False,
         max_failure_rate=0.4,
     )  # fmt: skip
-    with caplog.at_level(logging.INFO, "pipeline"):
+    with caplog.at_level(logging.INFO, "hdnet.pipeline"):
         graph.finish(summary(compared("a", 20, 30), failed()), job, [])
     lines = [(each.levelname, each.message) for each in caplog.records]
     assert lines == [
