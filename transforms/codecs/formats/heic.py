@@ -64,8 +64,8 @@ def _decode(data: bytes, header: Header) -> Decoded:
     if found.size != header.stored_size:
         raise ValueError(f"the header says {header.stored_size}, the pixels are {found.size}")
     if header.bits == 16:
-        top = 2 ** found.info["bit_depth"] - 1
-        samples = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
+        depth = found.info["bit_depth"]
+        samples = samples << (16 - depth) | samples >> (2 * depth - 16)  # the upper bits fill the lower ones
     decoded = planes.Planes(samples) if samples.ndim == 2 else planes.split(samples)
     return Decoded(decoded, found.info.get("icc_profile"))
 
