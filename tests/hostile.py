@@ -13,9 +13,8 @@ import torch
 from numpy.random import Generator
 from PIL import Image
 
-from hdnet.model.architectures.hdnet.network import HDNet
+from hdnet.model import architectures
 from hdnet.model.harmonizer import Harmonizer
-from hdnet.model.training.config import HDNetConfig
 from hdnet.transforms import errors
 from hdnet.transforms.codecs import decode, encode, header, mask
 from hdnet.transforms.pixels.image import Mask
@@ -70,7 +69,7 @@ ANIMATIONS = {
 def tiny_network() -> Harmonizer:
     """Return the smallest network there is."""
     torch.manual_seed(0)
-    return Harmonizer(HDNet(HDNetConfig(width=1)).eval(), torch.device("cpu"))
+    return Harmonizer(architectures.build("hdnet", {"width": 1}).eval(), torch.device("cpu"))
 
 
 @dataclasses.dataclass(frozen=True)
