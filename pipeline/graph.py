@@ -15,15 +15,16 @@ from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps.earlier_runs import KeepFailed
-from hdnet.pipeline.steps.flags import LargestUsual
 from hdnet.pipeline.steps.harmonize import HarmonizePairs
+from hdnet.pipeline.steps.known_failures import MarkKnown
+from hdnet.pipeline.steps.outliers import LargestUsual
 from hdnet.pipeline.steps.read import ReadPairs
 from hdnet.pipeline.steps.resume import SkipDone, SortedPairs
 from hdnet.pipeline.steps.summary import Summarise, Summary
 from hdnet.pipeline.steps.write import WriteRows, file_count
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import rows
-from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, MetricsRow, Record
+from hdnet.transforms.catalog.rows import FailureRow, MetricsRow, Record
 from hdnet.transforms.errors import ManifestError
 
 log = logging.getLogger(__name__)
@@ -73,11 +74,12 @@ def build(root: beam.Pipeline, job: Job) -> None:
         **job.hints
     )
     metrics = (harmonized.rows, found.kept, found.orphans)
-    failures = (harmonized.failures, unreadable, found.refused)
+    failures = (harmonized.failures, unreadable, found.refused) | "KnownFailures" >> MarkKnown(layout, job.rows)
     schema, largest = rows.schema(MetricsRow, job.extra), metrics | "Usual" >> LargestUsual()
+    failure_schema = rows.schema(FailureRow, rows.failure_extra(job.extra))
     written = (
         metrics | "WriteMetrics" >> WriteRows(layout.metrics, schema, files, largest),
-        failures | "WriteFailures" >> WriteRows(layout.failures, FAILURES_SCHEMA, files),
+        failures | "WriteFailures" >> WriteRows(layout.failures, failure_schema, files),
     ) | "AllFiles" >> beam.Flatten()
     uris = written | "Uris" >> beam.Map(operator.attrgetter("uri"))
     parts = written | "Parts" >> beam.Map(operator.attrgetter("summary"))

@@ -53,7 +53,7 @@ def run(request: Request) -> Totals | None:
         return None
     runner.complete()
     _prepare(job)
-    return report_outcome(job) if runner.run(job, plan, estimate) else None
+    return report_outcome(job, request) if runner.run(job, plan, estimate) else None
 
 
 def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision: Precision) -> graph.Job:
@@ -68,6 +68,7 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision
             format=request.image_format,
             quality=request.quality,
             resize_mask=request.resize_mask,
+            strength=request.strength,
         ),
     )
     rows = min(info.rows, request.limit or info.rows)
@@ -136,14 +137,16 @@ def _check_output(output: str) -> None:
     storage.remove(probe)
 
 
-def report_outcome(job: graph.Job) -> Totals:
-    """Print what a finished run did and where its results are, and return its totals."""
+def report_outcome(job: graph.Job, request: Request) -> Totals:
+    """Print what a finished run did, where its results are and what to look at, and return its totals."""
     layout = job.settings.layout
     content = json.loads(storage.read(layout.summary))
     click.echo(closing.table(content))
     if content["totals"]["done"] <= closing.MOST_IMAGES:
         click.echo(closing.psnr_table(_read_metrics(layout, content["files"])))
-    click.echo(closing.places(layout, failures=content["totals"]["failed"] > 0, report=job.report))
+    click.echo(closing.places(layout, content["totals"], report=job.report))
+    if words := closing.last_words(content, closing.retry_command(request.words, request.run_id, request.beam_args)):
+        click.echo(words)
     return Totals.of(content["totals"])
 
 

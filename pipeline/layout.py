@@ -30,6 +30,11 @@ class Layout:
         return f"{self.output}/metrics"
 
     @property
+    def all_failures(self) -> str:
+        """Folder of every run's failures."""
+        return f"{self.output}/failures"
+
+    @property
     def metrics(self) -> str:
         """Folder of this run's metrics, partitioned as in Hive."""
         return self.table("metrics")
@@ -73,5 +78,8 @@ def part_name(number: int, files: int) -> str:
 
 
 def journal_name() -> str:
-    """Return a new name for a file of rows that is written while a run goes on; the parts replace it at the end."""
-    return f"journal-{uuid.uuid4().hex}.parquet"
+    """Return a new name for a file of rows that is written while a run goes on; the parts replace it at the end.
+
+    Readers of whole folders pass over names that begin with an underscore.
+    """
+    return f"_journal-{uuid.uuid4().hex}.parquet"

@@ -8,7 +8,8 @@ from hdnet.model.precision import Precision
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "resume", "verify", "retry_failed", "report",
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "limit", "resume", "verify",
+    "retry_failed", "report",
 )  # fmt: skip
 
 
@@ -26,6 +27,7 @@ class Request:
     image_format: str
     quality: int
     resize_mask: bool
+    strength: float
     run_id: str
     limit: int | None
     resume: bool
@@ -38,6 +40,8 @@ class Request:
     vcpu_price: float | None = None
     allow_scheme: Sequence[str] = ()
     beam_args: Sequence[str] = ()
+    words: Sequence[str] = ()
+    """The command's options as a shell takes them: those that were given, without what names this run."""
 
     @property
     def memory_bytes(self) -> int | None:

@@ -6,15 +6,17 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from hdnet.model.precision import PRECISIONS
+from hdnet.pipeline import options, photo
 from hdnet.pipeline.local import supervise
-from hdnet.transforms.codecs import limits, table
 from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
+NAMES_THE_RUN = frozenset({"run_id", "retry_failed", "limit", "dry_run", "vcpu_price"})
+"""Options that belong to one run, so that a command which retries what failed in it leaves them out."""
 EXIT_TOO_MANY_FAILURES = 3
 
 
@@ -36,17 +38,10 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
               help="Manifest (.csv, .jsonl, .parquet) or list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=_place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
-@click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
-@click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
-              help="Precision of the network; auto: bfloat16 if this machine does the work and has it.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
-@click.option("--max-pixels", default=limits.MAX_PIXELS, type=click.IntRange(min=1), help="Larger images fail.")
-@click.option("--format", "image_format", default="same", type=click.Choice(table.OUTPUT_FORMATS),
-              help="Format of the images written; same keeps each composite's.")  # fmt: skip
-@click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF.")
-@click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
+@options.of_image
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
@@ -65,8 +60,8 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.option("--accelerator", metavar="HINT",
               help="GPU for Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'.")  # fmt: skip
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
-@click.version_option(package_name="hdnet-pipeline")
-def main(**options: Any) -> None:
+@options.version
+def main(**given: Any) -> None:
     """Give the foreground of every composite in a catalog the light and colour of its background.
 
     Without a --runner among the Beam options, or with DirectRunner, the run is local: it divides this machine's cores
@@ -80,6 +75,7 @@ def main(**options: Any) -> None:
 
     \b
     Examples:
+      hdnet-harmonize photo.jpg mask.png -o out.png           (one image: hdnet-harmonize photo.jpg --help)
       hdnet-harmonize --input pairs.csv --output harmonized
       hdnet-harmonize --input catalog/ --output harmonized --limit 20
       hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
@@ -98,16 +94,16 @@ def main(**options: Any) -> None:
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("hdnet", logging.INFO), ("apache_beam", logging.CRITICAL)):
         logging.getLogger(package).setLevel(level)
-    options["run_id"] = _run_id(
-        options["run_id"]
+    given["run_id"] = _run_id(
+        given["run_id"]
         or supervise.remembered_run()
         or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     )
-    if options["retry_failed"]:
-        _run_id(options["retry_failed"], "--retry-failed")
-    options["output"] = options["output"].rstrip("/")
+    if given["retry_failed"]:
+        _run_id(given["retry_failed"], "--retry-failed")
+    given["output"] = given["output"].rstrip("/")
     try:
-        totals = launch.run(Request(**options))
+        totals = launch.run(Request(**given, words=options.words(click.get_current_context(), NAMES_THE_RUN)))
     except BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
     except WorkerDied as error:
@@ -116,7 +112,7 @@ def main(**options: Any) -> None:
         raise click.ClickException(str(error)) from error
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error
-    if totals is not None and (reason := totals.too_many_failures(options["max_failure_rate"])):
+    if totals is not None and (reason := totals.too_many_failures(given["max_failure_rate"])):
         click.echo(reason, err=True)
         sys.exit(EXIT_TOO_MANY_FAILURES)
 
@@ -131,12 +127,21 @@ def _run_id(name: str, option: str = "--run-id") -> str:
     return name
 
 
+def other_command(arguments: Sequence[str]) -> click.Command | None:
+    """Return what the arguments ask for besides a catalog: the first of them is no option then."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] != photo.STANDARD):
+        return None
+    return photo.main
+
+
 def entry() -> None:
     """Run the command in a process that is watched over, and end that process at once with its exit code.
 
     Threads of Beam's C++ libraries outlive a local run. When the interpreter takes them down in order it aborts now
     and then, long after everything is written, and the exit code is lost.
     """
+    if (other := other_command(sys.argv[1:])) is not None:
+        other(prog_name="hdnet-harmonize")
     if supervise.scratch() is None:
         sys.exit(supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *sys.argv[1:]]))
     supervise.exit_with_parent()

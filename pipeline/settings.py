@@ -2,11 +2,17 @@
 
 import dataclasses
 import json
+from pathlib import PurePosixPath
+from typing import Any, Self
 
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
-from hdnet.transforms.codecs import limits
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.codecs import limits, table
+
+QUALITY_COUNTS = frozenset({*table.CODECS["jpeg"].suffixes, *table.CODECS["avif"].suffixes})
+"""Suffixes of the formats that are written with loss."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +24,9 @@ class ImageOptions:
         precision: Precision of the network.
         format: Format of the images written; "same" keeps the composite's.
         quality: Quality of JPEG and AVIF, 1 to 100.
-        resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
+        resize_mask: Whether a mask of another size and the same aspect ratio is accepted; in the record of an image,
+            whether its mask was resized.
+        strength: Share of the change that is applied, 0 to 1.
     """
 
     network: str = ""
@@ -26,10 +34,37 @@ class ImageOptions:
     format: str = "same"
     quality: int = 95
     resize_mask: bool = False
+    strength: float = 1.0
 
-    def key(self) -> str:
-        """Return the options as JSON, as a metrics row records them: a pair is done again where they differ."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+    def of(self, pair: Pair) -> Self:
+        """Return the options for one pair, whose row of the manifest may have a strength of its own."""
+        return self if pair.strength is None else dataclasses.replace(self, strength=pair.strength)
+
+    def record(self, *, resized: bool) -> str:
+        """Return the options as JSON, as the metrics record them; `resized` says whether the mask was resized."""
+        return json.dumps({**dataclasses.asdict(self), "resize_mask": resized}, sort_keys=True)
+
+    def would_repeat(self, record: str, output: str) -> bool:
+        """Say whether these options would make the very bytes that an earlier run made.
+
+        Only options that changed an image's bytes count, so that an option which concerns a few images does not make
+        all of them out of date.
+
+        Args:
+            record: What `record` returned then, perhaps in an older program that knew fewer options.
+            output: URI of the image that was made.
+        """
+        try:
+            then = type(self)(**json.loads(record))
+        except TypeError:  # it was made with an option of a newer program
+            return False
+        suffix = PurePosixPath(output).suffix
+        irrelevant: dict[str, Any] = {"resize_mask": self.resize_mask} if not then.resize_mask else {}
+        if suffix not in QUALITY_COUNTS:
+            irrelevant["quality"] = self.quality
+        if self.format != "same" and suffix == table.CODECS[self.format].suffixes[0]:
+            irrelevant["format"] = self.format
+        return dataclasses.replace(then, **irrelevant) == self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

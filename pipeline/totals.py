@@ -11,22 +11,24 @@ class Totals:
     Attributes:
         done: Pairs whose image was written.
         failed: Pairs that became a failure row.
+        new: Those of them that no earlier run has had.
         skipped: Pairs that were up to date.
     """
 
     done: int
     failed: int
+    new: int
     skipped: int
 
     @classmethod
     def of(cls, content: Mapping[str, int]) -> "Totals":
         """Return the totals that runs/<run>.json holds among others."""
-        return cls(content["done"], content["failed"], content["skipped"])
+        return cls(content["done"], content["failed"], content["new"], content["skipped"])
 
     @property
     def failure_rate(self) -> float:
-        """Share of the pairs that failed, among those that were not up to date."""
-        return self.failed / max(1, self.done + self.failed)
+        """Share of the pairs that failed, among all that the run took up, those that were up to date among them."""
+        return self.failed / max(1, self.done + self.failed + self.skipped)
 
     @property
     def all_failed(self) -> bool:

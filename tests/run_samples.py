@@ -26,8 +26,17 @@ def compared(identity: str, before: float, after: float, **values: object) -> Re
     return row(identity, reference="reference.png", input_psnr=before, psnr=after, **scores, **values)
 
 
-def failed(identity: str | None = "b", error: str = "DecodeError", message: str = "broken") -> Record:
-    return {"id": identity, "stage": "read", "error": error, "message": message, "source": "pairs.csv, line 3"}
+def failed(
+    identity: str | None = "b", error: str = "DecodeError", message: str = "broken", known_since: str | None = None
+) -> Record:
+    return {
+        "id": identity,
+        "stage": "read",
+        "error": error,
+        "message": message,
+        "source": "pairs.csv, line 3",
+        "known_since": known_since,
+    }
 
 
 def summary(*rows: Record) -> Summary:

@@ -17,6 +17,8 @@ TOP = ("deploy", "docs", "examples", "hdnet", "model", "pipeline", "tests", "tra
 """The folders whose files pages name by their path from the root."""
 OTHERS = {"--nproc-per-node", "--user", "--entrypoint", "--all-versions", "--semi_persist_dir"}
 """Options of other programs: torchrun, docker, gcloud and Beam's boot program."""
+MORE = {"hdnet-harmonize": ("hdnet.pipeline.photo",)}
+"""Modules of the commands that a script has besides its own."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -79,7 +81,8 @@ def commands(text: str) -> Iterator[tuple[str, list[str]]]:
 def options(name: str) -> Iterator[str]:
     """Yield the options of a script or a module, and of the commands within it."""
     found = getattr(importlib.import_module(SCRIPTS.get(name, name)), "main", click.Command(None))
-    for each in [found, *(found.commands.values() if isinstance(found, click.Group) else ())]:
+    more = [importlib.import_module(module).main for module in MORE.get(name, ())]
+    for each in [found, *more, *(found.commands.values() if isinstance(found, click.Group) else ())]:
         for parameter in each.get_params(click.Context(each)):
             yield from (*parameter.opts, *parameter.secondary_opts)
 

@@ -3,7 +3,7 @@
 --   sed 's#OUTPUT#gs://PROJECT-hdnet-results/harmonized#g' deploy/bigquery/tables.sql |
 --       bq --location=REGION query --nouse_legacy_sql
 --
--- The columns of your manifest can be added as STRING at the end of metrics_files.
+-- The columns of your manifest can be added as STRING at the end of metrics_files and failures_files.
 
 CREATE SCHEMA IF NOT EXISTS hdnet;
 
@@ -17,6 +17,7 @@ CREATE OR REPLACE EXTERNAL TABLE hdnet.metrics_files (
   width INT64,
   height INT64,
   foreground_ratio FLOAT64,
+  border_ratio FLOAT64,
   mse FLOAT64,
   fmse FLOAT64,
   psnr FLOAT64,
@@ -64,7 +65,9 @@ CREATE OR REPLACE EXTERNAL TABLE hdnet.failures_files (
   source STRING,
   stage STRING,
   error STRING,
-  message STRING
+  message STRING,
+  failed_at TIMESTAMP,
+  known_since STRING
 )
 WITH PARTITION COLUMNS (run_id STRING)
 OPTIONS (format = 'PARQUET', hive_partition_uri_prefix = 'OUTPUT/failures', uris = ['OUTPUT/failures/*']);

@@ -105,8 +105,8 @@ resource "google_monitoring_alert_policy" "not_launched" {
   }
 }
 
-# The other line that a run logs at its end (TOO_MANY_FAILURES in pipeline/report/closing.py), depending on
-# --max-failure-rate.
+# The other lines that a run may log at its end: TOO_MANY_FAILURES, depending on --max-failure-rate, and NEW_FAILURES
+# (pipeline/report/closing.py).
 resource "google_monitoring_alert_policy" "too_many_failures" {
   count = var.template == null ? 0 : 1
 
@@ -115,12 +115,12 @@ resource "google_monitoring_alert_policy" "too_many_failures" {
   notification_channels = [google_monitoring_notification_channel.email.id]
 
   conditions {
-    display_name = "More than ${var.max_failure_rate * 100} % of the pairs failed"
+    display_name = "New failures, or more than ${var.max_failure_rate * 100} % of the pairs failed"
 
     condition_matched_log {
       filter = <<-END
         resource.type="dataflow_step" AND resource.labels.job_name="${local.job}"
-        AND severity>=ERROR AND "hdnet run has too many failures"
+        AND severity>=ERROR AND ("hdnet run has too many failures" OR "hdnet run has new failures")
       END
     }
   }

@@ -1,6 +1,7 @@
 """What a run prints at its end: plain text, for a terminal or a log."""
 
 import logging
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from hdnet.model.evaluation.tables import Table
 from hdnet.pipeline import text
 from hdnet.pipeline.layout import Layout
-from hdnet.pipeline.report import run_info
+from hdnet.pipeline.steps import flags
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms.catalog.rows import Record
 
@@ -17,36 +18,54 @@ MOST_IMAGES = 20
 
 COMPLETE = "hdnet run complete"
 TOO_MANY_FAILURES = "hdnet run has too many failures"
+NEW_FAILURES = "hdnet run has new failures"
 """Phrases of a job's log that the alerts in deploy/terraform look for."""
 
 LEFT_OUT = {"skipped": "up to date", "removed": "not in the manifest, left as they are"}
 
 
+Line = tuple[str, str, str]
+"""A name, a total, and a rate or a reason; the last is "" where there is none."""
+
+
 def table(content: Mapping[str, Any]) -> str:
     """Return the totals of runs/<run>.json as aligned lines."""
-    totals, rates = content["totals"], content["rates"]
-    done, failed = totals["done"], totals["failed"]
-    rows = [
-        ("images", f"{done:,}", _per_second(rates["images_per_second"])),
-        ("megapixels", f"{totals['pixels'] / 1e6:,.1f}", _per_second(rates["megapixels_per_second"])),
-        *((name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]),
-        ("failures", f"{failed:,}", _percent(failed, done + failed)),
-        *((f"  {text.visible(e)}", f"{n:,}", _percent(n, done + failed)) for e, n in content["failures"].items()),
-        *((f"{stage} seconds", f"{s:,.1f}", _each(s, done)) for stage, s in totals["seconds"].items()),
-        *((f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()),
-        *_against_references(content["means"], totals),
-    ]
+    totals = content["totals"]
     title = f"Run {text.visible(content['run_id'])}, {text.duration(content['seconds'])}"
+    rows = [*_images(content), *_failures(content), *_against_references(content["means"], totals)]
     return Table(title, (("", ""), ("total", ">"), ("rate", "")), tuple(rows)).text()
+
+
+def _images(content: Mapping[str, Any]) -> list[Line]:
+    totals, rates, done = content["totals"], content["rates"], content["totals"]["done"]
+    rows = [("images", f"{done:,}", _rate(rates["images_per_second"], ".2f", "per second") if done else "")]
+    if done:
+        megapixels = f"{totals['pixels'] / 1e6:,.1f}"
+        rows.append(("megapixels", megapixels, _rate(rates["megapixels_per_second"], ".2f", "per second")))
+    rows += [(name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]]
+    seconds = totals["seconds"].items() if done else ()
+    rows += [(f"{stage} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
+    return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()]
+
+
+def _failures(content: Mapping[str, Any]) -> list[Line]:
+    totals = content["totals"]
+    failed, pairs = totals["failed"], totals["done"] + totals["failed"] + totals["skipped"]
+    rows = [("failures", f"{failed:,}", _percent(failed, pairs))]
+    if failed:
+        rows.append(("  new", f"{totals['new']:,}", _percent(totals["new"], pairs)))
+    return rows + [(f"  {text.visible(e)}", f"{n:,}", _percent(n, pairs)) for e, n in content["failures"].items()]
 
 
 def log_lines(content: Mapping[str, Any], max_failure_rate: float) -> list[tuple[int, str]]:
     """Return the last lines of a job's log, each with its level."""
     totals, run_id = content["totals"], content["run_id"]
-    counts = ", ".join(f"{totals[name]} {name}" for name in ("done", "failed", "skipped"))
+    counts = ", ".join(f"{totals[name]} {name}" for name in ("done", "failed", "new", "skipped"))
     lines = [(logging.INFO, f"{COMPLETE}: {run_id}, {counts}")]
     if reason := Totals.of(totals).too_many_failures(max_failure_rate):
         lines.append((logging.ERROR, f"{TOO_MANY_FAILURES}: {run_id}, {reason}"))
+    if totals["new"]:
+        lines.append((logging.ERROR, f"{NEW_FAILURES}: {run_id}, {totals['new']} of {totals['failed']}"))
     return lines
 
 
@@ -62,35 +81,71 @@ def psnr_table(rows: Sequence[Record]) -> str:
     return Table("PSNR against the reference in dB", columns, body).text()
 
 
-def places(layout: Layout, *, failures: bool, report: bool) -> str:
-    """Return lines that say where the images, the metrics and, if there are any, the failures and the report are."""
-    found = {"images": layout.images, "metrics": layout.metrics}
-    found |= {"failures": layout.failures} if failures else {}
+def places(layout: Layout, totals: Mapping[str, Any], *, report: bool) -> str:
+    """Return lines that say where a run's results are; what it has not written is left out."""
+    found = {"images": layout.images} if totals["done"] + totals["skipped"] else {}
+    found |= {"metrics": layout.metrics} if totals["done"] else {}
+    found |= {"failures": layout.failures} if totals["failed"] else {}
     found |= {"report": layout.report} if report else {}
     return "".join(f"{name:9}{text.visible(place)}\n" for name, place in found.items())
 
 
-def _per_second(rate: float | None) -> str:
-    return f"{_number(rate, '.2f')} per second"
+def retry_command(words: Sequence[str], run_id: str, beam_args: Sequence[str]) -> str:
+    """Return the command that does again what failed in a run.
+
+    Args:
+        words: The options that the run was given, but for those that name it.
+        run_id: Name of the run.
+        beam_args: The options for Beam.
+    """
+    return shlex.join(["hdnet-harmonize", *words, "--retry-failed", run_id, *(["--", *beam_args] if beam_args else [])])
 
 
-def _each(seconds: float, images: int) -> str:
-    return f"{_number(run_info.ratio(seconds, images), '.3f')} per image"
+def last_words(content: Mapping[str, Any], retry: str) -> str:
+    """Return lines that name the first failures with their reasons, how to retry them, and the first flagged images.
+
+    Args:
+        content: Content of runs/<run>.json.
+        retry: The command that retries what failed.
+    """
+    failed, flagged = content["first_failed"], content["first_flagged"]
+    lines = []
+    if failed:
+        total, new = content["totals"]["failed"], content["totals"]["new"]
+        lines += [f"{total:,} failed, {new:,} of them new:", *map(_failure, failed), *_more(total - len(failed))]
+        lines += ["To retry them:", f"  {text.visible(retry)}"]
+    if flagged:
+        total = content["totals"]["flagged"]
+        lines += [f"{total:,} flagged, look at them:", *map(_flagged, flagged), *_more(total - len(flagged))]
+    return "\n".join(lines)
+
+
+def _failure(row: Mapping[str, Any]) -> str:
+    known = f" (known since {row['known_since']})" if row["known_since"] else ""
+    return text.visible(f"  {row['id']}{known}: {row['error']}: {row['message']}")
+
+
+def _flagged(row: Mapping[str, Any]) -> str:
+    return text.visible(f"  {row['id']}: {'; '.join(flags.MEANINGS[name] for name in row['flags'].split(','))}")
+
+
+def _more(count: int) -> list[str]:
+    return [f"  and {count:,} more"] if count > 0 else []
+
+
+def _rate(rate: float | None, spec: str, unit: str) -> str:
+    return "" if rate is None else f"{rate:{spec}} {unit}"
 
 
 def _percent(part: int, whole: int) -> str:
-    return _number(run_info.ratio(part, whole), ".1%")
-
-
-def _number(value: float | None, spec: str) -> str:
-    return "-" if value is None else format(value, spec)
+    return f"{part / whole:.1%}" if whole else ""
 
 
 def _gain(before: float, after: float) -> tuple[float, float, float]:
     return before, after, after - before
 
 
-def _against_references(means: Mapping[str, float], totals: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _against_references(means: Mapping[str, float], totals: Mapping[str, Any]) -> list[Line]:
     worse, compared = totals["worse"], totals["compared"]
     if not compared:
         return []

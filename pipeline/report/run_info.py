@@ -66,7 +66,7 @@ class Rates:
     Attributes:
         images_per_second: Images written, per second of wall-clock time.
         megapixels_per_second: Their megapixels, per second of wall-clock time.
-        failure_share: Failures, as a fraction of the pairs that were not left out as up to date.
+        failure_share: Failures, as a fraction of all pairs, those that were up to date among them.
         worse_share: Images that are farther from their reference than their composite, as a fraction of those with a
             reference.
     """
@@ -82,7 +82,7 @@ def rates(info: RunInfo, summary: Summary) -> Rates:
     return Rates(
         images_per_second=ratio(summary.done, info.seconds),
         megapixels_per_second=ratio(summary.pixels / 1e6, info.seconds),
-        failure_share=ratio(summary.failed, summary.done + summary.failed),
+        failure_share=ratio(summary.failed, summary.done + summary.failed + summary.skipped),
         worse_share=ratio(summary.worse, compared(summary)),
     )
 
@@ -105,12 +105,15 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - run_id, started, finished, output, manifest, rows, precision, options, versions: as in `RunInfo`.
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
-        - totals: done, failed, skipped (done by an earlier run), removed (recorded, but no longer in the manifest),
-          pixels, compared (images with a reference), worse (those of them that are farther from it than their
-          composite), seconds (of all workers together, by stage).
+        - totals: done, failed, new (failures that no earlier run has had), flagged (images with a flag), skipped (done
+          by an earlier run), removed (recorded, but no longer in the manifest), pixels, compared (images with a
+          reference), worse (those of them that are farther from it than their composite), seconds (of all workers
+          together, by stage).
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: the count of each class, the largest first.
         - flags: the count of each flag, the largest first.
+        - first_failed: id, error, message and known_since of the first failures, new ones before known ones.
+        - first_flagged: id and flags of the images with the most flags.
         - removed: the first ids of the images that are no longer in the manifest.
         - means: for each column of the metrics, its mean over the images that have a value; absent where none has.
         - histograms: for each column, its range and the counts of its bins of equal width; the first and the last
@@ -125,11 +128,14 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "options": dict(info.options),
         "versions": dict(info.versions),
         "totals": {
-            **{name: whole[name] for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")},
+            **{
+                name: whole[name]
+                for name in ("done", "failed", "new", "flagged", "skipped", "removed", "pixels", "worse", "seconds")
+            },
             "compared": compared(summary),
         },
         "rates": dataclasses.asdict(rates(info, summary)),
-        **{name: whole[name] for name in ("failures", "flags", "means", "histograms")},
+        **{name: whole[name] for name in ("failures", "flags", "first_failed", "first_flagged", "means", "histograms")},
         "removed": summary.removed_examples,
     }
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ class Known(NamedTuple):
         id: The pair's id.
         harmonized_at: When its image was made.
         key: As returned by `key_of`.
+        options: What decided the image, as `ImageOptions.record` returned it.
         versions: Versions of composite, mask and reference; or the sha256 of each and of the image.
         output: URI of the image.
         size: Size of the image in bytes.
@@ -41,6 +43,7 @@ class Known(NamedTuple):
     id: str
     harmonized_at: datetime
     key: str
+    options: str
     versions: Versions
     output: str
     size: int
@@ -94,8 +97,8 @@ def known_images(uri: str, own: str, verify: bool) -> Iterator[Known]:
         contents = (*(row[name] for name in HASHES), row["output_sha256"])
         versions = tuple(row[name] for name in VERSIONS)
         yield Known(
-            row["id"], row["harmonized_at"], key_of(row), contents if verify else versions, row["output"],
-            row["output_bytes"], row if whole else None,
+            row["id"], row["harmonized_at"], key_of(row), sys.intern(row["options"]),
+            contents if verify else versions, row["output"], row["output_bytes"], row if whole else None,
         )  # fmt: skip
 
 
@@ -105,8 +108,8 @@ def files_of(pair: Pair) -> tuple[str | None, ...]:
 
 
 def key_of(row: Mapping[str, Any]) -> str:
-    """Return a key that two rows share if they name the same files, weights and options."""
-    names = (*FILES, "weights_sha256", "options")
+    """Return a key that two rows share if they name the same files and weights."""
+    names = (*FILES, "weights_sha256")
     return hashlib.sha256(json.dumps([row[name] for name in names]).encode()).hexdigest()
 
 

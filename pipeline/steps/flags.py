@@ -1,62 +1,39 @@
 """Marks on results that look wrong, so that a person looks at ten images and not at a million."""
 
-import dataclasses
-import math
-
-import apache_beam as beam
-from apache_beam.pvalue import PCollection
-from apache_beam.transforms.combiners import CountCombineFn, SingleInputTupleCombineFn
-from apache_beam.transforms.stats import ApproximateQuantilesCombineFn
-from apache_beam.typehints import no_annotations
-
-from hdnet.pipeline.steps.blocks import Collections, each
 from hdnet.transforms.catalog.rows import Record
 
 CLIPPED = 0.02
 """Fraction of the foreground's pixels that may be newly clipped."""
 GAP = 2.0
 """CIELAB units by which the foreground may move away from its background: nobody sees less than that."""
-OUTLIERS = 1000
-"""One image in this many is marked for the size of its change; a smaller run has no outliers."""
-
-
-@dataclasses.dataclass
-class LargestUsual(beam.PTransform[Collections[Record], PCollection[float]]):
-    """Find the change of colour that one image in `OUTLIERS` exceeds: one value, infinite for fewer rows."""
-
-    @no_annotations  # type: ignore[untyped-decorator]
-    def expand(self, input_or_inputs: Collections[Record]) -> PCollection[float]:
-        changes = [rows | f"Changes{i}" >> beam.FlatMap(change) for i, rows in enumerate(each(input_or_inputs))]
-        quantiles = ApproximateQuantilesCombineFn.create(OUTLIERS + 1)
-        combined = SingleInputTupleCombineFn(CountCombineFn(), quantiles)
-        spread = changes | "AllChanges" >> beam.Flatten() | "Spread" >> beam.CombineGlobally(combined)
-        largest: PCollection[float] = spread | "Largest" >> beam.MapTuple(largest_usual)
-        return largest
-
-
-def change(row: Record) -> list[float]:
-    """Return the change of colour in a list, which is empty where it is not known."""
-    return [row["delta_e"]] if row["delta_e"] is not None else []
-
-
-def largest_usual(count: int, quantiles: list[float]) -> float:
-    """Return the change of colour above which an image is an outlier."""
-    return quantiles[-2] if count >= OUTLIERS else math.inf
+INVERTED = 0.5
+"""Fraction of all pixels, and of the border's, above which a foreground looks like a background."""
+MEANINGS = {
+    "clipped": "many pixels of the object have lost their detail in black or white",
+    "gap": "the object fits its background less than before",
+    "shift": "the change of colour is among the largest of the run",
+    "mask": "the mask is all background or all object",
+    "inverted": "the mask may be inverted: white is the object, and it covers most of the image and of its border",
+    "worse": "farther from its reference than the composite was",
+}
+"""What each flag says, in a few words; docs/nights.md gives the limits."""
 
 
 def flagged(row: Record, largest: float) -> Record:
-    """Return the row with its flags: comma-separated names, "" where nothing looks wrong.
+    """Return the row with its flags: comma-separated names of `MEANINGS`, "" where nothing looks wrong.
 
-    - "clipped": more than `CLIPPED` of the foreground's pixels are newly clipped.
-    - "gap": the foreground is farther from its background than before, by more than `GAP`.
-    - "shift": the change of colour is larger than `largest`.
-    - "mask": all is background or all is foreground, so there is nothing to harmonize, or nothing to harmonize with.
+    Args:
+        row: A row of the metrics.
+        largest: The change of colour above which an image is an outlier.
     """
     grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"] + GAP
+    whole = row["foreground_ratio"] in (0, 1)
     marks = {
         "clipped": (row["newly_clipped_ratio"] or 0) > CLIPPED,
         "gap": grown,
         "shift": (row["delta_e"] or 0) > largest,
-        "mask": row["foreground_ratio"] in (0, 1),
+        "mask": whole,
+        "inverted": not whole and min(row["foreground_ratio"], row["border_ratio"] or 0) > INVERTED,
+        "worse": row["psnr"] is not None and row["psnr"] < row["input_psnr"],
     }
     return {**row, "flags": ",".join(name for name, on in marks.items() if on)}

@@ -97,7 +97,7 @@ class HarmonizePair(beam.DoFn):
         except HarmonizeError as error:
             Metrics.counter("failures", type(error).__name__).inc()
             self.progress.add(Counts(failures=1))
-            yield TaggedOutput(FAILURES, task.pair.failure(stages.current, error).record())
+            yield TaggedOutput(FAILURES, task.pair.failure(stages.current, error).record(task.pair.extra))
         else:
             self._count(row, stages)
             yield record

@@ -113,6 +113,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             cannot be written; or processes died over the pair.
     """
     settings, pair = worker.settings, task.pair
+    wanted = settings.image.of(pair)
     _check_apart(pair, settings)
     if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
         raise CrashError(
@@ -127,13 +128,13 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         under_way(pair.id)
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
-            soft_mask = _decode_mask(mask_file, picture, settings)
+            soft_mask, resized = _decode_mask(mask_file, picture, settings)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
-            result = worker.harmonizer(picture.pixels, soft_mask)
+            result = image.mix(picture.pixels, worker.harmonizer(picture.pixels, soft_mask), wanted.strength)
         with stages("write"):
-            output = settings.layout.image(pair.id, encode.suffix(settings.image.format, picture.format))
-            encoded = encode.encode(picture, result, settings.image.format, settings.image.quality)
+            output = settings.layout.image(pair.id, encode.suffix(wanted.format, picture.format))
+            encoded = encode.encode(picture, result, wanted.format, wanted.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
@@ -149,7 +150,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         arch=worker.arch,
         precision=worker.harmonizer.precision,
         weights_sha256=worker.weights_sha256,
-        options=settings.image.key(),
+        options=wanted.record(resized=resized),
         harmonized_at=datetime.now(UTC),
         flags=None,
     )
@@ -203,10 +204,12 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
     return harmonizer.estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
 
 
-def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:
+def _decode_mask(file: _File, picture: Picture, settings: Settings) -> tuple[Mask, bool]:
+    """Return the mask in its picture's size, and whether it had another."""
     soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels)
     height, width = picture.pixels.shape[:2]
-    return mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.image.resize_mask)
+    fitted = mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.image.resize_mask)
+    return fitted, fitted.shape != soft_mask.shape
 
 
 def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:

@@ -175,10 +175,11 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         try:
             check_schemes(pair, self.schemes)
         except StorageError as error:
-            return TaggedOutput(REFUSED, pair.failure("manifest", error).record())
-        key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
-                      "options": self.settings.image.key()})  # fmt: skip
-        return Candidate(pair, known if known and known.key == key else None)
+            return TaggedOutput(REFUSED, pair.failure("manifest", error).record(pair.extra))
+        key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256})
+        wanted = self.settings.image.of(pair)
+        alike = known and known.key == key and wanted.would_repeat(known.options, known.output)
+        return Candidate(pair, known if alike else None)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:
         # Where comparing means reading, the pairs of one folder are divided among several workers.

@@ -40,6 +40,7 @@ class Summary:
     Attributes:
         done: The number of images written.
         failed: The number of rows in the failures table.
+        new: How many of them no earlier run has had.
         pixels: The number of pixels of the images written.
         skipped: The number of pairs that an earlier run had done.
         removed: The number of recorded images whose pair is no longer in the manifest.
@@ -48,15 +49,18 @@ class Summary:
         seconds: Seconds spent in each stage by all workers together.
         sums: Sum and count of the values of each of `MEANS` that are not null.
         bins: Counts of each of `HISTOGRAMS`.
+        flagged: The number of images with a flag.
         flags: Count of each flag.
         failures: Count of each class of failure.
         examples: For each class of failure the first rows by id, at most `EXAMPLES`.
+        first_failed: The first failures, new ones before known ones and by id, at most `EXAMPLES`.
         shown: For "flagged", "most", "least" and "worst" the images of the contact sheet, at most `SHOWN` of
             (rank, id, row).
     """
 
     done: int = 0
     failed: int = 0
+    new: int = 0
     pixels: int = 0
     skipped: int = 0
     removed: int = 0
@@ -65,9 +69,11 @@ class Summary:
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     sums: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
     bins: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    flagged: int = 0
     flags: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, list[Record]] = dataclasses.field(default_factory=dict)
+    first_failed: list[Record] = dataclasses.field(default_factory=list)
     shown: dict[str, list[tuple[float, str, Record]]] = dataclasses.field(default_factory=dict)
 
     def add(self, row: Record) -> None:
@@ -81,10 +87,12 @@ class Summary:
         """Add another summary to this one."""
         self.done += other.done
         self.failed += other.failed
+        self.new += other.new
         self.pixels += other.pixels
         self.skipped += other.skipped
         self.removed += other.removed
         self.removed_examples = sorted([*self.removed_examples, *other.removed_examples])[:EXAMPLES]
+        self.flagged += other.flagged
         self.flags.update(other.flags)
         self.worse += other.worse
         self.failures.update(other.failures)
@@ -96,6 +104,7 @@ class Summary:
             self.bins[name] = [a + b for a, b in zip(self.bins.get(name, [0] * BINS), counts, strict=True)]
         for error, rows in other.examples.items():
             self._keep_examples(error, rows)
+        self._keep_first_failed(other.first_failed)
         for kind, entries in other.shown.items():
             self._keep_shown(kind, entries)
 
@@ -107,7 +116,8 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return the part of it that runs/<run>.json holds."""
         fields = {
-            name: getattr(self, name) for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")
+            name: getattr(self, name)
+            for name in ("done", "failed", "new", "flagged", "skipped", "removed", "pixels", "worse", "seconds")
         }
         means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
         histograms = {
@@ -119,12 +129,20 @@ class Summary:
             "histograms": histograms,
             "failures": dict(self.failures.most_common()),
             "flags": dict(self.flags.most_common()),
+            "first_failed": [
+                {name: row[name] for name in ("id", "error", "message", "known_since")} for row in self.first_failed
+            ],
+            "first_flagged": [
+                {name: row[name] for name in ("id", "flags")} for _, _, row in self.shown.get("flagged", [])[:EXAMPLES]
+            ],
         }
 
     def _add_failure(self, row: Record) -> None:
         self.failed += 1
         self.failures[row["error"]] += 1
+        self.new += row["known_since"] is None
         self._keep_examples(row["error"], [row])
+        self._keep_first_failed([row])
 
     def _add_image(self, row: Record) -> None:
         self.done += 1
@@ -143,6 +161,7 @@ class Summary:
     def _choose(self, row: Record) -> None:
         if row["flags"]:
             names = row["flags"].split(",")
+            self.flagged += 1
             self.flags.update(names)
             self._keep_shown("flagged", [(len(names), row["id"], row)])
         if row["delta_e"] is not None:
@@ -159,6 +178,10 @@ class Summary:
     def _keep_examples(self, error: str, rows: Iterable[Record]) -> None:
         kept = [*self.examples.get(error, []), *rows]
         self.examples[error] = sorted(kept, key=lambda row: str(row["id"]))[:EXAMPLES]
+
+    def _keep_first_failed(self, rows: Iterable[Record]) -> None:
+        kept = [*self.first_failed, *rows]
+        self.first_failed = sorted(kept, key=lambda row: (row["known_since"] is not None, str(row["id"])))[:EXAMPLES]
 
     def _keep_shown(self, kind: str, entries: Iterable[tuple[float, str, Record]]) -> None:
         kept = [*self.shown.get(kind, []), *entries]

@@ -36,3 +36,5 @@ def test_a_manifests_own_columns_come_last_and_none_has_a_name_of_ours():
 def test_a_row_is_a_plain_dict_with_the_manifests_columns():
     row = FailureRow(id=None, source="pairs.csv, line 3", stage="manifest", error="ManifestError", message="no mask")
     assert list(row.record()) == rows.FAILURES_SCHEMA.names and row.record()["composite"] is None
+    extra = (("shop", "s1"), ("Source", "camera"))
+    assert row.record(extra) == {**row.record(), "shop": "s1"}

@@ -44,7 +44,7 @@ def test_tables_read_every_run_and_views_no_journal():
     assert text.count("WITH PARTITION COLUMNS (run_id STRING)") == len(SCHEMAS)
     (pattern,) = set(re.findall(r"REGEXP_CONTAINS\(_FILE_NAME, '(.+?)'\)", text))
     assert re.search(pattern, "gs://b/metrics/run_id=r/part-00000-of-00001.parquet")
-    assert not re.search(pattern, "gs://b/metrics/run_id=part-1/journal-1.parquet")
+    assert not re.search(pattern, "gs://b/metrics/run_id=part-1/_journal-1.parquet")
 
 
 @pytest.mark.parametrize("number, dataset, folder", [(0, "hdnet", "harmonized"), (1, "canary", "canary")])

@@ -65,24 +65,26 @@ def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
         graph.finish(summary(compared("a", 20, 30), failed()), job, [])
     lines = [(each.levelname, each.message) for each in caplog.records]
     assert lines == [
-        ("INFO", "hdnet run complete: r1, 1 done, 1 failed, 0 skipped"),
+        ("INFO", "hdnet run complete: r1, 1 done, 1 failed, 1 new, 0 skipped"),
         ("ERROR", "hdnet run has too many failures: r1, 50.0% of the pairs failed, more than 40.0%"),
+        ("ERROR", "hdnet run has new failures: r1, 1 of 1"),
     ]
     alerts = (FOLDER / "alerts.tf").read_text()
-    assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in (closing.COMPLETE, closing.TOO_MANY_FAILURES))
+    phrases = (closing.COMPLETE, closing.TOO_MANY_FAILURES, closing.NEW_FAILURES)
+    assert all(f'"{phrase}' in alerts.replace("\\", "") for phrase in phrases)
     # PromQL writes / and any other character that is not a letter as _.
     (metric,) = (each["name"] for kind, _, each in _resources() if kind == "google_logging_metric")
     assert re.fullmatch(r'"?[a-z_]+"?', metric)
 
 
-def test_few_failures_are_not_an_error():
-    content = run_info.to_json(INFO, summary(compared("a", 20, 30), failed()))
+def test_few_failures_that_are_known_are_not_an_error():
+    content = run_info.to_json(INFO, summary(compared("a", 20, 30), failed(known_since="r0")))
     assert [level for level, _ in closing.log_lines(content, 0.5)] == [logging.INFO]
 
 
 def test_nothing_but_failures_is_an_error_whatever_the_rate():
     lines = closing.log_lines(run_info.to_json(INFO, summary(failed())), 1.0)
-    assert lines[-1] == (logging.ERROR, f"{closing.TOO_MANY_FAILURES}: r1, every pair failed")
+    assert lines[1] == (logging.ERROR, f"{closing.TOO_MANY_FAILURES}: r1, every pair failed")
 
 
 def test_the_runbook_has_a_section_for_every_alert():

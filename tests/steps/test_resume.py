@@ -101,10 +101,48 @@ def test_contents_decide_with_verify(shop):
 
 
 def test_other_options_or_weights_make_other_images(shop):
+    assert shop.run("--strength", 0.5)[0] == ALL
+    assert shop.run("--strength", 0.5, "--quality", 90)[0] == {"0000"}  # the JPEG
     assert shop.run("--quality", 90)[0] == ALL
-    assert shop.run("--quality", 90)[0] == set()
+    assert shop.run("--quality", 90, "--resize-mask")[0] == set()
     shop.weights = write_weights(shop.root / "other.safetensors")
     assert shop.run("--quality", 90)[0] == ALL
+
+
+def test_a_resized_mask_counts_for_its_image_alone(shop):
+    path = shop.root / "in/masks/0.png"
+    with Image.open(path) as mask:
+        mask.resize((mask.width * 2, mask.height * 2)).save(path)
+    assert shop.run("--resize-mask")[0] == {"0000"} and shop.run("--resize-mask")[0] == set()
+    assert shop.run()[1]["failed"] == 2
+
+
+def test_a_pair_may_have_a_strength_of_its_own(shop):
+    lines = shop.manifest.read_text().splitlines()
+    rows = [f"{lines[0]},strength", *(f"{line},{'0' if line.startswith('good/0002') else ''}" for line in lines[1:])]
+    shop.manifest.write_text("\n".join(rows))
+    assert shop.run()[0] == {"0002"} and shop.run()[0] == set()
+    (image,) = (shop.root / "out/images/good").glob("0002.*")
+    with Image.open(image) as made, Image.open(shop.composite(2)) as composite:
+        assert made.tobytes() == composite.tobytes()  # WebP, without loss
+
+
+def test_a_failure_is_new_once_and_then_known(shop):
+    assert shop.first[1]["new"] == 1
+    assert shop.run()[1]["new"] == 0 and shop.run("--no-resume")[1]["new"] == 0
+    (shop.root / "in/masks/1.png").unlink()
+    totals = shop.run()[1]
+    assert (totals["failed"], totals["new"]) == (2, 1)
+    rows = {(row["run_id"], row["id"]): row for row in table(shop.root / "out/failures")}
+    last = {identity: row["known_since"] for (run, identity), row in rows.items() if run == "night-4"}
+    assert last == {"bad/truncated-0": "night-1", "good/0001": None}
+    assert all(row["failed_at"] and row["shop"] for row in rows.values())
+
+
+def test_failures_of_an_older_program_are_known_too(shop):
+    (part,) = (shop.root / "out/failures/run_id=night-1").iterdir()
+    parquet.write_table(parquet.read_table(part).drop_columns(["failed_at", "known_since", "shop"]), part)
+    assert shop.run()[1]["new"] == 0
 
 
 def test_without_resuming_all_is_done_again(shop):
@@ -166,7 +204,7 @@ def test_the_journal_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
     shop = Shop(tmp_path)
     shop.run()
     files = sorted(path.name.split("-")[0] for path in (tmp_path / "out/metrics/run_id=night-1").iterdir())
-    assert files == ["journal"] * 4 + ["part"]
+    assert files == ["_journal"] * 4 + ["part"]
 
 
 def test_records_that_say_too_little_are_not_trusted_and_broken_ones_are_named(shop):
@@ -209,7 +247,8 @@ def test_a_dry_run_counts_what_a_run_would_leave_out(shop):
     for options, up_to_date, images in (
         ([], 4, "1 image,"),
         (["--verify"], 4, "1 image,"),
-        (["--quality", 90], 0, "5 images,"),
+        (["--quality", 90], 3, "2 images,"),
+        (["--strength", 0.5], 0, "5 images,"),
         (["--no-resume"], 0, "5 images,"),
         (["--retry-failed", "night-1"], 0, "1 image,"),
     ):

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.rows import FILES, RESERVED, FailureRow
@@ -14,6 +15,8 @@ from hdnet.transforms.errors import ManifestError, StorageError
 
 REQUIRED = ("id", "composite", "mask")
 COLUMNS = ("id", *FILES)
+STRENGTH = "strength"
+"""An optional column of a manifest, which is passed on to the metrics like those that mean nothing to us."""
 
 _NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
 _CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")
@@ -67,11 +70,17 @@ class Pair:
         """The sub-dataset: the id's first folder, "" without one."""
         return self.id.rpartition("/")[0].partition("/")[0]
 
+    @property
+    def strength(self) -> float | None:
+        """Share of the change that is applied, 0 to 1, from the column `STRENGTH`; None where the row has none."""
+        value = dict(self.extra).get(STRENGTH)
+        return None if value is None else float(value)
+
     def failure(self, stage: str, error: Exception) -> FailureRow:
         """Return the row that says that the pair failed in `stage`."""
         return FailureRow(
             id=self.id, composite=self.composite, mask=self.mask, reference=self.reference, source=self.source,
-            stage=stage, error=type(error).__name__, message=str(error),
+            stage=stage, error=type(error).__name__, message=str(error), failed_at=datetime.now(UTC),
         )  # fmt: skip
 
 
@@ -96,7 +105,7 @@ def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
             composite=_uri(row, "composite", base),
             mask=_uri(row, "mask", base),
             reference=_uri(row, "reference", base) if row.get("reference") not in (None, "") else None,
-            extra=tuple((name, _plain(name, value)) for name, value in row.items() if name not in COLUMNS),
+            extra=tuple((name, _extra(name, value)) for name, value in row.items() if name not in COLUMNS),
             source=source,
         )
     except (ManifestError, StorageError) as error:
@@ -113,7 +122,10 @@ def failure(row: Mapping[str, object], source: str, message: str) -> FailureRow:
     """
     value = row.get("id")
     safe = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
-    return FailureRow(id=safe or None, source=source, stage="manifest", error=ManifestError.__name__, message=message)
+    return FailureRow(
+        id=safe or None, source=source, stage="manifest", error=ManifestError.__name__, message=message,
+        failed_at=datetime.now(UTC),
+    )  # fmt: skip
 
 
 def check_header(columns: Sequence[str]) -> None:
@@ -192,6 +204,20 @@ def _text(row: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise ManifestError(f"{name} must be text, not {type(value).__name__}: {show(value)}")
     return value
+
+
+def _extra(name: str, value: object) -> str | None:
+    text = _plain(name, value)
+    if name == STRENGTH and text is not None and not _is_share(text):
+        raise ManifestError(f"{STRENGTH} {show(text)} is not a number from 0 to 1")
+    return text
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def _plain(name: str, value: object) -> str | None:

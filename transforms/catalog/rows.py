@@ -49,6 +49,7 @@ class MetricsRow:
     width: Annotated[Int32, "Width of the composite and of the result in pixels."]
     height: Annotated[Int32, "Height of both in pixels."]
     foreground_ratio: Annotated[float, "Foreground pixels divided by all pixels, 0 to 1."]
+    border_ratio: Annotated[float | None, "The same for the outermost pixels alone; null in tables of older programs."]
     mse: Annotated[float | None, "MSE of the result against the reference."]
     fmse: Annotated[float | None, "fMSE of the result."]
     psnr: Annotated[float | None, "PSNR of the result in dB."]
@@ -102,10 +103,14 @@ class FailureRow:
     stage: Annotated[str, "`manifest`, `read`, `network`, `write` or `score`."]
     error: Annotated[str, "Class of the error, such as `DecodeError`."]
     message: Annotated[str, "What is wrong and what helps."]
+    failed_at: Annotated[datetime | None, "When it failed, in UTC; null in tables of older programs."] = None
+    known_since: Annotated[str | None, "The first run that had the same failure; null for a new one."] = None
 
-    def record(self) -> Record:
-        """Return the values by column."""
-        return {**vars(self)}
+    def record(self, extra: Extra = ()) -> Record:
+        """Return the values by column, followed by those of the manifest's extra columns that `failure_extra` keeps."""
+        own = vars(self)
+        kept = failure_extra([name for name, _ in extra])
+        return {**own, **{name: value for name, value in extra if name in kept}}
 
 
 class Column(NamedTuple):
@@ -126,6 +131,12 @@ def schema(row: type, extra: Sequence[str] = ()) -> pa.Schema:
     """Return the Parquet schema of a table, with the manifest's extra columns at its end as nullable strings."""
     own = [pa.field(column.name, column.type, column.nullable) for column in columns(row)]
     return pa.schema([*own, *(pa.field(name, pa.string()) for name in extra)])
+
+
+def failure_extra(extra: Sequence[str]) -> list[str]:
+    """Return which of a manifest's extra columns the failures have, too: all but those with a name of their own."""
+    own = {name.casefold() for name in FAILURES_SCHEMA.names}
+    return [name for name in extra if name.casefold() not in own]
 
 
 def _column(name: str, hint: Any) -> Column:

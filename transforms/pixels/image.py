@@ -25,6 +25,17 @@ def quantise(values: npt.NDArray[np.floating], dtype: PixelType) -> Pixels:
     return rounded
 
 
+def mix(before: Pixels, after: Pixels, share: float) -> Pixels:
+    """Return (H,W,3) pixels that have gone a share, 0 to 1, of the way from `before` to `after`, of the same dtype."""
+    if share == 1:
+        return after
+    result = np.empty_like(before)
+    for row in range(len(result)):  # row by row, because floats take four times the memory
+        change = after[row].astype(np.float32) - before[row]
+        result[row] = quantise(before[row] + np.float32(share) * change, before.dtype)
+    return result
+
+
 def to_8_bit(values: npt.NDArray[np.bool_ | np.uint8 | np.uint16]) -> npt.NDArray[np.uint8]:
     """Round uint16 values of any shape to the nearest of 8 bits, which is never a tie; others keep their values."""
     if values.dtype != np.uint16:

@@ -22,10 +22,11 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-    """What can be measured without a reference. All but the ratio are None if there is no foreground.
+    """What can be measured without a reference. All but the first two are None if there is no foreground.
 
     Attributes:
         foreground_ratio: Foreground pixels divided by all pixels, 0 to 1.
+        border_ratio: The same for the outermost pixels alone.
         delta_e: Mean CIEDE2000 difference of result and composite inside the mask; about 1 is just visible.
         gap_before, gap_after: Distance of the foreground's colour statistics from the background's in composite and
             result, in CIELAB units. It is the Euclidean distance of two vectors of six numbers: mean and population
@@ -35,6 +36,7 @@ class Appearance:
     """
 
     foreground_ratio: float
+    border_ratio: float
     delta_e: float | None
     gap_before: float | None
     gap_after: float | None
@@ -61,7 +63,7 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground) -> Appear
         strip = slice(start, start + STRIP)
         first, second = (np.ascontiguousarray(image.reshape(-1, 3)[strip].T) for image in (composite, result))
         sums.add(first, second, foreground.reshape(-1)[strip])
-    return sums.appearance()
+    return sums.appearance(_border_ratio(foreground))
 
 
 class _Sums:
@@ -99,7 +101,7 @@ class _Sums:
         fore, back = np.concatenate([mean, deviation], axis=1)
         return float(np.linalg.norm(fore - back))
 
-    def appearance(self) -> Appearance:
+    def appearance(self, border_ratio: float) -> Appearance:
         """Divide the sums."""
         count, others = (int(number) for number in self.counts)
 
@@ -108,12 +110,18 @@ class _Sums:
 
         return Appearance(
             foreground_ratio=count / max(1, count + others),
+            border_ratio=border_ratio,
             delta_e=divided(self.delta_e, count),
             gap_before=self.gap(0),
             gap_after=self.gap(1),
             clipped_ratio=divided(self.clipped, 3 * count),
             newly_clipped_ratio=divided(self.newly_clipped, count),
         )
+
+
+def _border_ratio(foreground: Foreground) -> float:
+    border = [foreground[0], foreground[-1], foreground[1:-1, 0], foreground[1:-1, -1]]
+    return float(np.concatenate(border).mean())
 
 
 def _moments(values: lab.Floats, regions: Numbers) -> Numbers:  # (3,N), (2,N) -> (2,6)
