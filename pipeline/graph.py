@@ -14,12 +14,12 @@ from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.settings import Settings
-from hdnet.pipeline.steps.earlier_runs import KeepFailed
 from hdnet.pipeline.steps.harmonize import HarmonizePairs
 from hdnet.pipeline.steps.known_failures import MarkKnown
 from hdnet.pipeline.steps.outliers import LargestUsual
 from hdnet.pipeline.steps.read import ReadPairs
 from hdnet.pipeline.steps.resume import SkipDone, SortedPairs
+from hdnet.pipeline.steps.select import KeepFailed, KeepListed
 from hdnet.pipeline.steps.summary import Summarise, Summary
 from hdnet.pipeline.steps.write import WriteRows, file_count
 from hdnet.transforms import storage
@@ -45,6 +45,8 @@ class Job:
         limit: Harmonize only this many pairs; None for all.
         resume: Leave out what other runs have done. What this run did before it was cut short is always left out.
         retry: Do only what failed in the run of this name; None for all.
+        ids: URI of a list of the ids to do; None for all.
+        skip_ids: URI of a list of the ids to leave out.
         verify: Tell files apart by content.
         report: Write the HTML report.
         max_failure_rate: The fraction of the pairs that may fail before the log says so as an error.
@@ -60,10 +62,17 @@ class Job:
     limit: int | None = None
     resume: bool = True
     retry: str | None = None
+    ids: str | None = None
+    skip_ids: str | None = None
     verify: bool = False
     report: bool = True
     max_failure_rate: float = 1.0
     hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def selects(self) -> bool:
+        """Whether pairs are chosen by their ids, so that nobody knows beforehand how many there are."""
+        return bool(self.retry or self.ids or self.skip_ids)
 
 
 def build(root: beam.Pipeline, job: Job) -> None:
@@ -102,9 +111,13 @@ def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Sorted
     pairs = manifest.pairs
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(job.settings.layout.of_run(job.retry).failures)
+    if job.ids:
+        pairs = pairs | "KeepIds" >> KeepListed(job.ids, listed=True)
+    if job.skip_ids:
+        pairs = pairs | "SkipIds" >> KeepListed(job.skip_ids, listed=False)
     return manifest.failures, pairs | "SkipDone" >> SkipDone(
         job.settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
-        partial=bool(job.limit or job.retry),
+        partial=bool(job.limit or job.selects),
     )  # fmt: skip
 
 
@@ -133,7 +146,7 @@ def check_complete(summary: Summary, job: Job) -> None:
         ManifestError: As for `finish`.
     """
     found = summary.done + summary.failed + summary.skipped
-    if found < job.rows and not job.retry:
+    if found < job.rows and not job.selects:
         raise ManifestError(
             f"{job.manifest} changed while it was read: it held {job.rows:,} pairs when the run began, and {found:,} "
             "of them were processed; run again, and what is done is kept"

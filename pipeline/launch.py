@@ -17,6 +17,7 @@ from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.request import Request
 from hdnet.pipeline.settings import ImageOptions, Settings
+from hdnet.pipeline.steps import select
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_check
@@ -83,6 +84,8 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision
         limit=request.limit,
         resume=request.resume,
         retry=request.retry_failed,
+        ids=request.ids,
+        skip_ids=request.skip_ids,
         verify=request.verify,
         report=request.report,
         max_failure_rate=request.max_failure_rate,
@@ -90,11 +93,14 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision
 
 
 def _check(job: graph.Job) -> None:
-    """Check the runs that this one would retry or replace.
+    """Check the lists of ids, and the runs that this one would retry or replace.
 
     Raises:
+        ManifestError: A list of ids cannot be used.
         StorageError: There is no run to retry, or a complete run would be replaced by a part of it.
     """
+    for uri in filter(None, (job.ids, job.skip_ids)):
+        select.read_ids(uri)
     # When a run retries itself, its first attempt may have removed the mark already.
     if job.retry is not None and not _is_restarted(job):
         storage.read(job.settings.layout.of_run(job.retry).summary)

@@ -1,10 +1,9 @@
-"""What commands share: the options that decide an image, and how the options that were given are spelled."""
+"""The options that decide what an image becomes, for one image as for a catalog."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from hdnet.model.precision import PRECISIONS
 from hdnet.transforms.codecs import limits, table
@@ -28,23 +27,3 @@ def of_image(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_IMAGE):
         command = option(command)
     return command
-
-
-def words(context: click.Context, without: Container[str] = ()) -> list[str]:
-    """Return the options that were given, as a shell takes them, apart from some by name; arguments are left out."""
-    found: list[str] = []
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") not in (ParameterSource.DEFAULT, None)
-        if given and isinstance(parameter, click.Option) and parameter.name not in without:
-            found += _spelled(parameter, context.params[parameter.name or ""])
-    return found
-
-
-def _spelled(option: click.Option, value: Any) -> list[str]:
-    if option.is_flag:
-        return (option.opts if value else option.secondary_opts)[-1:]
-    values = value if option.multiple else [value]
-    return [word for each in values for word in (option.opts[-1], str(each))]
-
-
-version = click.version_option(package_name="hdnet-pipeline")

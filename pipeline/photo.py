@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from hdnet.model import command
 from hdnet.model.precision import Precision
 from hdnet.pipeline import options, text
 from hdnet.pipeline.steps import flags
@@ -51,7 +52,7 @@ class Wanted:
 @click.option("--background", metavar="FILE",
               help="Paste PHOTO, a cut-out with transparency, over this image; no MASK is needed then.")  # fmt: skip
 @options.of_image
-@options.version
+@command.version
 def main(**given: Any) -> None:
     """Give the foreground of one image the light and colour of its background.
 

@@ -9,7 +9,7 @@ from hdnet.transforms.storage import schemes
 
 _RECORDED = (
     "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "limit", "resume", "verify",
-    "retry_failed", "report",
+    "retry_failed", "ids", "skip_ids", "report",
 )  # fmt: skip
 
 
@@ -33,6 +33,8 @@ class Request:
     resume: bool
     verify: bool
     retry_failed: str | None
+    ids: str | None
+    skip_ids: str | None
     dry_run: bool
     report: bool
     max_failure_rate: float = 1.0

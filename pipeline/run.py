@@ -11,22 +11,25 @@ from typing import Any
 
 import click
 
-from hdnet.pipeline import options, photo
+from hdnet.model import command
+from hdnet.pipeline import options, photo, status
 from hdnet.pipeline.local import supervise
 from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
-NAMES_THE_RUN = frozenset({"run_id", "retry_failed", "limit", "dry_run", "vcpu_price"})
+NAMES_THE_RUN = frozenset({"run_id", "retry_failed", "ids", "skip_ids", "limit", "dry_run", "vcpu_price"})
 """Options that belong to one run, so that a command which retries what failed in it leaves them out."""
 EXIT_TOO_MANY_FAILURES = 3
 
 
-def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
+def _place(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return a URI or an absolute path, so that records do not depend on the folder that a run is started in.
 
     `~` is expanded here, for no shell expands it in --output=~/out.
     """
     from hdnet.transforms import storage  # slow to import
 
+    if value is None:
+        return None
     scheme, mark, rest = value.partition("://")
     if not (rest if mark else value).strip("/") or (mark and scheme not in storage.SCHEMES):
         raise click.BadParameter(f"{value!r}: a path, gs:// or s3:// is wanted", param=parameter)
@@ -50,6 +53,13 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
               help="Leave out pairs that earlier runs did and that have not changed.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
 @click.option("--retry-failed", metavar="RUN", help="Do only the pairs of the manifest that failed in that run.")
+@click.option(
+    "--ids",
+    metavar="URI",
+    callback=_place,
+    help="Do only the pairs whose ids this file lists: a CSV with a column id, such as the report's review.",
+)
+@click.option("--skip-ids", metavar="URI", callback=_place, help="Leave out the pairs whose ids this file lists.")
 @click.option("--allow-scheme", multiple=True, metavar="SCHEME",
               type=click.Choice(["file", "gs", "memory", "s3"]),
               help="Scheme that the manifest may use beside its own and the output's; may be repeated.")  # fmt: skip
@@ -60,7 +70,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.option("--accelerator", metavar="HINT",
               help="GPU for Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'.")  # fmt: skip
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
-@options.version
+@command.version
 def main(**given: Any) -> None:
     """Give the foreground of every composite in a catalog the light and colour of its background.
 
@@ -103,7 +113,7 @@ def main(**given: Any) -> None:
         _run_id(given["retry_failed"], "--retry-failed")
     given["output"] = given["output"].rstrip("/")
     try:
-        totals = launch.run(Request(**given, words=options.words(click.get_current_context(), NAMES_THE_RUN)))
+        totals = launch.run(Request(**given, words=command.words(click.get_current_context(), NAMES_THE_RUN)))
     except BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
     except WorkerDied as error:
@@ -128,10 +138,10 @@ def _run_id(name: str, option: str = "--run-id") -> str:
 
 
 def other_command(arguments: Sequence[str]) -> click.Command | None:
-    """Return what the arguments ask for besides a catalog: the first of them is no option then."""
+    """Return the command for one image or for the state of an output; None for a catalog, where options come first."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] != photo.STANDARD):
         return None
-    return photo.main
+    return status.main if arguments[0] == "status" else photo.main
 
 
 def entry() -> None:
@@ -141,7 +151,7 @@ def entry() -> None:
     and then, long after everything is written, and the exit code is lost.
     """
     if (other := other_command(sys.argv[1:])) is not None:
-        other(prog_name="hdnet-harmonize")
+        other(sys.argv[1:] if other is photo.main else sys.argv[2:], prog_name="hdnet-harmonize")
     if supervise.scratch() is None:
         sys.exit(supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *sys.argv[1:]]))
     supervise.exit_with_parent()

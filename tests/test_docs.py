@@ -17,7 +17,7 @@ TOP = ("deploy", "docs", "examples", "hdnet", "model", "pipeline", "tests", "tra
 """The folders whose files pages name by their path from the root."""
 OTHERS = {"--nproc-per-node", "--user", "--entrypoint", "--all-versions", "--semi_persist_dir"}
 """Options of other programs: torchrun, docker, gcloud and Beam's boot program."""
-MORE = {"hdnet-harmonize": ("hdnet.pipeline.photo",)}
+MORE = {"hdnet-harmonize": ("hdnet.pipeline.photo", "hdnet.pipeline.status")}
 """Modules of the commands that a script has besides its own."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

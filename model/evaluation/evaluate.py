@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hdnet.model import command
 from hdnet.model.precision import PRECISIONS
 from hdnet.transforms.errors import HarmonizeError
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, spread evenly over the list.")
 @click.option("--overwrite", is_flag=True, help="Replace an older evaluation in OUTPUT.")
-@click.version_option(package_name="hdnet-pipeline")
+@command.version
 def main(
     data: Path, output: Path, weights: str, subsets: tuple[str, ...], split: str, protocol: "Protocol", device: str,
     precision: "Precision", limit: int | None, overwrite: bool,

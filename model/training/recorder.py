@@ -16,6 +16,7 @@ from hdnet.model.progress import ProgressLine
 from hdnet.model.training import checkpoint, validation
 from hdnet.model.training.config import TrainConfig, without_folders
 from hdnet.model.training.dataset import PackedPairs
+from hdnet.model.training.interrupt import Interrupt
 from hdnet.model.training.trainer import Trainer
 from hdnet.model.weights import weights_file
 from hdnet.transforms import storage
@@ -35,6 +36,7 @@ class Recorder:
         progress: The state that the run has reached so far.
         held_out: Pairs to validate on; there may be none.
         pairs: How many pairs are trained on, for the model card.
+        interrupt: Says whether to stop after the step under way.
     """
 
     def __init__(
@@ -44,29 +46,39 @@ class Recorder:
         progress: checkpoint.Progress,
         held_out: PackedPairs,
         pairs: int,
+        interrupt: Interrupt,
     ) -> None:
         self.config, self.output, self.progress = config, output, progress
-        self.held_out, self.pairs = held_out, pairs
+        self.held_out, self.pairs, self.interrupt = held_out, pairs, interrupt
         # Kept on the device: reading the loss every step would make the device wait.
         self.loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64)
         self.line: ProgressLine | None = None
         self.board = _tensorboard(output, progress.history)
 
     def __call__(self, trainer: Trainer, loss: Tensor) -> None:
-        """Do what is due after a step: show progress, validate, save."""
+        """Do what is due after a step: show progress, validate, save; stop after Ctrl-C."""
         self.loss_sum = self.loss_sum.to(loss.device) + loss
         self.progress.loss_count += 1
         epoch, place = divmod(trainer.step, trainer.steps_per_epoch)
         self._show(trainer, loss)
         if place == 0 and (epoch % self.config.validate_epochs == 0 or epoch == self.config.epochs):
             self._validate(trainer, epoch)
-        if trainer.step % self.config.checkpoint_steps == 0 or epoch == self.config.epochs:
+        if trainer.step % self.config.checkpoint_steps == 0 or epoch == self.config.epochs or self.interrupt.came:
             self._save(checkpoint.LAST, trainer)
+        if self.interrupt.came and epoch < self.config.epochs:
+            self._close_line()
+            raise KeyboardInterrupt
 
     def _show(self, trainer: Trainer, loss: Tensor) -> None:
         total = self.config.epochs * trainer.steps_per_epoch
         self.line = self.line or ProgressLine(total, done=trainer.step - 1, unit=self.config.batch)
         self.line.update(trainer.step, lambda: f"loss {loss.item():.5f}")
+
+    def _close_line(self) -> None:
+        """Leave the live line, so that what is printed next has a line of its own."""
+        if self.line:
+            self.line.close()
+            self.line = None
 
     def _save(self, name: str, trainer: Trainer) -> None:
         self.progress.loss_sum = self.loss_sum.item()
@@ -100,6 +112,7 @@ class Recorder:
             weights_file.save(trainer.network, self.output / BEST_WEIGHTS, card)
 
     def _write_history(self, row: dict[str, float]) -> None:
+        self._close_line()
         log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
         write_csv(self.output / "metrics.csv", self.progress.history)
         if importlib.util.find_spec("matplotlib"):

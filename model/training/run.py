@@ -1,5 +1,6 @@
 """A training run: the data, the network and the trainer put together, from the first step or resumed."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -17,6 +18,7 @@ from hdnet.model.allocator import keep_all
 from hdnet.model.architectures.base import Distribute, Network
 from hdnet.model.training import augment, checkpoint, dataset
 from hdnet.model.training.config import TrainConfig
+from hdnet.model.training.interrupt import Interrupt, ignore
 from hdnet.model.training.recorder import BEST_WEIGHTS, Recorder
 from hdnet.model.training.trainer import Trainer
 from hdnet.model.weights import weights_file
@@ -49,6 +51,7 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
 
     Raises:
         HarmonizeError: The data set is incomplete, the folder holds another run, or a file is broken.
+        KeyboardInterrupt: Ctrl-C was pressed; the last step is saved.
     """
     keep_all()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -71,11 +74,14 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
         start=trainer.step, rank=rank, world=world,
     )  # fmt: skip
     callbacks = []
+    interrupt = Interrupt()
     if rank == 0:
         packed_held_out = dataset.pack(held_out, config.size, config.cache, output)
-        callbacks.append(Recorder(config, output, progress, packed_held_out, len(training)))
+        callbacks.append(Recorder(config, output, progress, packed_held_out, len(training), interrupt))
     loader = _loader(config, dataset.TrainingSet(packed, augmentation, config.seed), batches, device)
-    trainer.run(loader, callbacks)
+    # Processes of a team would stop at different steps, and wait for each other for ever.
+    with interrupt.watch() if world == 1 else contextlib.nullcontext():
+        trainer.run(loader, callbacks)
     if world > 1:
         # gloo's threads give back Python's objects after a step, and one that does so while the interpreter ends
         # aborts the process: no process leaves before the first has validated and written.
@@ -174,4 +180,5 @@ def _loader(
         # A forked copy of a process that already ran OpenMP can hang.
         multiprocessing_context="spawn" if config.workers else None,
         pin_memory=device.type == "cuda",
+        worker_init_fn=ignore,
     )

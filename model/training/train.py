@@ -2,12 +2,15 @@
 
 import dataclasses
 import logging
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from hdnet.model import command
 from hdnet.model.architectures import ARCHITECTURES
 from hdnet.model.training.config import TrainConfig
 from hdnet.transforms.errors import HarmonizeError
@@ -83,11 +86,12 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("workers", "Loader processes; 0 loads in the training process.")
 @field_option("checkpoint_steps", "Steps between checkpoints.")
 @field_option("validate_epochs", "Epochs between validations.")
-@click.version_option(package_name="hdnet-pipeline")
+@command.version
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     """Train a network on a data set in the iHarmony4 layout.
 
-    The defaults are the paper's recipe. Stop it whenever you like and go on with --resume.
+    The defaults are the paper's recipe. Stop it whenever you like and go on with --resume: Ctrl-C finishes the step
+    under way, writes a checkpoint and ends with exit code 130.
 
     \b
     hdnet-train --data /data/iHarmony4 --output runs/hdnet
@@ -107,7 +111,7 @@ def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
 def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None:
     # torch takes seconds to import: --help does not wait for it.
     from hdnet.model import harmonizer
-    from hdnet.model.training import run
+    from hdnet.model.training import checkpoint, run
 
     try:
         chosen = harmonizer.choose_device(device)
@@ -115,9 +119,19 @@ def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None
         raise click.UsageError(str(error)) from error
     try:
         best = run.train(config, output, device=chosen, resume=resume)
+    except KeyboardInterrupt:
+        click.echo(f"Stopped. {_how_to_go_on(output / checkpoint.LAST)}", err=True)
+        sys.exit(command.INTERRUPTED)
     except HarmonizeError as error:
         raise click.ClickException(_message(error)) from error
     click.echo(f"Best weights: {best}")
+
+
+def _how_to_go_on(last: Path) -> str:
+    if not last.exists():
+        return "There is no checkpoint yet: start again."
+    words = command.words(click.get_current_context(), {"resume"})
+    return f"The last checkpoint is {last}. Go on with\n  {shlex.join(['hdnet-train', *words, '--resume'])}"
 
 
 def _message(error: HarmonizeError) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hdnet.model import architectures
+from hdnet.model import architectures, command
 from hdnet.model.architectures import ARCHITECTURES
 from hdnet.model.architectures.record import Architecture, Converter
 from hdnet.model.config import Config
@@ -48,7 +48,7 @@ class Conversion:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--arch", help=f"Architecture to record: {', '.join(ARCHITECTURES)}.  [default: the first that fits]")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-@click.version_option(package_name="hdnet-pipeline")
+@command.version
 def main(source: str, out: Path, arch: str | None, overwrite: bool) -> None:
     """Convert SOURCE, a checkpoint that a network's authors released, to OUT, a weights file.
 

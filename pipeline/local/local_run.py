@@ -68,7 +68,7 @@ def count(job: graph.Job) -> Backlog:
     Raises:
         HarmonizeError: The manifest or a record cannot be used.
     """
-    if not job.retry and not list_tables(trusted(job.settings.layout, job.resume)):  # no images need be listed
+    if not job.selects and not list_tables(trusted(job.settings.layout, job.resume)):  # no images need be listed
         return Backlog(job.rows, 0, job.rows)
     log.info("comparing %d pairs with what earlier runs did", job.rows)
     with _early_end():

@@ -1,6 +1,5 @@
 """What the tables of earlier runs say: which pairs were done, from which files and how, and which failed."""
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -9,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import AsDict, PCollection
 from pyarrow import parquet
 
 from hdnet.transforms import storage
@@ -50,38 +47,12 @@ class Known(NamedTuple):
     row: Record | None
 
 
-@dataclasses.dataclass
-class KeepFailed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
-    """Keep the pairs that failed in an earlier run.
-
-    Attributes:
-        folder: URI of that run's failures.
-    """
-
-    folder: str
-
-    def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
-        files = pairs.pipeline | "Failures" >> beam.Create([self.folder]) | "ListFailures" >> beam.FlatMap(list_tables)
-        ids = files | "ReadFailures" >> beam.FlatMap(_ids)
-        kept: PCollection[Pair] = pairs | "Failed" >> beam.Filter(_is_among, AsDict(ids))
-        return kept
-
-
 def list_tables(folder: str) -> list[str]:
     """Return the URIs of the Parquet files below a folder, none if there is no such folder."""
     try:
         return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
     except FileNotFoundError:
         return []
-
-
-def _is_among(pair: Pair, ids: Mapping[str, None]) -> bool:
-    return pair.id in ids
-
-
-def _ids(uri: str) -> list[tuple[str, None]]:
-    table = parquet.read_table(io.BytesIO(storage.read(uri)), columns=["id"])
-    return [(identity, None) for identity in table["id"].to_pylist() if identity is not None]
 
 
 def known_images(uri: str, own: str, verify: bool) -> Iterator[Known]:

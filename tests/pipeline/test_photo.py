@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from hdnet.pipeline import photo, run
+from hdnet.pipeline import photo, run, status
 from tests.catalogs import write_weights
 
 
@@ -102,7 +102,13 @@ def test_mistakes_are_told(folder, monkeypatch, arguments, code, said):
 
 @pytest.mark.parametrize(
     ("arguments", "command"),
-    [([], None), (["--help"], None), (["--input", "a.csv"], None), (["-", "mask.png"], photo.main)],
+    [
+        ([], None),
+        (["--help"], None),
+        (["--input", "a.csv"], None),
+        (["-", "mask.png"], photo.main),
+        (["status", "out"], status.main),
+    ],
 )
 def test_the_first_argument_says_what_is_asked_for(arguments, command):
     assert run.other_command(arguments) is command

@@ -179,6 +179,16 @@ def test_only_what_failed_is_tried_again(shop):
         assert result.exit_code == 1 and "never.json" in result.output
 
 
+def test_a_list_of_ids_chooses_the_pairs(shop):
+    review = shop.root / "review.csv"
+    review.write_text("id,verdict,note\ngood/0001,redo,too red\ngood/0002,good,\nbad/truncated-0,bad,\n")
+    assert shop.dry("--no-resume", "--ids", review)["would do"].startswith("2 images,")
+    done, totals = shop.run("--no-resume", "--ids", review)
+    assert done == {"0001"} and (totals["failed"], totals["removed"]) == (1, 0)
+    done, totals = shop.run("--no-resume", "--skip-ids", review)
+    assert done == ALL - {"0001"} and totals["failed"] == 0
+
+
 def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
     """The run looks as if it had died after two images: it has left its journal, but no final files and no summary."""
     folder = shop.root / "out/metrics/run_id=night-1"

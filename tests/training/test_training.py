@@ -76,6 +76,28 @@ def train_until(monkeypatch, config, output, step, **options):
             run.train(config, output, device=CPU, **options)
 
 
+def test_ctrl_c_saves_the_step_under_way_and_says_how_to_go_on(data, tmp_path, monkeypatch):
+    descend = Trainer.descend
+
+    def pressing(self, *arguments):
+        if self.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        descend(self, *arguments)
+
+    arguments = ["--data", data, "--output", tmp_path / "run", "--arch", "hdnet-lite", "--network", "width=1",
+                 "--size", 16, "--epochs", 2, "--batch", 2, "--workers", 0, "--milestones", "1,2"]  # fmt: skip
+    words = [str(each) for each in arguments]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "descend", pressing)
+        result = CliRunner().invoke(main, words)
+    assert result.exit_code == 130, result.output
+    command = result.stderr.splitlines()[-1].split()
+    assert command[0] == "hdnet-train" and command[-1] == "--resume"
+    assert torch.load(tmp_path / "run/last.pt", weights_only=True)["step"] == 2
+    result = CliRunner().invoke(main, command[1:])
+    assert result.exit_code == 0, result.output
+
+
 def test_a_run_leaves_everything_a_person_needs(data, tmp_path):
     best = run.train(recipe(data, ema=0.9), tmp_path / "run", device=CPU)
     rows = read_csv(tmp_path / "run/metrics.csv")
