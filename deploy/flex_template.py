@@ -12,7 +12,7 @@ import click
 
 from hdnet.pipeline import run
 
-NOT_OFFERED = ("dry_run", "memory", "vcpu_price", "version", "workers")
+NOT_OFFERED = ("config", "dry_run", "memory", "vcpu_price", "version", "workers")
 """Options that make no sense for a template: it must launch a job, whose machines Dataflow's own options choose."""
 
 

@@ -1,6 +1,7 @@
-"""What all commands share: the option --version, and how the options that were given are spelled."""
+"""What all commands share: --version, --config, and how the options that were given are spelled."""
 
-from collections.abc import Container
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,13 +13,48 @@ INTERRUPTED = 130
 version = click.version_option(package_name="hdnet-pipeline")
 
 
-def words(context: click.Context, without: Container[str] = ()) -> list[str]:
+def _configure(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Make the values in a file the defaults of this call: what is given on the command line counts more."""
+    if path is None:
+        return
+    names = {_name(parameter): parameter.name for parameter in context.command.params if parameter.expose_value}
+    given = {str(key).replace("_", "-"): value for key, value in _mapping(path).items()}
+    if unknown := [key for key in given if key not in names]:
+        raise click.BadParameter(f"{path}: {context.command.name} has no option {', '.join(unknown)}")
+    context.default_map = {str(names[key]): value for key, value in given.items() if value is not None}
+
+
+def _name(parameter: click.Parameter) -> str:
+    """Return the name of an option without its dashes, or of an argument."""
+    return parameter.opts[-1].removeprefix("--").replace("_", "-")
+
+
+def _mapping(path: Path) -> dict[Any, Any]:
+    import yaml  # only where it is wanted
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise click.BadParameter(f"{path}: lines of the form `option: value` are wanted")
+    return content
+
+
+config = click.option(
+    "--config", is_eager=True, expose_value=False, callback=_configure, metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with options, such as `weights: hdnet-lite`; those of the command line count more.",
+)  # fmt: skip
+
+
+def words(context: click.Context, without: Collection[str] = ()) -> list[str]:
     """Return the options that were given, as a shell takes them, apart from some by name; arguments are left out."""
     found: list[str] = []
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") not in (ParameterSource.DEFAULT, None)
-        if given and isinstance(parameter, click.Option) and parameter.name not in without:
-            found += _spelled(parameter, context.params.get(parameter.name or ""))
+        if given and isinstance(parameter, click.Option) and parameter.name in context.params.keys() - set(without):
+            found += _spelled(parameter, context.params[parameter.name])
     return found
 
 

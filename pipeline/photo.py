@@ -52,6 +52,7 @@ class Wanted:
 @click.option("--background", metavar="FILE",
               help="Paste PHOTO, a cut-out with transparency, over this image; no MASK is needed then.")  # fmt: skip
 @options.of_image
+@command.config
 @command.version
 def main(**given: Any) -> None:
     """Give the foreground of one image the light and colour of its background.

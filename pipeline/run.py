@@ -70,6 +70,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str | None) -> s
 @click.option("--accelerator", metavar="HINT",
               help="GPU for Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'.")  # fmt: skip
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
+@command.config
 @command.version
 def main(**given: Any) -> None:
     """Give the foreground of every composite in a catalog the light and colour of its background.

@@ -65,7 +65,7 @@ def test_imports_inside_functions_are_seen(tmp_path):
 
 
 def test_a_job_uses_every_requirement():
-    modules = {"apache-beam": "apache_beam", "pillow": "PIL", "scikit-image": "skimage"}
+    modules = {"apache-beam": "apache_beam", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
     by_name = {"gcsfs"}  # fsspec loads it for gs://
     wanted = {modules.get(name, name) for name in (Requirement(r).name for r in PROJECT["project"]["dependencies"])}
     assert wanted - by_name <= reached("hdnet.pipeline.run")

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import duckdb
 import polars
@@ -44,7 +45,7 @@ def output(tmp_path_factory):
 
 
 def test_readers_see_every_night_once_and_the_new_column(output):
-    found: dict = {}
+    found: dict[str, Any] = {}
     exec(READERS.replace("OUTPUT", str(output)), found)
     assert len(found["metrics"]) == 9 and isinstance(found["metrics"], polars.DataFrame)
     assert sorted(filter(None, found["table"]["brand"].to_pylist())) == ["x"] * 3 and len(found["table"]) == 9

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, spread evenly over the list.")
 @click.option("--overwrite", is_flag=True, help="Replace an older evaluation in OUTPUT.")
+@command.config
 @command.version
 def main(
     data: Path, output: Path, weights: str, subsets: tuple[str, ...], split: str, protocol: "Protocol", device: str,

@@ -86,6 +86,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("workers", "Loader processes; 0 loads in the training process.")
 @field_option("checkpoint_steps", "Steps between checkpoints.")
 @field_option("validate_epochs", "Epochs between validations.")
+@command.config
 @command.version
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     """Train a network on a data set in the iHarmony4 layout.

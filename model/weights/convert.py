@@ -48,6 +48,7 @@ class Conversion:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--arch", help=f"Architecture to record: {', '.join(ARCHITECTURES)}.  [default: the first that fits]")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@command.config
 @command.version
 def main(source: str, out: Path, arch: str | None, overwrite: bool) -> None:
     """Convert SOURCE, a checkpoint that a network's authors released, to OUT, a weights file.
