@@ -17,7 +17,7 @@ Run = Callable[[Tensor, Tensor], Tensor]
 """Composite (B,3,H,W) and mask (B,1,H,W) to a result (B,3,H,W), as `Network.forward`."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, abc.ABC):
     """Base of the networks.
 
     Attributes:
@@ -28,6 +28,7 @@ class Network(nn.Module):
     architecture: Architecture[Any, Any]
     config: Config
 
+    @abc.abstractmethod
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Harmonize a batch.
 
@@ -38,7 +39,6 @@ class Network(nn.Module):
         Returns:
             (B,3,H,W): the network's colours in the foreground, in [-1, 1] or a little beyond; the composite elsewhere.
         """
-        raise NotImplementedError
 
 
 class Renderer(abc.ABC):
