@@ -14,6 +14,7 @@ needed = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="left out: no browser here; install Debian's chromium and chromium-driver to run it",
 )
+SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 
 

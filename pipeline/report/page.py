@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hdnet.pipeline.report import charts, gallery, run_info, top
+from hdnet.pipeline.report import charts, gallery, links, run_info, top
 from hdnet.pipeline.report.panels import Panels
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.steps.summary import Summary
@@ -19,6 +19,7 @@ def render(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> str
     """
     return template.load("hdnet.pipeline.report", "report.html").render(
         info=info,
+        history=links.link(info.layout.history, info.layout.report),
         summary=summary,
         rates=run_info.rates(info, summary),
         verdict=top.verdict(summary),

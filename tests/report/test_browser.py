@@ -16,7 +16,6 @@ from tests import browser
 from tests.run_samples import INFO, compared, failed, row, summary
 
 CATALOG = Path(__file__).parents[2] / "examples" / "catalog"
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 NAMES = ("coffee", "dahlia", "pagoda", "cat")
 ODD = 'a"b, <i>\u05d0'
 
@@ -98,7 +97,7 @@ def test_nothing_is_wider_than_the_window(report, tmp_path, width):
     with browser.opened(report, tmp_path, width) as chrome:
         assert chrome.execute_script("return document.documentElement.scrollWidth") == width
         for scheme in ("light", "dark"):
-            picture = SCREENSHOTS / f"report-{width}-{scheme}.png"
+            picture = browser.SCREENSHOTS / f"report-{width}-{scheme}.png"
             browser.screenshot(chrome, picture, dark=scheme == "dark")
             level = Image.open(picture).convert("L").getpixel((2, 2))
             assert isinstance(level, int) and (level < 60) == (scheme == "dark")
