@@ -2,13 +2,14 @@
 
 import click
 
-from hdnet.pipeline import cost, graph, text
+from hdnet.pipeline import cost, graph
 from hdnet.pipeline.cost import Estimate
 from hdnet.pipeline.local import local_run
 from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.request import Request
 from hdnet.pipeline.runners import advice
 from hdnet.pipeline.steps.resume import Backlog
+from hdnet.transforms import text
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.errors import ManifestError
 

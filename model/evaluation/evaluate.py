@@ -1,4 +1,4 @@
-"""`hdnet-evaluate`: measures weights on a data set and writes metrics, tables and a contact sheet."""
+"""`hdnet-evaluate`: measures weights on a data set and writes metrics, tables, a contact sheet and a page."""
 
 import logging
 import sys
@@ -37,8 +37,9 @@ def main(
     """Measure a network: error of its results, of the untouched composites and of a classical baseline.
 
     OUTPUT receives metrics.parquet (one row per pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
-    table2.csv (by foreground ratio) and contact_sheet.png. docs/metrics.md defines every number. A pair that cannot
-    be read is counted as failed and does not end the run; the exit code is 1 when no pair could be measured.
+    table2.csv (by foreground ratio), contact_sheet.png and index.html, which shows all of them. docs/metrics.md
+    defines every number. A pair that cannot be read is counted as failed and does not end the run; the exit code is 1
+    when no pair could be measured.
 
     \b
     Examples:
@@ -57,7 +58,7 @@ def main(
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(table.text() for table in evaluation.tables))
-    click.echo(f"written to {output}", err=True)
+    click.echo(f"written to {output}; {measure.PAGE} shows it", err=True)
     if evaluation.failures:
         first, count = evaluation.failures[0], len(evaluation.failures)
         click.echo(f"warning: {count} of {len(pairs)} pairs failed, listed in {output / measure.FAILURES}; "
