@@ -19,6 +19,7 @@ _IMAGE = (
                  help="Format of the images written; same keeps each composite's."),
     click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF."),
     click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio."),
+    click.option("--label", metavar="CLASS", help="Class of foregrounds without a label, for weights that need one."),
 )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ import click
 
 from hdnet.model import command
 from hdnet.model.precision import Precision
-from hdnet.pipeline import options, text
+from hdnet.pipeline import options
 from hdnet.pipeline.steps import flags
+from hdnet.transforms import text
 from hdnet.transforms.codecs import table
 from hdnet.transforms.errors import DecodeError, HarmonizeError
 
@@ -38,6 +39,7 @@ class Wanted:
     image_format: str
     quality: int
     resize_mask: bool
+    label: str | None
 
     @property
     def inputs(self) -> list[str]:
@@ -90,7 +92,7 @@ def harmonize(wanted: Wanted, image_format: str) -> str:
     from hdnet.transforms.scores import appearance
 
     picture, mask = _pair(wanted)
-    network = Harmonizer.load(wanted.weights, precision=wanted.precision)
+    network = Harmonizer.load(wanted.weights, precision=wanted.precision, label=wanted.label)
     result = image.mix(picture.pixels, network(picture.pixels, mask), wanted.strength)
     _write(wanted.output, encode.encode(picture, result, image_format, wanted.quality))
     found = dataclasses.asdict(appearance.compare(picture.pixels, result, image.threshold(mask)))

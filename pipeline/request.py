@@ -8,7 +8,7 @@ from hdnet.model.precision import Precision
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "limit", "resume", "verify",
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "label", "limit", "resume", "verify",
     "retry_failed", "ids", "skip_ids", "report",
 )  # fmt: skip
 
@@ -28,6 +28,7 @@ class Request:
     quality: int
     resize_mask: bool
     strength: float
+    label: str | None
     run_id: str
     limit: int | None
     resume: bool

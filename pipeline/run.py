@@ -135,6 +135,8 @@ def _run_id(name: str, option: str = "--run-id") -> str:
             f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter, digit or _ first",
             param_hint=f"'{option}'",
         )
+    if name == "index":
+        raise click.BadParameter("'index': runs/index.html is the page of all runs", param_hint=f"'{option}'")
     return name
 
 

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 from pathlib import PurePosixPath
-from typing import Any, Self
 
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
+from hdnet.transforms.catalog import labels
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import limits, table
 
@@ -24,9 +24,10 @@ class ImageOptions:
         precision: Precision of the network.
         format: Format of the images written; "same" keeps the composite's.
         quality: Quality of JPEG and AVIF, 1 to 100.
-        resize_mask: Whether a mask of another size and the same aspect ratio is accepted; in the record of an image,
-            whether its mask was resized.
-        strength: Share of the change that is applied, 0 to 1.
+        resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
+        strength: Share of the change that is applied, 0 to 1, for pairs that the manifest gives none.
+        label: Class of the foregrounds that the manifest gives none; None for none.
+        classes: The classes that the network must be told; () for none.
     """
 
     network: str = ""
@@ -35,36 +36,59 @@ class ImageOptions:
     quality: int = 95
     resize_mask: bool = False
     strength: float = 1.0
+    label: str | None = None
+    classes: tuple[str, ...] = ()
 
-    def of(self, pair: Pair) -> Self:
-        """Return the options for one pair, whose row of the manifest may have a strength of its own."""
-        return self if pair.strength is None else dataclasses.replace(self, strength=pair.strength)
+    def label_of(self, pair: Pair) -> int | None:
+        """Return the number of the class of a pair's foreground; None where the network takes no label.
 
-    def record(self, *, resized: bool) -> str:
-        """Return the options as JSON, as the metrics record them; `resized` says whether the mask was resized."""
-        return json.dumps({**dataclasses.asdict(self), "resize_mask": resized}, sort_keys=True)
+        Raises:
+            LabelError: The network takes one, and there is none or an unknown one.
+        """
+        return labels.number_of(dict(pair.extra).get(labels.COLUMN) or self.label, self.classes)
 
-    def would_repeat(self, record: str, output: str) -> bool:
-        """Say whether these options would make the very bytes that an earlier run made.
+    def strength_of(self, pair: Pair) -> float:
+        """Return the share of the change that is applied to a pair, whose row of the manifest may have its own."""
+        return self.strength if pair.strength is None else pair.strength
+
+    def record(self, pair: Pair, *, resized: bool) -> str:
+        """Return what decided a pair's image as JSON, as the metrics record it.
+
+        Args:
+            pair: The pair.
+            resized: Whether its mask was resized.
+
+        Raises:
+            LabelError: As for `label_of`.
+        """
+        label = self.label_of(pair)
+        return json.dumps({
+            "network": self.network, "precision": self.precision, "format": self.format, "quality": self.quality,
+            "resize_mask": resized, "strength": self.strength_of(pair), **({} if label is None else {"label": label}),
+        }, sort_keys=True)  # fmt: skip
+
+    def would_repeat(self, pair: Pair, record: str, output: str) -> bool:
+        """Say whether these options would make the very bytes that an earlier run made of a pair.
 
         Only options that changed an image's bytes count, so that an option which concerns a few images does not make
         all of them out of date.
 
         Args:
+            pair: The pair.
             record: What `record` returned then, perhaps in an older program that knew fewer options.
             output: URI of the image that was made.
+
+        Raises:
+            LabelError: As for `label_of`.
         """
-        try:
-            then = type(self)(**json.loads(record))
-        except TypeError:  # it was made with an option of a newer program
-            return False
+        then = {"strength": 1.0, **json.loads(record)}
+        now = json.loads(self.record(pair, resized=self.resize_mask and then["resize_mask"]))
         suffix = PurePosixPath(output).suffix
-        irrelevant: dict[str, Any] = {"resize_mask": self.resize_mask} if not then.resize_mask else {}
         if suffix not in QUALITY_COUNTS:
-            irrelevant["quality"] = self.quality
+            now["quality"] = then["quality"]
         if self.format != "same" and suffix == table.CODECS[self.format].suffixes[0]:
-            irrelevant["format"] = self.format
-        return dataclasses.replace(then, **irrelevant) == self
+            now["format"] = then["format"]
+        return bool(now == then)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

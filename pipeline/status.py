@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hdnet.model import command
-from hdnet.pipeline import text
+from hdnet.transforms import text
 from hdnet.transforms.errors import HarmonizeError, StorageError
 
 SHOWN = 20

@@ -113,7 +113,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             cannot be written; or processes died over the pair.
     """
     settings, pair = worker.settings, task.pair
-    wanted = settings.image.of(pair)
+    wanted, label = settings.image, settings.image.label_of(pair)
     _check_apart(pair, settings)
     if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
         raise CrashError(
@@ -131,7 +131,8 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             soft_mask, resized = _decode_mask(mask_file, picture, settings)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
-            result = image.mix(picture.pixels, worker.harmonizer(picture.pixels, soft_mask), wanted.strength)
+            harmonized = worker.harmonizer(picture.pixels, soft_mask, label)
+            result = image.mix(picture.pixels, harmonized, wanted.strength_of(pair))
         with stages("write"):
             output = settings.layout.image(pair.id, encode.suffix(wanted.format, picture.format))
             encoded = encode.encode(picture, result, wanted.format, wanted.quality)
@@ -150,7 +151,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         arch=worker.arch,
         precision=worker.harmonizer.precision,
         weights_sha256=worker.weights_sha256,
-        options=wanted.record(resized=resized),
+        options=wanted.record(pair, resized=resized),
         harmonized_at=datetime.now(UTC),
         flags=None,
     )

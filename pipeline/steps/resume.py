@@ -29,7 +29,7 @@ from hdnet.pipeline.steps.summary import EXAMPLES, Summary
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import FILES, Record
-from hdnet.transforms.errors import StorageError
+from hdnet.transforms.errors import LabelError, StorageError
 from hdnet.transforms.storage import Listed, schemes
 
 TASKS, KEPT, SUMMARIES, REFUSED = "tasks", "kept", "summaries", "refused"
@@ -174,11 +174,11 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
     def _candidate(self, pair: Pair, known: Known | None) -> Any:
         try:
             check_schemes(pair, self.schemes)
-        except StorageError as error:
+            key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256})
+            self.settings.image.label_of(pair)  # an error whether or not the pair is known
+            alike = known and known.key == key and self.settings.image.would_repeat(pair, known.options, known.output)
+        except (LabelError, StorageError) as error:
             return TaggedOutput(REFUSED, pair.failure("manifest", error).record(pair.extra))
-        key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256})
-        wanted = self.settings.image.of(pair)
-        alike = known and known.key == key and wanted.would_repeat(known.options, known.output)
         return Candidate(pair, known if alike else None)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:

@@ -47,7 +47,8 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
                for field in METRICS_SCHEMA}
         known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask,
                  "output": worker.settings.layout.image(task.pair.id, ".png"), "harmonized_at": datetime.now(UTC),
-                 "weights_sha256": worker.weights_sha256, "options": worker.settings.image.record(resized=False),
+                 "weights_sha256": worker.weights_sha256,
+                 "options": worker.settings.image.record(task.pair, resized=False),
                  "arch": worker.arch, "precision": worker.harmonizer.precision}
         return MetricsRow(**row | known | dict(zip(VERSIONS, task.versions)))
 

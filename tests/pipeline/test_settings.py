@@ -5,13 +5,16 @@ import json
 import pytest
 
 from hdnet.pipeline.settings import ImageOptions
+from hdnet.transforms.catalog.manifest import Pair
+
+PAIR = Pair("a", "a.jpg", "m.png")
 
 OLD = '{"format": "same", "network": "", "precision": "float32", "quality": 95, "resize_mask": false}'
 """What the first program recorded; finished catalogs must stay up to date."""
 
 
 def test_the_options_are_recorded_by_name():
-    assert json.loads(ImageOptions().record(resized=False)) == {**json.loads(OLD), "strength": 1.0}
+    assert json.loads(ImageOptions().record(PAIR, resized=False)) == {**json.loads(OLD), "strength": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,8 @@ def test_the_options_are_recorded_by_name():
     [
         ({}, {}, "a.jpg", True),
         ({"precision": "bfloat16"}, {}, "a.jpg", False),
+        ({"classes": ("cat", "dog"), "label": "dog"}, {"label": 1}, "a.jpg", True),
+        ({"classes": ("cat", "dog"), "label": "cat"}, {"label": 1}, "a.jpg", False),
         ({"network": "other"}, {}, "a.jpg", False),
         ({"strength": 0.5}, {}, "a.jpg", False),
         ({}, {"strength": 0.5}, "a.jpg", False),
@@ -36,4 +41,4 @@ def test_the_options_are_recorded_by_name():
 )
 def test_only_options_that_changed_the_bytes_make_an_image_again(now, then, output, same):
     record = json.dumps({**json.loads(OLD), **then})
-    assert ImageOptions(**now).would_repeat(record, output) is same
+    assert ImageOptions(**now).would_repeat(PAIR, record, output) is same
