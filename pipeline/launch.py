@@ -68,6 +68,8 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision
             format=request.image_format,
             quality=request.quality,
             resize_mask=request.resize_mask,
+            mask_value=request.mask_value,
+            invert_mask=request.invert_mask,
         ),
     )
     rows = min(info.rows, request.limit or info.rows)

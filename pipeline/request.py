@@ -8,7 +8,8 @@ from hdnet.model.precision import Precision
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "resume", "verify", "retry_failed", "report",
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "mask_value", "invert_mask", "limit", "resume",
+    "verify", "retry_failed", "report",
 )  # fmt: skip
 
 
@@ -26,6 +27,8 @@ class Request:
     image_format: str
     quality: int
     resize_mask: bool
+    mask_value: int | None
+    invert_mask: bool
     run_id: str
     limit: int | None
     resume: bool

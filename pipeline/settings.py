@@ -6,7 +6,9 @@ import json
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
+from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import limits
+from hdnet.transforms.codecs.mask import Reading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,8 @@ class ImageOptions:
         format: Format of the images written; "same" keeps the composite's.
         quality: Quality of JPEG and AVIF, 1 to 100.
         resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
+        mask_value: The value of a mask that is the foreground; None for white.
+        invert_mask: Whether masks show the background.
     """
 
     network: str = ""
@@ -26,10 +30,35 @@ class ImageOptions:
     format: str = "same"
     quality: int = 95
     resize_mask: bool = False
+    mask_value: int | None = None
+    invert_mask: bool = False
 
     def key(self) -> str:
         """Return the options as JSON, as a metrics row records them: a pair is done again where they differ."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        options = dataclasses.asdict(self)
+        # Records of runs before there were these options lack them, and stay up to date.
+        later = {"mask_value": None, "invert_mask": False}
+        return json.dumps({name: value for name, value in options.items() if value != later.get(name, ...)},
+                          sort_keys=True)  # fmt: skip
+
+    def of(self, pair: Pair) -> "ImageOptions":
+        """Return the options for a pair: what its row says of its mask comes before what the command says."""
+        if pair.mask_value is None and pair.invert_mask is None:
+            return self
+        value = self.mask_value if pair.mask_value is None else pair.mask_value
+        invert = self.invert_mask if pair.invert_mask is None else pair.invert_mask
+        return dataclasses.replace(self, mask_value=value, invert_mask=invert)
+
+    @property
+    def reading(self) -> Reading:
+        """How masks are read."""
+        return Reading(self.mask_value, self.invert_mask)
+
+
+def recorded_reading(key: str) -> Reading:
+    """Return how the mask of a metrics row was read, by its `options`."""
+    options = json.loads(key)
+    return Reading(options.get("mask_value"), options.get("invert_mask", False))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

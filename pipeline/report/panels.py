@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from hdnet.pipeline.settings import recorded_reading
 from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.codecs import decode, limits
@@ -61,7 +62,7 @@ def draw(row: Record, read: Read, max_pixels: int = limits.MAX_PIXELS) -> tuple[
         return thumbnails.thumbnail(pixels, thumbnails.fit(pixels.shape, SIDE))
 
     def outlined(picture: Image.Image) -> Image.Image:
-        mask = masks.decode_mask(read(row["mask"]), row["mask"], max_pixels)
+        mask = masks.decode_mask(read(row["mask"]), row["mask"], max_pixels, recorded_reading(row["options"]))
         return thumbnails.outline(picture.copy(), image.threshold(mask))
 
     composite = _attempt(lambda: small(row["composite"]))

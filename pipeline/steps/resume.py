@@ -177,7 +177,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         except StorageError as error:
             return TaggedOutput(REFUSED, pair.failure("manifest", error).record())
         key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
-                      "options": self.settings.image.key()})  # fmt: skip
+                      "options": self.settings.image.of(pair).key()})  # fmt: skip
         return Candidate(pair, known if known and known.key == key else None)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:

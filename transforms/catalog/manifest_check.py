@@ -38,7 +38,7 @@ class ManifestInfo:
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns, those of a pair first."""
-        return (*manifest.COLUMNS[: 4 if self.with_reference else 3], *self.extra)
+        return (*manifest.REQUIRED, *(["reference"] if self.with_reference else []), *self.extra)
 
 
 def check(uri: str) -> ManifestInfo:
