@@ -19,7 +19,7 @@ from hdnet.pipeline.request import Request
 from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
-from hdnet.transforms.catalog import manifest_check
+from hdnet.transforms.catalog import layouts, manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
@@ -35,7 +35,9 @@ def run(request: Request) -> Totals | None:
     runner = runners.choose(request)
     runner.check()
     header = weights_header.read_header(request.weights)
-    info = manifest_check.check(request.manifest)
+    info = manifest_check.check(request.manifest, request.names)
+    if info.format == "folder":
+        click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
     precision = runner.precision() if request.precision == "auto" else request.precision
     architecture, config = weights_header.architecture_of(header, request.weights)
     estimate = cost.estimate(
@@ -43,6 +45,7 @@ def run(request: Request) -> Totals | None:
         lambda height, width: architecture.peak_bytes(config, height, width, precision),
         request.max_pixels,
         request.schemes,
+        request.names,
     )
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
     job = _job(request, info, header, precision)
@@ -81,6 +84,7 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision
         rows=rows,
         extra=info.extra,
         schemes=request.schemes,
+        names=request.names,
         limit=request.limit,
         resume=request.resume,
         retry=request.retry_failed,

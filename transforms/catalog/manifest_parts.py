@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import layouts, manifest, manifest_text
+from hdnet.transforms.catalog.layouts import BY_STEM, Names, Passed
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_text import Lines
 from hdnet.transforms.catalog.rows import FailureRow
@@ -42,6 +43,7 @@ class Part:
         start: First byte in a text file, or the row group of a Parquet file.
         length: Bytes in a text file; None to its end.
         first: Line or row number of the first row, counted from 1.
+        names: How the files of a folder form pairs.
     """
 
     uri: str
@@ -50,15 +52,17 @@ class Part:
     start: int = 0
     length: int | None = None
     first: int = 1
+    names: Names = Names()
 
 
-def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
+def plan(uri: str, part_bytes: int | None = PART_BYTES, names: Names = BY_STEM) -> Iterator[Part]:
     """Divide a manifest into parts.
 
     Args:
         uri: A file .csv, .jsonl, .parquet or .txt (an iHarmony4 list), or a folder, which is an iHarmony4 root if it
             holds IHD_test.txt, and otherwise holds composites/ and masks/.
         part_bytes: A part of a text file ends with the row that reaches this size; None leaves the file whole.
+        names: How the files of a folder form pairs.
 
     Raises:
         ManifestError: The manifest cannot be read, is of no known type, or lacks a column.
@@ -66,32 +70,40 @@ def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
     with _readable(uri):
         known = FORMATS.get(PurePosixPath(uri).suffix.lower())
         if known is None:
-            yield _plan_folder(uri)
+            yield _plan_folder(uri, names)
         elif known == "parquet":
             yield from _plan_parquet(uri)
         else:
             yield from _plan_text(uri, known, part_bytes)
 
 
-def rows(uri: str) -> Iterator[Pair | FailureRow]:
+def rows(uri: str, names: Names = BY_STEM) -> Iterator[Pair | FailureRow]:
     """Yield every row of a manifest in order, reading as far as is asked for.
 
     Raises:
         ManifestError: As for `plan` and `read`.
     """
-    for part in plan(uri, None):
+    for part in plan(uri, None, names):
         yield from read(part)
 
 
-def read(part: Part) -> Iterator[Pair | FailureRow]:
+def read(part: Part, passed: Passed | None = None) -> Iterator[Pair | FailureRow]:
     """Yield every row of the part in order.
+
+    Args:
+        part: The part.
+        passed: Takes the files that a folder's listing passes over.
 
     Raises:
         ManifestError: The manifest itself cannot be read, or a folder's files do not form pairs.
     """
     base = _base(part)
     with _readable(part.uri):
-        for source, row in _READERS[part.format](part):
+        if part.format == "folder":
+            entries: Rows = layouts.folder_rows(part.uri, part.names, passed)
+        else:
+            entries = _READERS[part.format](part)
+        for source, row in entries:
             if isinstance(row, ManifestError):
                 yield manifest.failure({}, source, f"{source}: {row}")
             else:
@@ -119,14 +131,14 @@ def _readable(uri: str) -> Iterator[None]:
         raise ManifestError(f"{uri}: cannot be read: {error}") from error
 
 
-def _plan_folder(uri: str) -> Part:
+def _plan_folder(uri: str, names: Names) -> Part:
     listed = storage.join(uri, "IHD_test.txt")
     with contextlib.suppress(OSError), storage.open_binary(listed):
         return Part(listed, "list")
     if not storage.is_folder(storage.join(uri, "composites")):
         kinds = ", ".join(FORMATS)
         raise ManifestError(f"{uri}: neither a file {kinds} nor a folder that holds composites/ and masks/")
-    return Part(uri, "folder")
+    return Part(uri, "folder", names=names)
 
 
 @contextlib.contextmanager
@@ -229,14 +241,9 @@ def _value(scalar: pa.Scalar) -> object:
         return scalar.as_buffer().to_pybytes().decode(errors="surrogateescape")
 
 
-def _read_folder(part: Part) -> Rows:
-    return layouts.folder_rows(part.uri)
-
-
 _READERS: Mapping[str, Callable[[Part], Rows]] = {
     "csv": _read_text,
     "jsonl": _read_text,
     "list": _read_text,
     "parquet": _read_parquet,
-    "folder": _read_folder,
 }

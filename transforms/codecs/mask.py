@@ -215,8 +215,8 @@ def _check_foreground(held: npt.NDArray[np.intp], dtype: np.dtype[np.uint8 | np.
     if largest > 1 and image.to_8_bit(np.array(largest, dtype)) < image.FOREGROUND_FROM:
         scale = f" of {top}" if top > 255 else ""
         raise errors.DecodeError(
-            f"{name}: its largest value is {largest}{scale}: no pixel is foreground; save the object as {top}, or "
-            f"--mask-value {largest} takes that value"
+            f"{name} is no mask: its largest value is {largest}{scale}: no pixel is foreground; save the object "
+            f"as {top}, or --mask-value {largest} takes that value"
         )
 
 

@@ -211,6 +211,24 @@ def list_files(uri: str) -> list[str]:
     return found
 
 
+def list_tree(uri: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the sorted paths of the files below a folder, on a local disk also through links to folders.
+
+    Returns:
+        The relative paths, and what was passed over, each a reason and a path: see `local.tree`.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        OSError: A local one cannot be listed.
+        StorageError: It cannot be read.
+    """
+    files, path = _locate(uri)
+    if not isinstance(files, LocalFileSystem):
+        return list_files(uri), []
+    found, others = local.tree(path)
+    return sorted(found), others
+
+
 def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | None = None) -> dict[str, Listed]:
     """List the files of folders, by URI.
 
