@@ -39,7 +39,7 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
 @click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
-              help="Manifest (.csv, .jsonl, .parquet) or list, or folder with composites/ and masks/.")  # fmt: skip
+              help="Manifest (.csv, .tsv, .jsonl, .parquet), list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=_place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")

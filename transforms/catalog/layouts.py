@@ -122,7 +122,7 @@ def folder_rows(
     if unpaired and not names.skip_unpaired:
         lines = [line for stem in sorted(unpaired) for line in _lonely(stem, folders, images, passed)]
         raise ManifestError(
-            f"{root}: {len(lines)} files are missing, {first_ten(lines)}\n  "
+            f"{root}: {len(lines)} file{' is' if len(lines) == 1 else 's are'} missing, {first_ten(lines)}\n  "
             "--pair pairs masks by a pattern, and --skip-unpaired leaves out what has no partner"
         )
     for stem in sorted(unpaired):

@@ -16,7 +16,7 @@ REQUIRED = ("id", "composite", "mask")
 COLUMNS = ("id", *FILES, "mask_value", "invert_mask")
 """Columns that make a pair; the last two say of it what --mask-value and --invert-mask say of all."""
 
-_NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
+_NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8: save the manifest as UTF-8")
 _CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")
 _CHAINED = (re.compile("::"), 'has "::", which would open one file system inside another')
 _ID_RULES = (
@@ -132,9 +132,10 @@ def check_header(columns: Sequence[str]) -> None:
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        split = [f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)]
-        hint = f": {split[0]}" if split else ""
-        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}{hint}")
+        hint = _hint(columns)
+        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}{hint and f': {hint}'}")
+    if columns[0] == "":
+        raise ManifestError("the first column has no name, as where pandas writes its index: write it with index=False")
     check_names(columns)
 
 
@@ -167,6 +168,17 @@ def show(value: object) -> str:
     """Return a value for a message: on one line, printable and not too long, whatever it holds."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+
+
+def _hint(columns: Sequence[str]) -> str:
+    """Say why columns may be missing; "" where that is not known."""
+    if columns and columns[0].startswith("sep="):
+        return "its first line is Excel's mark of the separator: remove that line"
+    if {name.strip() for name in columns}.issuperset(REQUIRED):
+        return "the column names begin with spaces, or end with them: write no spaces beside the commas"
+    if {name.strip().lower() for name in columns}.issuperset(REQUIRED):
+        return "column names are written in lower case"
+    return next((f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)), "")
 
 
 # A manifest has few different headers. Refusals are not cached.

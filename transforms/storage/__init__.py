@@ -268,11 +268,16 @@ def join(base: str, uri: str) -> str:
     scheme, mark, folder = base.rpartition("://")
     if not mark:
         return posixpath.join(base, uri)
-    # An object store would take ".." as a name.
-    joined = posixpath.normpath(posixpath.join(folder, uri))
-    if joined.partition("/")[0] != folder.partition("/")[0]:
-        raise StorageError(f"{uri!r} leaves the bucket of {base}")
-    return f"{scheme}://{joined}"
+    # An object store would take "." and ".." as names; an empty name, as in "a//b.jpg", is one there.
+    names = folder.rstrip("/").split("/")
+    for name in uri.split("/"):
+        if name == "..":
+            names.pop()
+            if not names:
+                raise StorageError(f"{uri!r} leaves the bucket of {base}")
+        elif name != ".":
+            names.append(name)
+    return f"{scheme}://{'/'.join(names)}"
 
 
 def canonical(uri: str) -> str:
