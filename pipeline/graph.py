@@ -85,7 +85,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
     uris = written | "Uris" >> beam.Map(operator.attrgetter("uri"))
     parts = written | "Parts" >> beam.Map(operator.attrgetter("summary"))
     (
-        (parts, found.summaries)
+        (parts, found.summaries, harmonized.summaries)
         | "AllParts" >> beam.Flatten()
         | "Summarise" >> beam.CombineGlobally(Summarise())  # type: ignore[no-untyped-call]
         # The side input makes this step wait for the files, because it marks the run as complete.
