@@ -123,6 +123,8 @@ def finish(summary: Summary, job: Job, files: Iterable[str]) -> None:
         write_report(run, summary, job.settings)
     content = {**run_info.to_json(run, summary), "files": written}
     storage.write(layout.summary, json.dumps(content, indent=1).encode())
+    if job.report:
+        write_history(layout)
     if not job.settings.machine.scratch:  # a local run reports on its terminal
         log_end(content, job.max_failure_rate)
 
@@ -155,6 +157,13 @@ def write_report(run: RunInfo, summary: Summary, settings: Settings) -> None:
 
     pictures = panels.load(summary, storage.read, settings.max_pixels)
     storage.write(settings.layout.report, page.render(run, summary, pictures).encode())
+
+
+def write_history(layout: Layout) -> None:
+    """Write the page of all runs again, which has this run from now on."""
+    from hdnet.pipeline.report import history  # as for the report
+
+    history.write(layout)
 
 
 def log_end(content: Mapping[str, Any], max_failure_rate: float) -> None:

@@ -50,6 +50,11 @@ class Layout:
         return f"{self.output}/runs/{self.run_id}.html"
 
     @property
+    def history(self) -> str:
+        """HTML page of all runs of the output."""
+        return f"{self.output}/runs/index.html"
+
+    @property
     def probe(self) -> str:
         """Empty file that is written and removed before a run, to find out whether the output can be written."""
         return f"{self.output}/runs/{self.run_id}.probe"

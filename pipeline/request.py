@@ -10,7 +10,7 @@ from hdnet.transforms.storage import schemes
 
 _RECORDED = (
     "workers", "memory", "max_pixels", "quality", "resize_mask", "mask_value", "invert_mask", "pair", "skip_unpaired",
-    "limit", "resume", "verify", "retry_failed", "report",
+    "label", "limit", "resume", "verify", "retry_failed", "report",
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ class Request:
     resize_mask: bool
     mask_value: int | None
     invert_mask: bool
+    label: str | None
     run_id: str
     limit: int | None
     resume: bool

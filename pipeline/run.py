@@ -59,6 +59,7 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--mask-value", type=click.IntRange(0, 65535), metavar="N",
               help="Take exactly this value of a mask as foreground: a class, or an index of a palette.")  # fmt: skip
 @click.option("--invert-mask", is_flag=True, help="Masks show the background.")
+@click.option("--label", metavar="CLASS", help="Class of foregrounds without a label, for weights that need one.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
@@ -140,6 +141,8 @@ def _run_id(name: str, option: str = "--run-id") -> str:
             f"{name!r}: up to 100 letters, digits and ._:+- are wanted, a letter, digit or _ first",
             param_hint=f"'{option}'",
         )
+    if name == "index":
+        raise click.BadParameter("'index': runs/index.html is the page of all runs", param_hint=f"'{option}'")
     return name
 
 

@@ -6,6 +6,7 @@ import json
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
+from hdnet.transforms.catalog import labels
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import limits
 from hdnet.transforms.codecs.mask import Reading
@@ -23,6 +24,8 @@ class ImageOptions:
         resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
         mask_value: The value of a mask that is the foreground; None for white.
         invert_mask: Whether masks show the background.
+        label: Class of the foregrounds that the manifest gives none; None for none.
+        classes: The classes that the network must be told; () for none.
     """
 
     network: str = ""
@@ -32,14 +35,31 @@ class ImageOptions:
     resize_mask: bool = False
     mask_value: int | None = None
     invert_mask: bool = False
+    label: str | None = None
+    classes: tuple[str, ...] = ()
 
-    def key(self) -> str:
-        """Return the options as JSON, as a metrics row records them: a pair is done again where they differ."""
-        options = dataclasses.asdict(self)
+    def label_of(self, pair: Pair) -> int | None:
+        """Return the number of the class of a pair's foreground; None where the network takes no label.
+
+        Raises:
+            LabelError: The network takes one, and there is none or an unknown one.
+        """
+        return labels.number_of(dict(pair.extra).get(labels.COLUMN) or self.label, self.classes)
+
+    def key(self, label: int | None = None) -> str:
+        """Return the options as JSON, as a metrics row records them: a pair is done again where they differ.
+
+        Args:
+            label: As returned by `label_of`.
+        """
+        shared = ("format", "network", "precision", "quality", "resize_mask")
+        own: dict[str, int] = {} if label is None else {"label": label}
         # Records of runs before there were these options lack them, and stay up to date.
-        later = {"mask_value": None, "invert_mask": False}
-        return json.dumps({name: value for name, value in options.items() if value != later.get(name, ...)},
-                          sort_keys=True)  # fmt: skip
+        if self.mask_value is not None:
+            own["mask_value"] = self.mask_value
+        if self.invert_mask:
+            own["invert_mask"] = True
+        return json.dumps({**{name: getattr(self, name) for name in shared}, **own})
 
     def of(self, pair: Pair) -> "ImageOptions":
         """Return the options for a pair: what its row says of its mask comes before what the command says."""

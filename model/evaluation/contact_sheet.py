@@ -63,7 +63,7 @@ def tile(row: Row, decoded: DecodedPair, result: image.Pixels) -> Image.Image:
         thumbnails.outline(thumbnails.thumbnail(decoded.composite, size), decoded.foreground),
         thumbnails.thumbnail(result, size),
         thumbnails.thumbnail(decoded.real, size),
-        _heat(_squared_error(result, decoded.real, size)),
+        error_map(result, decoded.real, size),
     )
     canvas = Image.new("RGB", _TILE, PAGE)
     for i, panel in enumerate(panels):
@@ -72,6 +72,11 @@ def tile(row: Row, decoded: DecodedPair, result: image.Pixels) -> Image.Image:
         canvas.paste(panel, (left + (THUMB - size[0]) // 2, (THUMB - size[1]) // 2))
     _caption(ImageDraw.Draw(canvas), row)
     return canvas
+
+
+def error_map(result: image.Pixels, real: image.Pixels, size: tuple[int, int]) -> Image.Image:
+    """Draw the squared error of a result, (H,W,3) as the real photo, as an RGB thumbnail of (width, height)."""
+    return _heat(_squared_error(result, real, size))
 
 
 def sheet(title: str, groups: Sequence[TileGroup]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""`hdnet-evaluate`: measures weights on a data set and writes metrics, tables and a contact sheet."""
+"""`hdnet-evaluate`: measures weights on a data set and writes metrics, tables, a contact sheet and a page."""
 
 import logging
 import sys
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
               help="paper: 256 x 256, truncated, as published. native: full size, rounded.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
+@click.option("--label", metavar="CLASS", help="Class of the foregrounds, for weights that need one.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, spread evenly over the list.")
 @click.option("--overwrite", is_flag=True, help="Replace an older evaluation in OUTPUT.")
 def main(
     data: Path, output: Path, weights: str, subsets: tuple[str, ...], split: str, protocol: "Protocol", device: str,
-    precision: "Precision", limit: int | None, overwrite: bool,
+    precision: "Precision", label: str | None, limit: int | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Measure a network: error of its results, of the untouched composites and of a classical baseline.
 
     OUTPUT receives metrics.parquet (one row per pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
-    table2.csv (by foreground ratio) and contact_sheet.png. docs/metrics.md defines every number. A pair that cannot
-    be read is counted as failed and does not end the run; the exit code is 1 when no pair could be measured.
+    table2.csv (by foreground ratio), contact_sheet.png and index.html, which shows all of them. docs/metrics.md
+    defines every number. A pair that cannot be read is counted as failed and does not end the run; the exit code is 1
+    when no pair could be measured.
 
     \b
     Examples:
@@ -50,13 +52,13 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         pairs = measure.read_pairs(data, split, subsets, limit)
-        harmonizer = _load(weights, device, precision)
+        harmonizer = _load(weights, device, precision, label)
         measure.claim(output, overwrite)
         evaluation = measure.evaluate(pairs, harmonizer, output, protocol, Path(weights).stem)
     except HarmonizeError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(table.text() for table in evaluation.tables))
-    click.echo(f"written to {output}", err=True)
+    click.echo(f"written to {output}; {measure.PAGE} shows it", err=True)
     if evaluation.failures:
         first, count = evaluation.failures[0], len(evaluation.failures)
         click.echo(f"warning: {count} of {len(pairs)} pairs failed, listed in {output / measure.FAILURES}; "
@@ -64,11 +66,11 @@ def main(
     sys.exit(0 if evaluation.rows else 1)
 
 
-def _load(weights: str, device: str, precision: "Precision") -> "Harmonizer":
+def _load(weights: str, device: str, precision: "Precision", label: str | None) -> "Harmonizer":
     from hdnet.model.harmonizer import Harmonizer
 
     try:
-        return Harmonizer.load(weights, device, precision)
+        return Harmonizer.load(weights, device, precision, label)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--device'") from error
 

@@ -1,25 +1,26 @@
-"""Measures every pair on its own, then writes tables and a contact sheet."""
+"""Measures every pair on its own, then writes tables, a contact sheet and a page."""
 
 import dataclasses
 import io
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from hdnet.model.evaluation import baseline, contact_sheet, protocol, records, tables
+from hdnet.model.evaluation import baseline, contact_sheet, page, protocol, records, tables
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.progress import ProgressLine
 from hdnet.model.weights import weights_file
-from hdnet.transforms import storage
+from hdnet.transforms import storage, text
 from hdnet.transforms.catalog import layouts, manifest
 from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
 from hdnet.transforms.scores import metrics
 
 METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
-OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", SHEET)
+PAGE = "index.html"
+OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", SHEET, PAGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +68,10 @@ def claim(output: Path, overwrite: bool) -> None:
 def evaluate(
     pairs: Sequence[manifest.Pair], harmonizer: Harmonizer, output: Path, how: protocol.Protocol, name: str
 ) -> Evaluation:
-    """Measure the pairs and write `OUTPUTS` into the folder, without tables and sheet where every pair failed.
+    """Measure the pairs and write `OUTPUTS` into the folder, without tables, sheet and page where every pair failed.
 
-    Memory does not grow with the pairs' pixels: one pair is decoded at a time, and the contact sheet reads its twelve
-    again.
+    Memory does not grow with the pairs' pixels: one pair is decoded at a time, and the twelve that are shown are
+    read again.
 
     Args:
         pairs: The pairs, each with a reference.
@@ -85,7 +86,11 @@ def evaluate(
     made = [tables.by_group(measured, name), tables.by_ratio(measured, name)] if measured else []
     if made:
         _write_tables(output, made)
-        _write_sheet(output / SHEET, pairs, measured, harmonizer, how, name)
+        title = f"{name}, {how} protocol, {text.plural(len(measured), 'image')}"
+        groups = _draw(pairs, measured, harmonizer, how)
+        _write_sheet(output / SHEET, title, groups)
+        cards = {heading: [drawn.card for drawn in group] for heading, group in groups.items()}
+        storage.write(output / PAGE, page.render(title, name, measured, failures, made, cards).encode())
     return Evaluation(measured, failures, made)
 
 
@@ -142,20 +147,29 @@ def _write_tables(output: Path, made: Sequence[tables.Table]) -> None:
         storage.write(output / f"table{number}.csv", table.csv().encode())
 
 
-def _write_sheet(
-    path: Path, pairs: Sequence[manifest.Pair], measured: Sequence[records.Row], harmonizer: Harmonizer,
-    how: protocol.Protocol, name: str,
-) -> None:  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class _Drawn:
+    """An image as the contact sheet and as the page show it."""
+
+    tile: Image.Image
+    card: page.Card
+
+
+def _draw(
+    pairs: Sequence[manifest.Pair], measured: Sequence[records.Row], harmonizer: Harmonizer, how: protocol.Protocol
+) -> dict[str, list[_Drawn]]:
     by_id = {pair.id: pair for pair in pairs}
-    groups = [
-        contact_sheet.TileGroup(heading, [_tile(row, by_id[row.id], harmonizer, how) for row in chosen])
-        for heading, chosen in contact_sheet.choose(measured).items()
-    ]
+
+    def draw(row: records.Row) -> _Drawn:
+        decoded = protocol.load(by_id[row.id], how)
+        result = protocol.harmonize(decoded, harmonizer, how)
+        return _Drawn(contact_sheet.tile(row, decoded, result), page.card(row, decoded, result))
+
+    return {heading: [draw(row) for row in rows] for heading, rows in contact_sheet.choose(measured).items()}
+
+
+def _write_sheet(path: Path, title: str, drawn: Mapping[str, Sequence[_Drawn]]) -> None:
+    groups = [contact_sheet.TileGroup(heading, [each.tile for each in group]) for heading, group in drawn.items()]
     buffer = io.BytesIO()
-    contact_sheet.sheet(f"{name}, {how} protocol, {len(measured)} images", groups).save(buffer, "PNG")
+    contact_sheet.sheet(title, groups).save(buffer, "PNG")
     storage.write(path, buffer.getvalue())
-
-
-def _tile(row: records.Row, pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol) -> Image.Image:
-    decoded = protocol.load(pair, how)
-    return contact_sheet.tile(row, decoded, protocol.harmonize(decoded, harmonizer, how))

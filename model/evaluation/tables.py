@@ -36,7 +36,7 @@ class Table:
     def markdown(self) -> str:
         """Render as a pipe table under its title."""
         header, *rows = ["| " + " | ".join(cells) + " |" for cells in self._aligned()]
-        rule = "|" + "|".join("-" * (w + 1) + ("-:"[self._is_number(i)]) for i, w in enumerate(self._widths())) + "|"
+        rule = "|" + "|".join("-" * (w + 1) + ("-:"[self.is_number(i)]) for i, w in enumerate(self._widths())) + "|"
         return "\n".join([f"**{self.title}**", "", header, rule, *rows]) + "\n"
 
     def csv(self) -> str:
@@ -47,22 +47,24 @@ class Table:
         writer.writerows(self.rows)
         return text.getvalue()
 
-    def _is_number(self, column: int) -> bool:
+    def is_number(self, column: int) -> bool:
+        """Tell whether a column holds numbers."""
         return self.columns[column][1] != ""
 
-    def _strings(self) -> list[list[str]]:
+    def strings(self) -> list[list[str]]:
+        """Return the names of the columns, then each row with its numbers formatted."""
         specs = [spec for _, spec in self.columns]
         shown = [[_show(cell, spec) for cell, spec in zip(row, specs, strict=True)] for row in self.rows]
         return [[name for name, _ in self.columns], *shown]
 
     def _widths(self) -> list[int]:
-        return [max(map(len, column)) for column in zip(*self._strings(), strict=True)]
+        return [max(map(len, column)) for column in zip(*self.strings(), strict=True)]
 
     def _aligned(self) -> list[list[str]]:
-        sides = [">" if self._is_number(i) else "<" for i in range(len(self.columns))]
+        sides = [">" if self.is_number(i) else "<" for i in range(len(self.columns))]
         return [
             [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, self._widths(), strict=True)]
-            for row in self._strings()
+            for row in self.strings()
         ]
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-from hdnet.pipeline import text
+from hdnet.transforms import text
 
 # Beam's own start-up lines interest nobody. With a handler there is no other that writes to the terminal.
 logging.getLogger().addHandler(logging.NullHandler())

@@ -1,16 +1,14 @@
-"""The layout of the histograms: where each bar, tick and label goes. The page's template draws them."""
+"""The histograms of a run: which there are, and how each is cropped to the bins that hold something."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 from hdnet.pipeline.steps.summary import BINS, HISTOGRAMS, Summary
+from hdnet.transforms.pages import plots
+from hdnet.transforms.pages.plots import Bar, Frame, Plot
 
-WIDTH, HEIGHT = 340, 170
-LEFT, RIGHT, TOP, BOTTOM = 38, 330, 10, 148
-"""The plot within the picture."""
+FRAME = Frame()
 FEWEST_BINS = 8
-MOST_TICKS = 6
 
 PERCENTAGES = ("clipped_ratio", "foreground_ratio")
 """Columns with values of 0 to 1 that are shown in percent."""
@@ -36,42 +34,17 @@ KINDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Bar:
-    """A bar, with the text that appears when one points at it."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    label: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Tick:
-    """A place on an axis, with its number."""
-
-    at: float
-    text: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Chart:
     """A chart of one kind, laid out.
 
     Attributes:
         kind: What it shows.
-        bars: Filled bars of the only column, or of the second of two.
-        steps: Points of the stepped line of the first of two columns, "" if there is only one.
-        across: Ticks of the horizontal axis, for values.
-        up: Ticks of the vertical axis, for counts.
+        plot: Filled bars of the only column, or of the second of two; the first of two is its line.
         means: Means of the columns in order, None where the summary has none.
     """
 
     kind: Kind
-    bars: tuple[Bar, ...]
-    steps: str
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
+    plot: Plot
     means: tuple[str | None, ...]
 
 
@@ -82,18 +55,18 @@ def charts(summary: Summary) -> list[Chart]:
 
 def chart(kind: Kind, summary: Summary) -> Chart:
     """Lay out one chart, cropped to the bins that hold something."""
-    counts = [summary.bins[name] for name in kind.columns]
-    first, last = _window(kind.columns[0], counts)
+    name, counts = kind.columns[0], [summary.bins[name] for name in kind.columns]
+    first, last = _window(name, counts)
     top = max(max(column) for column in counts)
-    bars = [_bars(kind.columns[0], column, first, last, top) for column in counts]
-    return Chart(
-        kind=kind,
+    bars = [_bars(name, column, first, last, top) for column in counts]
+    plot = Plot(
+        across=plots.across(FRAME, _edge(name, first), _edge(name, last), lambda value: _text(name, value)),
+        up=plots.up(FRAME, 0, top, lambda level: f"{level:,.0f}", whole=True),
         bars=bars[-1],
-        steps=_steps(bars[0]) if len(bars) > 1 else "",
-        across=_across(kind.columns[0], first, last),
-        up=tuple(Tick(_height(level, top), f"{level:,.0f}") for level in _round_levels(0, top, 3, whole=True)),
-        means=tuple(_mean(name, summary) for name in kind.columns),
+        line=_steps(bars[0]) if len(bars) > 1 else "",
+        frame=FRAME,
     )
+    return Chart(kind, plot, tuple(_mean(name, summary) for name in kind.columns))
 
 
 def _mean(name: str, summary: Summary) -> str | None:
@@ -127,41 +100,10 @@ def _label(name: str, index: int, count: int) -> str:
     return f"{values}: {count:,}"
 
 
-def _height(count: float, top: int) -> float:
-    return BOTTOM - (BOTTOM - TOP) * count / top
-
-
 def _bars(name: str, counts: Sequence[int], first: int, last: int, top: int) -> tuple[Bar, ...]:
-    step = (RIGHT - LEFT) / (last - first)
-    return tuple(
-        Bar(
-            x=round(LEFT + step * (i - first), 2),
-            y=round(_height(counts[i], top), 2),
-            width=round(step, 2),
-            height=round(BOTTOM - _height(counts[i], top), 2),
-            label=_label(name, i, counts[i]),
-        )
-        for i in range(first, last)
-    )
+    return plots.bars(FRAME, counts[first:last], top, lambda i: _label(name, first + i, counts[first + i]))
 
 
 def _steps(bars: Sequence[Bar]) -> str:
-    tops = [f"{x:g},{bar.y:g}" for bar in bars for x in (bar.x, bar.x + bar.width)]
-    return " ".join([f"{LEFT},{BOTTOM}", *tops, f"{RIGHT},{BOTTOM}"])
-
-
-def _across(name: str, first: int, last: int) -> tuple[Tick, ...]:
-    start, end = _edge(name, first), _edge(name, last)
-    levels = _round_levels(start, end, MOST_TICKS)
-    return tuple(
-        Tick(round(LEFT + (RIGHT - LEFT) * (value - start) / (end - start), 2), _text(name, value)) for value in levels
-    )
-
-
-def _round_levels(low: float, high: float, most: int, whole: bool = False) -> list[float]:
-    """Return at most `most` + 1 evenly spaced round numbers from low to high."""
-    size = 10 ** math.floor(math.log10((high - low) / most))
-    step = next(size * factor for factor in (1, 2, 5, 10, 20) if size * factor * most >= (high - low) * (1 - 1e-9))
-    step = max(step, 1) if whole else step
-    start = math.ceil(low / step - 1e-9)
-    return [i * step for i in range(start, math.floor(high / step + 1e-9) + 1)]
+    tops = [(x, bar.y) for bar in bars for x in (bar.x, bar.x + bar.width)]
+    return plots.line([(FRAME.left, FRAME.bottom), *tops, (FRAME.right, FRAME.bottom)])

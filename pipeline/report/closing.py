@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hdnet.model.evaluation.tables import Table
-from hdnet.pipeline import text
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import run_info
 from hdnet.pipeline.totals import Totals
+from hdnet.transforms import text
 from hdnet.transforms.catalog.rows import Record
 
 MOST_IMAGES = 20

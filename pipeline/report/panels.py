@@ -1,9 +1,7 @@
-"""The report's pictures: thumbnails of inputs and results, small enough to be embedded in the page."""
+"""The report's pictures: thumbnails of inputs and results."""
 
-import base64
-import dataclasses
-import io
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
 from PIL import Image
 
@@ -12,34 +10,16 @@ from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.codecs import decode, limits
 from hdnet.transforms.codecs import mask as masks
-from hdnet.transforms.errors import HarmonizeError
+from hdnet.transforms.pages import pictures
+from hdnet.transforms.pages.pictures import LARGE, SMALL, Picture
 from hdnet.transforms.pixels import image, thumbnails
 
-SIDE = 240
-QUALITY = 80
-NAMES = ("composite", "mask outline", "result", "reference")
-
+Panels = Mapping[str, Picture]
+"""The pictures of one image by name: "composite", "result", "mask", and "reference" if there is one."""
 Read = Callable[[str], bytes]
 
 
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """One picture of an image.
-
-    Attributes:
-        name: One of `NAMES`.
-        uri: The picture as a data: URI, "" if there is none.
-        size: (width, height) in pixels.
-        problem: Why there is no picture, "" if there is one.
-    """
-
-    name: str
-    uri: str = ""
-    size: tuple[int, int] = (SIDE, SIDE)
-    problem: str = ""
-
-
-def load(summary: Summary, read: Read, max_pixels: int = limits.MAX_PIXELS) -> dict[str, tuple[Panel, ...]]:
+def load(summary: Summary, read: Read, max_pixels: int = limits.MAX_PIXELS) -> dict[str, Panels]:
     """Draw every image of the contact sheet, each once.
 
     Args:
@@ -54,39 +34,29 @@ def load(summary: Summary, read: Read, max_pixels: int = limits.MAX_PIXELS) -> d
     return {identity: draw(row, read, max_pixels) for identity, row in rows.items()}
 
 
-def draw(row: Record, read: Read, max_pixels: int = limits.MAX_PIXELS) -> tuple[Panel, ...]:
-    """Draw composite, mask outline and result, and the reference if there is one."""
+def draw(row: Record, read: Read, max_pixels: int = limits.MAX_PIXELS) -> Panels:
+    """Draw composite and result in large, mask and reference in small; the mask as a spotlight on the composite."""
 
-    def small(uri: str) -> Image.Image:
-        pixels = decode.decode_image(read(uri), uri, max_pixels)
-        return thumbnails.thumbnail(pixels, thumbnails.fit(pixels.shape, SIDE))
+    @functools.cache
+    def composite() -> image.Pixels:
+        return decode.decode_image(read(row["composite"]), row["composite"], max_pixels)
 
-    def outlined(picture: Image.Image) -> Image.Image:
+    def small(uri: str, side: int) -> Image.Image:
+        return _thumbnail(decode.decode_image(read(uri), uri, max_pixels), side)
+
+    def spotlight() -> Image.Image:
         mask = masks.decode_mask(read(row["mask"]), row["mask"], max_pixels, recorded_reading(row["options"]))
-        return thumbnails.outline(picture.copy(), image.threshold(mask))
+        return thumbnails.spotlight(_thumbnail(composite(), SMALL), image.threshold(mask))
 
-    composite = _attempt(lambda: small(row["composite"]))
-    pictures = {
-        "composite": composite,
-        "mask outline": composite if isinstance(composite, Exception) else _attempt(lambda: outlined(composite)),
-        "result": _attempt(lambda: small(row["output"])),
+    drawn = {
+        "composite": lambda: _thumbnail(composite(), LARGE),
+        "result": lambda: small(row["output"], LARGE),
+        "mask": spotlight,
     }
     if row["reference"] is not None:
-        pictures["reference"] = _attempt(lambda: small(row["reference"]))
-    return tuple(_panel(name, picture) for name, picture in pictures.items())
+        drawn["reference"] = lambda: small(row["reference"], SMALL)
+    return {name: pictures.attempt(name, make) for name, make in drawn.items()}
 
 
-def _attempt(make: Callable[[], Image.Image]) -> Image.Image | Exception:
-    # The run is over: a file that has disappeared since then costs its picture, not the report.
-    try:
-        return make()
-    except (HarmonizeError, OSError) as error:
-        return error
-
-
-def _panel(name: str, picture: Image.Image | Exception) -> Panel:
-    if isinstance(picture, Exception):
-        return Panel(name, problem=str(picture))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return Panel(name, f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}", picture.size)
+def _thumbnail(pixels: image.Pixels, side: int) -> Image.Image:
+    return thumbnails.thumbnail(pixels, thumbnails.fit(pixels.shape, side))

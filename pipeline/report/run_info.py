@@ -107,8 +107,8 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - weights: name, sha256, arch.
         - totals: done, failed, skipped (done by an earlier run), removed (recorded, but no longer in the manifest),
           stale (images of earlier runs whose ids now have an image with another suffix), pixels, compared (images
-          with a reference), worse (those of them that are farther from it than their composite), seconds (of all
-          workers together, by stage).
+          with a reference), worse (those of them that are farther from it than their composite), flagged (images with
+          a flag), seconds (of all workers together, by stage).
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: the count of each class, the largest first.
         - flags: the count of each flag, the largest first.
@@ -130,6 +130,7 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
             **{name: whole[name] for name in ("done", "failed", "skipped", "removed", "stale")},
             **{name: whole[name] for name in ("pixels", "worse", "seconds")},
             "compared": compared(summary),
+            "flagged": summary.flagged,
         },
         "rates": dataclasses.asdict(rates(info, summary)),
         **{name: whole[name] for name in ("failures", "flags", "means", "histograms")},

@@ -4,9 +4,9 @@ import dataclasses
 import math
 import re
 
-from hdnet.pipeline import text
 from hdnet.pipeline.local import machine
 from hdnet.pipeline.local.machine import BEAM_BYTES
+from hdnet.transforms import text
 
 NIGHT = 8.0
 """Hours in which a job should be done."""

@@ -50,6 +50,7 @@ class Summary:
         seconds: Seconds spent in each stage by all workers together.
         sums: Sum and count of the values of each of `MEANS` that are not null.
         bins: Counts of each of `HISTOGRAMS`.
+        flagged: The number of images with a flag.
         flags: Count of each flag.
         failures: Count of each class of failure.
         examples: For each class of failure the first rows by id, at most `EXAMPLES`.
@@ -69,6 +70,7 @@ class Summary:
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     sums: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
     bins: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    flagged: int = 0
     flags: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, list[Record]] = dataclasses.field(default_factory=dict)
@@ -91,6 +93,7 @@ class Summary:
         self.removed_examples = sorted([*self.removed_examples, *other.removed_examples])[:EXAMPLES]
         self.stale += other.stale
         self.stale_examples = sorted([*self.stale_examples, *other.stale_examples])[:EXAMPLES]
+        self.flagged += other.flagged
         self.flags.update(other.flags)
         self.worse += other.worse
         self.failures.update(other.failures)
@@ -148,6 +151,7 @@ class Summary:
     def _choose(self, row: Record) -> None:
         if row["flags"]:
             names = row["flags"].split(",")
+            self.flagged += 1
             self.flags.update(names)
             self._keep_shown("flagged", [(len(names), row["id"], row)])
         if row["delta_e"] is not None:

@@ -225,6 +225,7 @@ def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
         (["--weights", "nothing"], 1, "nothing: no such file"),
         (["--input", "nowhere.csv"], 1, "nowhere.csv"),
         (["--run-id", "../x"], 2, "'../x'"),
+        (["--run-id", "index"], 2, "all runs"),
         (["--", "--direct_num_workers=3"], 2, "--workers"),
         (["--worker", "2"], 2, "--workers"),
         (["--", "--num_wrokers=3"], 2, "--num_wrokers=3"),

@@ -62,7 +62,7 @@ class Recorder:
     def estimate(self, height: int, width: int) -> int:
         return 0
 
-    def __call__(self, composite: npt.NDArray[Any], mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def __call__(self, composite: npt.NDArray[Any], mask: npt.NDArray[Any], label: None) -> npt.NDArray[Any]:
         self.composite, self.mask = composite, mask
         return composite
 

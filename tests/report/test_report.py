@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet.pipeline import text
-from hdnet.pipeline.report import charts, closing, page, panels
-from hdnet.pipeline.report.panels import Panel
+from hdnet.pipeline.report import charts, closing, gallery, links, page, panels, top
+from hdnet.pipeline.report.panels import Panels
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.steps.summary import SHOWN, Summary
+from hdnet.transforms import text
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
+from hdnet.transforms.pages.pictures import Picture
+from hdnet.transforms.pixels import thumbnails
 from tests import pictures as encoded
 from tests.run_samples import INFO, compared, failed, row, summary, table
 
@@ -45,7 +48,7 @@ class Page(HTMLParser):
         return [value for found, attrs in self.elements if found == tag and (value := attrs.get(name))]
 
 
-def made(*rows: Record, info: RunInfo = INFO, pictures: dict[str, tuple[Panel, ...]] | None = None) -> Page:
+def made(*rows: Record, info: RunInfo = INFO, pictures: dict[str, Panels] | None = None) -> Page:
     return Page(page.render(info, summary(*rows), pictures or {}))
 
 
@@ -66,12 +69,18 @@ def test_hostile_text_stays_text():
         INFO, **fields, output=f"/out/{HOSTILE}", versions={HOSTILE: HOSTILE}, options={HOSTILE: HOSTILE, "limit": None}
     )
     bad = failed(HOSTILE, HOSTILE, HOSTILE) | {"stage": HOSTILE, "source": HOSTILE}
-    pictures: dict[str, tuple[Panel, ...]] = {HOSTILE: (Panel("result", problem=HOSTILE), Panel("composite", "data:,"))}
+    pictures: dict[str, Panels] = {
+        HOSTILE: {
+            "composite": Picture("composite", "data:,"),
+            "result": Picture("result", problem=HOSTILE),
+            "mask": Picture("mask", "data:,"),
+        }
+    }
     hostile = made(compared(HOSTILE, 20, 19, output=f"/out/{HOSTILE}/x.png"), bad, info=info, pictures=pictures)
     plain = made(compared("a", 20, 19, output="/out/x.png"), failed(), pictures={"a": pictures[HOSTILE]})
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
     assert [set(attrs) for _, attrs in hostile.elements] == [set(attrs) for _, attrs in plain.elements]
-    assert hostile.text.count(HOSTILE) >= 15
+    assert hostile.text.count(HOSTILE) >= 14
     assert f"composite of {HOSTILE}" in hostile.attributes("img", "alt")
 
 
@@ -95,43 +104,100 @@ def test_the_page_is_self_contained():
     files = FILES | {"/out/images/a.png": FILES["output.png"]}
     source = page.render(INFO, whole, panels.load(whole, files.__getitem__))
     found = Page(source)
-    assert {tag for tag, _ in found.elements}.isdisjoint({"script", "link", "iframe", "object", "base", "form"})
-    assert all(uri.startswith("data:image/jpeg;base64,") for uri in found.attributes("img", "src"))
-    assert set(found.attributes("a", "href")) == {"#how", "../images/a.png"}
+    assert {tag for tag, _ in found.elements}.isdisjoint({"link", "iframe", "object", "base", "form"})
+    assert all(uri.startswith("data:image/webp;base64,") for uri in found.attributes("img", "src"))
+    inside = {"#how", "#failures", "#pictures", "index.html"}
+    assert {href for href in found.attributes("a", "href") if not href.startswith("../../")} == {
+        *inside, "../images/a.png"
+    }  # fmt: skip
     assert not re.search(r"https?:|@import|url\(|\bon\w+=", source)
-    assert any("default-src 'none'" in policy for policy in found.attributes("meta", "content"))
 
 
-def test_the_numbers_at_the_top():
-    whole = summary(compared("a", 20, 30), compared("b", 30, 28), row("c"), failed("d"), failed("e"))
-    shown = {figure.label: (figure.value, figure.note) for figure in page.figures(INFO, whole)}
+def test_the_policy_allows_one_script_and_one_style():
+    source = page.render(INFO, summary(row()), {})
+    policy = Page(source).attributes("meta", "content")[0]
+    assert policy.startswith("default-src 'none'; img-src data:; ") and "unsafe" not in policy
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.S)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_the_counts_at_the_top():
+    whole = summary(compared("a", 20, 30), compared("b", 30, 28), row("c", flags="gap"), failed("d"), failed("e"))
+    shown = {tile.label: (tile.value, tile.note, tile.href, tile.bad) for tile in top.tiles(whole)}
     assert shown == {
-        "Images": ("3", "of 5 rows in the manifest"),
-        "Failed": ("2", "40.0% of all"),
-        "Images per second": ("0.30", "in 10.0 s"),
-        "Megapixels per second": ("0.15", "1.5 megapixels"),
-        "Mean PSNR in dB": ("29.00", "25.00 before: +4.00"),
-        "Made worse": ("1", "50.0% of 2"),
+        "Harmonized": ("3", "1.5 megapixels", "#pictures", False),
+        "Failed": ("2", "40.0% of 5", "#failures", True),
+        "Flagged": ("1", "33.3% of 3", "#flagged", True),
+        "Made worse": ("1", "50.0% of 2 with a reference", "#worse", True),
+        "Up to date": ("0", "done by earlier runs", "#how", False),
     }
+    ids = {f"#{attrs['id']}" for _, attrs in Page(page.render(INFO, whole, {})).elements if "id" in attrs}
+    assert {href for _, _, href, _ in shown.values()} <= ids
 
 
-def test_a_link_leads_to_the_result_and_nowhere_else():
-    rows = [row("x#?", output="/out/images/x#?.png", delta_e=9.0), row("elsewhere", output="javascript:alert(1)")]
-    (gallery,) = page.galleries(INFO, summary(*rows), {})
-    assert [image.link for image in gallery.images] == ["../images/x%23%3F.png", None]
+@pytest.mark.parametrize(
+    "rows, skipped, words",
+    [
+        ([], 0, "Nothing was to do: there were no pairs."),
+        ([], 3, "Nothing was to do: 3 images up to date."),
+        ([row()], 0, "It went well: 1 image harmonized, none failed, none flagged."),
+        ([row(flags="gap,mask"), failed()], 0, "Look at these: 1 pair failed and 1 image flagged."),
+        ([compared("a", 9, 8, flags="gap"), failed(), failed()], 0,
+         "Look at these: 2 pairs failed, 1 image flagged and 1 image made worse."),
+    ],
+)  # fmt: skip
+def test_the_verdict_is_one_sentence(rows, skipped, words):
+    whole = summary(*rows)
+    whole.skipped = skipped
+    (shown,) = re.findall('<p class="verdict[^>]*>(.*?)</p>', page.render(INFO, whole, {}))
+    assert re.sub("<[^>]*>", "", shown) == words
 
 
-def test_a_small_run_shows_no_image_twice_as_most_and_least_changed():
+def test_no_tile_is_without_a_figure():
+    assert all(tile.value != text.DASH for rows in ([], [row()], [failed()]) for tile in top.tiles(summary(*rows)))
+
+
+@pytest.mark.parametrize(
+    "uri, page_uri, expected",
+    [
+        ("/out/images/x#?.png", "/out/runs/r.html", "../images/x%23%3F.png"),
+        ("/data/c.jpg", "/out/runs/r.html", "../../data/c.jpg"),
+        ("gs://b/out/x ?.png", "gs://b/out/runs/r.html", "https://storage.cloud.google.com/b/out/x%20%3F.png"),
+        ("s3://b/out/x.png", "/out/runs/r.html", "https://s3.console.aws.amazon.com/s3/object/b?prefix=out/x.png"),
+        ("/data/c.jpg", "gs://b/out/runs/r.html", None),
+        ("memory://x.png", "/out/runs/r.html", None),
+        ("out/images/x.png", "out/runs/r.html", "../images/x.png"),
+        ("out/runs/javascript:alert(1)", "out/runs/r.html", "javascript%3Aalert%281%29"),
+        ("javascript://%0aalert(1)", "/out/runs/r.html", None),
+    ],
+)
+def test_links_work_where_the_page_lies(uri, page_uri, expected):
+    assert links.link(uri, page_uri) == expected
+
+
+def ids(galleries: list[gallery.Gallery]) -> dict[str, list[str]]:
+    return {each.key: [shown.row["id"] for shown in each.images] for each in galleries}
+
+
+def test_no_image_is_shown_twice():
     few, many = ([row(f"{i:02}", delta_e=float(i)) for i in range(count)] for count in (3, SHOWN + 2))
-    assert [len(gallery.images) for gallery in page.galleries(INFO, summary(*few), {})] == [3]
-    most, least = page.galleries(INFO, summary(*many), {})
-    assert most.images[0].row["id"] == f"{SHOWN + 1:02}"
-    assert [shown.row["id"] for shown in least.images] == ["00", "01"]
+    assert ids(gallery.galleries(INFO, summary(*few), {})) == {"most": ["02", "01", "00"]}
+    most, least = gallery.galleries(INFO, summary(*many), {})
+    assert most.images[0].row["id"] == f"{SHOWN + 1:02}" and most.note == "8 of 10, largest change first"
+    assert ids([least]) == {"least": ["00", "01"]} and least.note == "2 of 10, smallest change first; 6 more above"
 
 
 def test_the_worst_come_first():
-    galleries = page.galleries(INFO, summary(compared("a", 30, 29), compared("b", 30, 20)), {})
-    assert [[shown.row["id"] for shown in gallery.images] for gallery in galleries] == [["b", "a"], ["a", "b"]]
+    rows = [compared("a", 30, 29), compared("b", 30, 20), compared("c", 20, 30, delta_e=9.0)]
+    found = gallery.galleries(INFO, summary(*rows), {})
+    assert ids(found) == {"worse": ["b", "a"], "most": ["c"]} and found[0].note == "2 of 2, worst first"
+
+
+def test_a_section_that_a_tile_leads_to_is_there_even_if_its_images_are_above():
+    found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="gap")), {})
+    assert ids(found) == {"flagged": ["a"], "worse": []} and found[1].note == "0 of 1, worst first; 1 more above"
 
 
 def test_failures_are_named_up_to_a_limit():
@@ -142,7 +208,7 @@ def test_failures_are_named_up_to_a_limit():
 
 def test_an_empty_run_has_a_page_and_tables():
     found = made(info=dataclasses.replace(INFO, finished=INFO.started, rows=None))
-    assert "no references" in found.text and text.DASH in found.text
+    assert "Made worse" not in found.text and text.DASH in found.text
     assert not {"svg", "img", "table"} & {tag for tag, _ in found.elements}
     assert re.search("failures +0  -\n", table(Summary()))
 
@@ -152,27 +218,32 @@ def test_a_run_of_failures_only_has_no_charts():
     assert "DecodeError" in found.text and "svg" not in {tag for tag, _ in found.elements}
 
 
-def test_without_references_psnr_is_a_dash():
-    found = made(row())
-    assert f"{text.DASH} \u2192 {text.DASH}" in found.text
+def test_without_references_there_is_no_psnr():
+    assert not any("PSNR" in each for each in made(row()).text)
     assert "mean PSNR" not in table(summary(row())) and closing.psnr_table([row()]) == ""
     assert [chart.kind.columns[-1] for chart in charts.charts(summary(row()))][0] == "gap_after"
 
 
-def test_thumbnails_show_composite_outline_result_and_reference():
+def test_thumbnails_show_composite_result_mask_and_reference():
     mask = np.zeros((20, 40), np.uint8)
     mask[5:15, 10:30] = 255
     shown = panels.draw(compared("a", 20, 30), (FILES | {"mask.png": encoded.pillow(mask[..., None])}).__getitem__)
-    assert [panel.name for panel in shown] == list(panels.NAMES)
-    pictures = [np.asarray(decode(panel)) for panel in shown]
-    assert all(picture.shape == (120, 240, 3) for picture in pictures)
-    np.testing.assert_allclose([picture[60, 120, 0] for picture in pictures], [50, 50, 90, 130], atol=3)
-    assert pictures[1].max() > 200 and pictures[0].max() < 60
+    drawn = {name: np.asarray(decode(panel)) for name, panel in shown.items()}
+    sizes = {"composite": (240, 480, 3), "result": (240, 480, 3), "mask": (120, 240, 3), "reference": (120, 240, 3)}
+    assert {name: picture.shape for name, picture in drawn.items()} == sizes
+    middles = [drawn[name][height // 2, width // 2, 0] for name, (height, width, _) in sizes.items()]
+    np.testing.assert_allclose(middles, [50, 90, 50, 130], atol=3)
+    assert drawn["mask"].max() > 200 and drawn["mask"][2, 2, 0] == pytest.approx(50 * thumbnails.DIMMED, abs=3)
 
 
 @pytest.mark.parametrize(
     "gone, missing",
-    [("composite.png", [0, 1]), ("mask.png", [1]), ("output.png", [2]), ("reference.png", [3])],
+    [
+        ("composite.png", ["composite", "mask"]),
+        ("mask.png", ["mask"]),
+        ("output.png", ["result"]),
+        ("reference.png", ["reference"]),
+    ],
 )
 @pytest.mark.parametrize("how", [FileNotFoundError, StorageError, "truncated"])
 def test_a_picture_that_cannot_be_read_says_so(gone, missing, how):
@@ -183,13 +254,13 @@ def test_a_picture_that_cannot_be_read_says_so(gone, missing, how):
 
     whole = summary(compared("a", 20, 30))
     shown = panels.load(whole, read)
-    assert [i for i, panel in enumerate(shown["a"]) if panel.problem] == missing
+    assert [name for name, panel in shown["a"].items() if panel.problem] == missing
     assert Page(page.render(INFO, whole, shown)).text.count("No picture") == len(missing)
 
 
 def test_a_picture_above_the_run_s_limit_is_not_shown():
     shown = panels.draw(compared("a", 20, 30), FILES.__getitem__, max_pixels=799)
-    assert all("800" in panel.problem or "40 x 20" in panel.problem for panel in shown)
+    assert all("800" in panel.problem or "40 x 20" in panel.problem for panel in shown.values())
 
 
 def test_each_picture_is_drawn_once():
@@ -210,12 +281,27 @@ def test_durations(seconds, shown):
     assert text.duration(seconds) == shown
 
 
-def test_the_template_and_the_style_are_shipped():
-    pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
-    assert "templates/*" in pyproject and '"jinja2>=' in pyproject
+def test_a_thousand_images_take_less_than_three_megabytes():
+    photos = sorted((Path(__file__).parents[2] / "examples/catalog/composites").iterdir())
+    drawn = [panels.draw(compared("", 1, 2) | files_of(photo), lambda uri: Path(uri).read_bytes()) for photo in photos]
+    rows = [compared(f"{i:04}", 30, 30 - (i < 20), delta_e=float(i), flags="gap" * (i > 900)) for i in range(1000)]
+    source = page.render(INFO, summary(*rows), {f"{i:04}": drawn[i % len(drawn)] for i in range(1000)})
+    assert source.count("<article") == 3 * SHOWN and len(source) * 4 / 3 < 3e6
 
 
-def decode(panel: Panel) -> Image.Image:
+def files_of(photo: Path) -> dict[str, str]:
+    mask = photo.parents[1] / "masks" / f"{photo.stem}.png"
+    return {name: str(photo) for name in ("composite", "output", "reference")} | {"mask": str(mask)}
+
+
+def test_the_templates_are_shipped():
+    root = Path(__file__).parents[2]
+    pyproject = (root / "pyproject.toml").read_text()
+    for folder in (path for room in ("transforms", "model", "pipeline") for path in (root / room).glob("*/templates")):
+        assert f'"hdnet.{folder.parent.relative_to(root).as_posix().replace("/", ".")}" = ["templates/*"]' in pyproject
+
+
+def decode(panel: Picture) -> Image.Image:
     head, _, data = panel.uri.partition(",")
-    assert head == "data:image/jpeg;base64"
+    assert head == "data:image/webp;base64"
     return Image.open(io.BytesIO(base64.b64decode(data, validate=True)))

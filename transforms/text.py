@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def moment(time: str) -> str:
+    """Write a time in UTC and ISO 8601, such as "2026-11-20T07:30:10Z", as people do, to the minute."""
+    return f"{time[:16].replace('T', ' ')} UTC"
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun, such as "1 image" and "2,000 images"."""
     return f"{count:,} {noun}" + "s" * (count != 1)

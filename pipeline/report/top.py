@@ -1,0 +1,75 @@
+"""What stands at the top of the report: a verdict in one sentence, and the counts behind it."""
+
+import dataclasses
+
+from hdnet.pipeline.report import run_info
+from hdnet.pipeline.steps.summary import Summary
+from hdnet.transforms import text
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A count in large type.
+
+    Attributes:
+        label, value, note: What is counted, the count, and its share of the whole.
+        href: Link to the part of the page that shows what was counted, None where there is none.
+        bad: Whether somebody should look at it.
+    """
+
+    label: str
+    value: str
+    note: str = ""
+    href: str | None = None
+    bad: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A part of the verdict: what somebody should look at, and a link to it."""
+
+    words: str
+    href: str
+
+
+def verdict(summary: Summary) -> str:
+    """Return the sentence, or its beginning where `findings` go on."""
+    if findings(summary):
+        return "Look at these: "
+    if summary.done:
+        return f"It went well: {text.plural(summary.done, 'image')} harmonized, none failed, none flagged."
+    if summary.skipped:
+        return f"Nothing was to do: {text.plural(summary.skipped, 'image')} up to date."
+    return "Nothing was to do: there were no pairs."
+
+
+def findings(summary: Summary) -> list[Finding]:
+    """Return what somebody should look at, the gravest first."""
+    counted = (
+        (f"{text.plural(summary.failed, 'pair')} failed", "#failures", summary.failed),
+        (f"{text.plural(summary.flagged, 'image')} flagged", "#flagged", summary.flagged),
+        (f"{text.plural(summary.worse, 'image')} made worse", "#worse", summary.worse),
+    )
+    return [Finding(words, href) for words, href, count in counted if count]
+
+
+def tiles(summary: Summary) -> list[Tile]:
+    """Return the counts; "made worse" is left out where no image has a reference."""
+    done, compared = summary.done, run_info.compared(summary)
+    shown = [
+        Tile("Harmonized", f"{done:,}", _megapixels(summary), "#pictures" if done else None),
+        _problem("Failed", summary.failed, done + summary.failed, "#failures"),
+        _problem("Flagged", summary.flagged, done, "#flagged"),
+    ]
+    if compared:
+        shown.append(_problem("Made worse", summary.worse, compared, "#worse", " with a reference"))
+    return [*shown, Tile("Up to date", f"{summary.skipped:,}", "done by earlier runs", "#how")]
+
+
+def _problem(label: str, count: int, whole: int, href: str, which: str = "") -> Tile:
+    note = f"{count / whole:.1%} of {whole:,}{which}" if whole else ""
+    return Tile(label, f"{count:,}", note, href if count else None, count > 0)
+
+
+def _megapixels(summary: Summary) -> str:
+    return f"{summary.pixels / 1e6:,.1f} megapixels" if summary.done else ""
