@@ -14,6 +14,11 @@ class Config:
         ValueError: A field annotated with a `Literal` has another value; the message names field and value.
     """
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of foregrounds, one of which the network must be told for each image; () for none."""
+        return ()
+
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from functools import cached_property
 from typing import Any, Literal, Self, overload
 
@@ -14,6 +15,7 @@ from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights.weights_file import load_network
 from hdnet.transforms import errors
+from hdnet.transforms.catalog import labels
 from hdnet.transforms.pixels import image
 
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
@@ -29,11 +31,13 @@ class Harmonizer:
         network: The network, in eval mode, on `device`. After the first image, changes of its weights may go unseen.
         device: The device that the network runs on.
         precision: The precision of the convolutions.
+        label: Class of the foreground, by name or number, for images that are given none.
     """
 
     network: Network
     device: torch.device
     precision: Precision = "float32"
+    label: str | int | None = None
 
     @classmethod
     def load(
@@ -41,6 +45,7 @@ class Harmonizer:
         weights: str | os.PathLike[str] = "hdnet-lite",
         device: str = "auto",
         precision: Precision | Literal["auto"] = "float32",
+        label: str | int | None = None,
     ) -> Self:
         """Load weights and put the network on a device.
 
@@ -48,6 +53,7 @@ class Harmonizer:
             weights: The name of shipped weights, a path, or any URI fsspec opens.
             device: A torch device, or "auto": the GPU where there is one.
             precision: "float32", "bfloat16", or "auto": bfloat16 where the device computes in it, else float32.
+            label: Class of the foreground, by name or number, for images that are given none.
 
         Raises:
             WeightsError: As for `hdnet.model.weights.weights_file.load_network`.
@@ -56,59 +62,76 @@ class Harmonizer:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}: {precision!r}")
         chosen = choose_device(device)
-        return cls(load_network(weights).to(chosen), chosen, choose_precision(precision, chosen))
+        return cls(load_network(weights).to(chosen), chosen, choose_precision(precision, chosen), label)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of foregrounds, one of which the network must be told for each image; () for none."""
+        return self.network.config.classes
 
     @overload
-    def __call__(self, composite: Image.Image, mask: MaskLike) -> Image.Image: ...
+    def __call__(self, composite: Image.Image, mask: MaskLike, label: str | int | None = None) -> Image.Image: ...
 
     @overload
-    def __call__(self, composite: image.Pixels, mask: MaskLike) -> image.Pixels: ...
+    def __call__(self, composite: image.Pixels, mask: MaskLike, label: str | int | None = None) -> image.Pixels: ...
 
-    def __call__(self, composite: Image.Image | image.Pixels, mask: MaskLike) -> Image.Image | image.Pixels:
+    def __call__(
+        self, composite: Image.Image | image.Pixels, mask: MaskLike, label: str | int | None = None
+    ) -> Image.Image | image.Pixels:
         """Harmonize one composite.
 
-        The network sees the mask's pixels of 128 and more as foreground; the blend follows the soft mask,
-        and soft pixels outside take the colour change of the foreground beside them.
+        The blend follows the soft mask. A network that sees a hard one sees pixels of 128 and more as foreground, and
+        soft pixels outside take the colour change of the foreground beside them.
 
         Args:
             composite: (H,W,3) uint8 or uint16, or a PIL image of mode RGB, RGBA or L, of any size.
             mask: (H,W), 0 background to full scale foreground (0 and 1 will do); bool, uint8, uint16, or a
                 PIL image of mode 1 or L.
+            label: Class of the foreground, by name or number, for networks that take one; others warn and ignore it.
 
         Returns:
             The same type, size and depth; where the mask is 0, the very values of `composite`.
 
         Raises:
             ShapeError: The two do not fit, or are not of these types.
+            LabelError: The network takes a label, and there is none or an unknown one.
         """
         if not isinstance(composite, Image.Image | np.ndarray):
             raise errors.ShapeError(f"a composite is an array or a PIL image, not a {type(composite).__name__}")
         if isinstance(composite, Image.Image):
-            return _with_pixels(composite, self(_pixels(composite), mask))
+            return _with_pixels(composite, self(_pixels(composite), mask, label))
         soft = _soft_mask(mask)
         _check(composite, soft)
-        return self._renderer(composite, soft)
+        return self._renderer(composite, soft, self._number(label))
 
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask, label: str | int | None = None) -> image.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
 
         Args:
             composite: (H,W,3) uint8 or uint16.
             mask: (H,W) uint8.
+            label: As for a call.
 
         Returns:
             (H,W,3) float32 in the composite's integer scale.
 
         Raises:
             ShapeError: The two do not fit, or have no pixels.
+            LabelError: As for a call.
             HarmonizeError: The network's result is not finite.
         """
         _check(composite, mask)
-        return self._renderer.colours(composite, mask)
+        return self._renderer.colours(composite, mask, self._number(label))
 
     def estimate(self, height: int, width: int) -> int:
         """Return about how many bytes harmonizing an image of this size takes at its peak."""
         return self.network.architecture.peak_bytes(self.network.config, height, width, self.precision)
+
+    def _number(self, label: str | int | None) -> int | None:
+        given = self.label if label is None else label
+        if given is not None and not self.classes:
+            warnings.warn(f"these weights take no labels: {given!r} changes nothing", stacklevel=3)
+        return labels.number_of(given, self.classes)
 
     @cached_property
     def _renderer(self) -> Renderer:

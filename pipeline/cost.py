@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from hdnet.transforms.codecs.picture import Header
 from hdnet.transforms.errors import HarmonizeError
 from hdnet.transforms.storage import schemes
 
+if TYPE_CHECKING:
+    from hdnet.model.harmonizer import Harmonizer
+
 SAMPLE = 64
 """Number of pairs, the manifest's first ones, whose headers are read."""
 TYPICAL = 0.9
@@ -26,7 +29,9 @@ TYPICAL = 0.9
 READERS = 16
 """Threads that read headers; nearly all of that is waiting."""
 TRIAL = 512
-"""Height and width of the image that is timed."""
+"""Height and width of the first image that is timed."""
+TOO_QUICK = 0.05
+"""Seconds; an image that takes fewer tells little about larger ones, and one of twice the sides is timed, too."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,21 +89,30 @@ def estimate(
     )
 
 
-def seconds_per_megapixel(weights: str, precision: Precision, threads: int) -> float:
-    """Time the network on one small image with a worker's threads, after one to warm up."""
+def seconds_per_megapixel(weights: str, precision: Precision, threads: int, pixels: float) -> float:
+    """Time the network with a worker's threads, on one small image or, if it is quick, on up to that many pixels."""
     import torch  # slow to load, and only a dry run needs it
 
     from hdnet.model import harmonizer
 
     torch.set_num_threads(threads)
     network = harmonizer.Harmonizer.load(weights, precision=precision)
-    composite = np.random.default_rng(0).integers(0, 256, (TRIAL, TRIAL, 3), np.uint8)
-    mask = np.zeros((TRIAL, TRIAL), np.uint8)
-    mask[TRIAL // 4 : -TRIAL // 4, TRIAL // 4 : -TRIAL // 4] = 255
-    network(composite, mask)
+    side = TRIAL
+    while (seconds := _time(network, side)) < TOO_QUICK and side * side < pixels:
+        side *= 2
+    return seconds / (side * side / 1e6)
+
+
+def _time(network: "Harmonizer", side: int) -> float:
+    """Return the seconds that an image of side x side takes, after one to warm up."""
+    composite = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    mask = np.zeros((side, side), np.uint8)
+    mask[side // 4 : -side // 4, side // 4 : -side // 4] = 255
+    label = 0 if network.classes else None
+    network(composite, mask, label)
     began = time.perf_counter()
-    network(composite, mask)
-    return (time.perf_counter() - began) / (TRIAL * TRIAL / 1e6)
+    network(composite, mask, label)
+    return time.perf_counter() - began
 
 
 def _header(uri: str, allowed: frozenset[str] | None) -> Header | str:

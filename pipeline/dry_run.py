@@ -24,7 +24,10 @@ def show(request: Request, info: ManifestInfo, found: Estimate, plan: Plan, job:
         ManifestError: None of the composites looked at can be used.
     """
     backlog, precision = local_run.count(job), job.settings.image.precision
-    pace = {threads: cost.seconds_per_megapixel(request.weights, precision, threads) for threads in {1, plan.threads}}
+    pace = {
+        threads: cost.seconds_per_megapixel(request.weights, precision, threads, found.mean_pixels)
+        for threads in {1, plan.threads}
+    }
     lines = describe(info, request.output, found, plan, backlog, pace[plan.threads])
     if found.images:
         size = found.megapixels(backlog.to_do)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 from pyarrow import parquet
 
+from hdnet.model.config import Config
 from hdnet.model.precision import Precision
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, dry_run, graph, runners
@@ -19,10 +21,12 @@ from hdnet.pipeline.request import Request
 from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
-from hdnet.transforms.catalog import manifest_check
+from hdnet.transforms.catalog import labels, manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 
 def run(request: Request) -> Totals | None:
@@ -35,9 +39,12 @@ def run(request: Request) -> Totals | None:
     runner = runners.choose(request)
     runner.check()
     header = weights_header.read_header(request.weights)
-    info = manifest_check.check(request.manifest)
     precision = runner.precision() if request.precision == "auto" else request.precision
     architecture, config = weights_header.architecture_of(header, request.weights)
+    options = _image_options(request, header, config, precision)
+    info = manifest_check.check(request.manifest, options.label_of)
+    if not options.classes and (request.label or labels.COLUMN in info.extra):
+        log.warning("%s takes no labels: those given change no image", request.weights)
     estimate = cost.estimate(
         request.manifest,
         lambda height, width: architecture.peak_bytes(config, height, width, precision),
@@ -45,7 +52,7 @@ def run(request: Request) -> Totals | None:
         request.schemes,
     )
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
-    job = _job(request, info, header, precision)
+    job = _job(request, info, header, options)
     _check(job)
     if request.dry_run:
         _check_output(request.output)
@@ -56,19 +63,25 @@ def run(request: Request) -> Totals | None:
     return report_outcome(job) if runner.run(job, plan, estimate) else None
 
 
-def _job(request: Request, info: ManifestInfo, header: dict[str, Any], precision: Precision) -> graph.Job:
+def _image_options(request: Request, header: dict[str, Any], config: Config, precision: Precision) -> ImageOptions:
+    return ImageOptions(
+        network=json.dumps([header["architecture"], header["config"]], sort_keys=True),
+        precision=precision,
+        format=request.image_format,
+        quality=request.quality,
+        resize_mask=request.resize_mask,
+        label=request.label,
+        classes=config.classes,
+    )
+
+
+def _job(request: Request, info: ManifestInfo, header: dict[str, Any], options: ImageOptions) -> graph.Job:
     settings = Settings(
         output=request.output,
         run_id=request.run_id,
         weights=request.weights,
         max_pixels=request.max_pixels,
-        image=ImageOptions(
-            network=json.dumps([header["architecture"], header["config"]], sort_keys=True),
-            precision=precision,
-            format=request.image_format,
-            quality=request.quality,
-            resize_mask=request.resize_mask,
-        ),
+        image=options,
     )
     rows = min(info.rows, request.limit or info.rows)
     run = run_info.start(request.manifest, settings, header, info.rows, request.recorded())

@@ -8,7 +8,8 @@ from hdnet.model.precision import Precision
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "limit", "resume", "verify", "retry_failed", "report",
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "label", "limit", "resume", "verify", "retry_failed",
+    "report",
 )  # fmt: skip
 
 
@@ -26,6 +27,7 @@ class Request:
     image_format: str
     quality: int
     resize_mask: bool
+    label: str | None
     run_id: str
     limit: int | None
     resume: bool

@@ -47,6 +47,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
               help="Format of the images written; same keeps each composite's.")  # fmt: skip
 @click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF.")
 @click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
+@click.option("--label", metavar="CLASS", help="Class of foregrounds without a label, for weights that need one.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip

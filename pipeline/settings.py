@@ -6,6 +6,8 @@ import json
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
+from hdnet.transforms.catalog import labels
+from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import limits
 
 
@@ -19,6 +21,8 @@ class ImageOptions:
         format: Format of the images written; "same" keeps the composite's.
         quality: Quality of JPEG and AVIF, 1 to 100.
         resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
+        label: Class of the foregrounds that the manifest gives none; None for none.
+        classes: The classes that the network must be told; () for none.
     """
 
     network: str = ""
@@ -26,10 +30,26 @@ class ImageOptions:
     format: str = "same"
     quality: int = 95
     resize_mask: bool = False
+    label: str | None = None
+    classes: tuple[str, ...] = ()
 
-    def key(self) -> str:
-        """Return the options as JSON, as a metrics row records them: a pair is done again where they differ."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+    def label_of(self, pair: Pair) -> int | None:
+        """Return the number of the class of a pair's foreground; None where the network takes no label.
+
+        Raises:
+            LabelError: The network takes one, and there is none or an unknown one.
+        """
+        return labels.number_of(dict(pair.extra).get(labels.COLUMN) or self.label, self.classes)
+
+    def key(self, label: int | None = None) -> str:
+        """Return the options as JSON, as a metrics row records them: a pair is done again where they differ.
+
+        Args:
+            label: As returned by `label_of`.
+        """
+        shared = ("format", "network", "precision", "quality", "resize_mask")
+        own = {} if label is None else {"label": label}
+        return json.dumps({**{name: getattr(self, name) for name in shared}, **own})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@
     |- DecodeError      bytes are not an image that can be read
     |- ShapeError       arrays do not fit each other, or have a shape or dtype that the function does not take
     |- SizeError        an image is too large or too small
+    |- LabelError       the class of a foreground is unknown, or missing
     |- WeightsError     a weights file is missing, broken or made for another network
     |- BeamOptionsError Beam's options cannot be used as they are: bad usage
     |- JobFailed        a job could not be started, or ended before it was done
@@ -38,6 +39,10 @@ class ShapeError(HarmonizeError):
 
 class SizeError(HarmonizeError):
     """An image is too large or too small."""
+
+
+class LabelError(HarmonizeError):
+    """The class of a foreground is unknown, or missing."""
 
 
 class WeightsError(HarmonizeError):

@@ -17,7 +17,7 @@ Run = Callable[[Tensor, Tensor], Tensor]
 """Composite (B,3,H,W) and mask (B,1,H,W) to a result (B,3,H,W), as `Network.forward`."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, abc.ABC):
     """Base of the networks.
 
     Attributes:
@@ -28,6 +28,7 @@ class Network(nn.Module):
     architecture: Architecture[Any, Any]
     config: Config
 
+    @abc.abstractmethod
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Harmonize a batch.
 
@@ -38,19 +39,19 @@ class Network(nn.Module):
         Returns:
             (B,3,H,W): the network's colours in the foreground, in [-1, 1] or a little beyond; the composite elsewhere.
         """
-        raise NotImplementedError
 
 
 class Renderer(abc.ABC):
     """Runs a network on one image of any size; any number of threads may call it at once."""
 
     @abc.abstractmethod
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.FloatPixels:
         """Return the network's colours in the foreground, the composite's elsewhere, not rounded.
 
         Args:
             composite: (H,W,3) uint8 or uint16, not empty.
             mask: (H,W) uint8; the network sees 128 and more as foreground.
+            label: The foreground's class, its number in `config.classes`; None where there are none.
 
         Returns:
             (H,W,3) float32 in the composite's integer scale.
@@ -59,12 +60,13 @@ class Renderer(abc.ABC):
             HarmonizeError: The network's result is not finite.
         """
 
-    def __call__(self, composite: image.Pixels, mask: image.Mask) -> image.Pixels:
+    def __call__(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.Pixels:
         """Harmonize an image: carry the colours outward over the soft edge and blend them by the soft mask.
 
         Args:
             composite: As for `colours`.
             mask: As for `colours`.
+            label: As for `colours`.
 
         Returns:
             (H,W,3) in the composite's dtype; where the mask is 0, the very values of the composite.
@@ -72,7 +74,7 @@ class Renderer(abc.ABC):
         Raises:
             HarmonizeError: The network's result is not finite.
         """
-        result = self.colours(composite, mask)
+        result = self.colours(composite, mask, label)
         edges.carry_outward(result, composite, mask)
         return tensor.blend(composite, result, mask)
 
@@ -100,7 +102,7 @@ class PaddedRenderer(Renderer):
 
         return cls(run, network.architecture.size, device)
 
-    def colours(self, composite: image.Pixels, mask: image.Mask) -> image.FloatPixels:
+    def colours(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.FloatPixels:
         """Pad, run and crop."""
         height, width = mask.shape
         padded = self.size.padded(height), self.size.padded(width)

@@ -49,8 +49,12 @@ class Converter(Protocol):
     def recognises(self, names: Collection[str]) -> bool:
         """Say whether these names of tensors are, at least in part, the released network's."""
 
-    def is_unused(self, name: str) -> bool:
-        """Say whether a released tensor has no effect, so that it can be dropped."""
+    def unused(self, tensors: Mapping[str, Tensor]) -> set[str]:
+        """Return the names of released tensors that have no effect, so that they can be dropped.
+
+        Raises:
+            WeightsError: The tensors are not the released network's.
+        """
 
     def fields(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Read configuration fields from the shapes of the released tensors.
@@ -71,6 +75,7 @@ class Architecture(Generic[C, N]):
         name: The name that commands and weights files use.
         config: The configuration's class.
         defaults: Fields in which the architecture differs from the class's own defaults.
+        recipe: Fields of `TrainConfig` in which its paper's training differs from the class's own defaults.
         size: The sizes that the network takes.
         peak_bytes: Called with (config, height, width, precision); returns about how many bytes a process takes at
             its peak while it harmonizes one image of this size.
@@ -89,6 +94,7 @@ class Architecture(Generic[C, N]):
     renderer: Callable[[N, torch.device, Precision], Renderer]
     objective: Callable[[TrainConfig, N, torch.device, Distribute], Objective]
     converter: Converter | None = None
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def configure(self, fields: Mapping[str, Any]) -> C:
         """Return the architecture's configuration with some fields changed.

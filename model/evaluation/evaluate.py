@@ -27,11 +27,12 @@ if TYPE_CHECKING:
               help="paper: 256 x 256, truncated, as published. native: full size, rounded.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
+@click.option("--label", metavar="CLASS", help="Class of the foregrounds, for weights that need one.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, spread evenly over the list.")
 @click.option("--overwrite", is_flag=True, help="Replace an older evaluation in OUTPUT.")
 def main(
     data: Path, output: Path, weights: str, subsets: tuple[str, ...], split: str, protocol: "Protocol", device: str,
-    precision: "Precision", limit: int | None, overwrite: bool,
+    precision: "Precision", label: str | None, limit: int | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Measure a network: error of its results, of the untouched composites and of a classical baseline.
 
@@ -51,7 +52,7 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         pairs = measure.read_pairs(data, split, subsets, limit)
-        harmonizer = _load(weights, device, precision)
+        harmonizer = _load(weights, device, precision, label)
         measure.claim(output, overwrite)
         evaluation = measure.evaluate(pairs, harmonizer, output, protocol, Path(weights).stem)
     except HarmonizeError as error:
@@ -65,11 +66,11 @@ def main(
     sys.exit(0 if evaluation.rows else 1)
 
 
-def _load(weights: str, device: str, precision: "Precision") -> "Harmonizer":
+def _load(weights: str, device: str, precision: "Precision", label: str | None) -> "Harmonizer":
     from hdnet.model.harmonizer import Harmonizer
 
     try:
-        return Harmonizer.load(weights, device, precision)
+        return Harmonizer.load(weights, device, precision, label)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--device'") from error
 

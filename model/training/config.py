@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from hdnet.model import architectures
 from hdnet.model.config import Config
@@ -30,6 +30,7 @@ class TrainConfig(Config):
         warmup: Epochs over which the rate rises to `lr`.
         smallest_foreground: A_min of the loss, in pixels.
         log_loss: Average log(loss + this) over the images; 0 for the paper's plain mean.
+        adversarial: Weight of the adversarial loss, in objectives that have one; 0 for none.
         clip: Largest gradient norm; 0 for none.
         ema: Decay of a moving average of the weights, validated and saved in their place; 0 for none.
         precision: "float32", or "bfloat16" for mixed precision.
@@ -65,6 +66,7 @@ class TrainConfig(Config):
     warmup: float = 0.0
     smallest_foreground: float = 100.0
     log_loss: float = 0.0
+    adversarial: float = 0.0
     clip: float = 0.0
     ema: float = 0.0
     precision: Precision = "float32"
@@ -81,11 +83,20 @@ class TrainConfig(Config):
     checkpoint_steps: int = 500
     validate_epochs: int = 1
 
+    @classmethod
+    def of(cls, arch: str, **fields: Any) -> Self:
+        """Return the recipe of an architecture's paper with some fields changed.
+
+        Raises:
+            ValueError: The architecture is unknown, or a field is outside its range.
+        """
+        return cls(**{**architectures.find(arch).recipe, "arch": arch, **fields})
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("size", "epochs", "batch", "lr", "smallest_foreground", "checkpoint_steps", "validate_epochs"):
             _check_range(self, name, low=0, above=True)
-        for name in ("warmup", "log_loss", "clip", "seed", "workers"):
+        for name in ("warmup", "log_loss", "adversarial", "clip", "seed", "workers"):
             _check_range(self, name, low=0)
         for name in ("drop", "final_lr", "recolor", "blur_edges"):
             _check_range(self, name, low=0, high=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from hdnet.model.architectures import ARCHITECTURES
 from hdnet.model.training.config import TrainConfig
@@ -68,6 +69,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("warmup", "Epochs over which the rate rises.")
 @field_option("smallest_foreground", "A_min of the loss, in pixels.")
 @field_option("log_loss", "Average log(loss + this) over the images; 0 for the plain mean.")
+@field_option("adversarial", "Weight of the adversarial loss in S2CRNet's training; 0 for none.")
 @field_option("clip", "Largest gradient norm; 0 for none.")
 @field_option("ema", "Decay of the weights' moving average; 0 for none.")
 @field_option("precision", "The number type of the convolutions.")
@@ -86,7 +88,8 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     """Train a network on a data set in the iHarmony4 layout.
 
-    The defaults are the paper's recipe. Stop it whenever you like and go on with --resume.
+    The defaults are the recipe of HDNet's paper; another --arch has its own paper's. Stop it whenever you like and go
+    on with --resume.
 
     \b
     hdnet-train --data /data/iHarmony4 --output runs/hdnet
@@ -95,8 +98,10 @@ def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     hdnet-train --data photos --output runs/no-ld --network local_dynamics=none
     torchrun --nproc-per-node 4 -m hdnet.model.training.train --data /data/iHarmony4 --output runs/ddp --batch 48
     """
+    source = click.get_current_context().get_parameter_source
+    given = {name: value for name, value in fields.items() if source(name) is not ParameterSource.DEFAULT}
     try:
-        config = TrainConfig(**fields)
+        config = TrainConfig.of(**{"arch": fields["arch"], **given})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -94,22 +94,22 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
         content, digest = released_file.read(path, source), _sha256(path)
     try:
         architecture, converter, released = _recognise(content, candidates)
-        kept = {name: value for name, value in released.items() if not converter.is_unused(name)}
+        dropped = converter.unused(released)
+        kept = {name: value for name, value in released.items() if name not in dropped}
         fields = converter.fields(kept)
         config = architecture.configure(fields)
     except (WeightsError, ValueError) as error:
         raise WeightsError(f"{source}: {error}") from error
     network = _network(config, architecture, converter, kept, source)
-    dropped = sorted(set(released) - set(kept))
     card = {
         "converted_from": Path(source.partition("?")[0]).name,
         "converted_from_sha256": digest,
-        "dropped": dropped,
+        "dropped": sorted(dropped),
         "limits": LIMITS,
     }
     weights_file.save(network, out, card)
     usual = architecture.configure({}).to_json()
-    return Conversion(architecture.name, fields, usual, len(kept), dropped)
+    return Conversion(architecture.name, fields, usual, len(kept), sorted(dropped))
 
 
 def _candidates(arch: str | None) -> list[tuple[Architecture[Any, Any], Converter]]:

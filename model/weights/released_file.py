@@ -17,6 +17,24 @@ from hdnet.transforms.errors import WeightsError
 LARGEST_CONTENT = 1 << 32
 """Most unpacked bytes of a zip; a whole training state of HDNet has 0.13 GB."""
 
+NUMBERS = (
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+)
+"""What NumPy's numbers are pickled as; scores are, beside the tensors. They are not read."""
+
+
+class _Ignored:
+    """Stands for a value that is not read; it keeps nothing, and calls nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
 
 def read(path: Path, source: str) -> Any:
     """Return what a .pth or .npz file holds: a tensor, a plain value, or mappings and lists of them.
@@ -71,7 +89,8 @@ def _members(path: Path) -> list[str]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Ignored, name) for name in NUMBERS]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"it names {found[1]}" if found else "it has a pickle instruction that tensors do not need"

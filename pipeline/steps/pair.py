@@ -113,6 +113,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             cannot be written; or processes died over the pair.
     """
     settings, pair = worker.settings, task.pair
+    label = settings.image.label_of(pair)
     _check_apart(pair, settings)
     if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
         raise CrashError(
@@ -130,7 +131,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             soft_mask = _decode_mask(mask_file, picture, settings)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
-            result = worker.harmonizer(picture.pixels, soft_mask)
+            result = worker.harmonizer(picture.pixels, soft_mask, label)
         with stages("write"):
             output = settings.layout.image(pair.id, encode.suffix(settings.image.format, picture.format))
             encoded = encode.encode(picture, result, settings.image.format, settings.image.quality)
@@ -149,7 +150,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         arch=worker.arch,
         precision=worker.harmonizer.precision,
         weights_sha256=worker.weights_sha256,
-        options=settings.image.key(),
+        options=settings.image.key(label),
         harmonized_at=datetime.now(UTC),
         flags=None,
     )

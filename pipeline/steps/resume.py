@@ -29,7 +29,7 @@ from hdnet.pipeline.steps.summary import EXAMPLES, Summary
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import FILES, Record
-from hdnet.transforms.errors import StorageError
+from hdnet.transforms.errors import LabelError, StorageError
 from hdnet.transforms.storage import Listed, schemes
 
 TASKS, KEPT, SUMMARIES, REFUSED = "tasks", "kept", "summaries", "refused"
@@ -174,10 +174,11 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
     def _candidate(self, pair: Pair, known: Known | None) -> Any:
         try:
             check_schemes(pair, self.schemes)
-        except StorageError as error:
+            options = self.settings.image.key(self.settings.image.label_of(pair))
+        except (LabelError, StorageError) as error:
             return TaggedOutput(REFUSED, pair.failure("manifest", error).record())
         key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
-                      "options": self.settings.image.key()})  # fmt: skip
+                      "options": options})  # fmt: skip
         return Candidate(pair, known if known and known.key == key else None)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:

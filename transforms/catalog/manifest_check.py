@@ -3,14 +3,14 @@
 import dataclasses
 import itertools
 from array import array
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import numpy as np
 
 from hdnet.transforms.catalog import manifest, manifest_parts
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import FailureRow
-from hdnet.transforms.errors import ManifestError
+from hdnet.transforms.errors import HarmonizeError, ManifestError
 
 MAX_COLUMNS = 1000
 MAX_SUSPECTS = 100_000
@@ -41,19 +41,20 @@ class ManifestInfo:
         return (*manifest.COLUMNS[: 4 if self.with_reference else 3], *self.extra)
 
 
-def check(uri: str) -> ManifestInfo:
+def check(uri: str, check_pair: Callable[[Pair], object] = lambda _: None) -> ManifestInfo:
     """Read every row once, and a second time only if two ids seem to be the same.
 
     Memory grows by 8 bytes for each row, a hash of its id.
 
     Args:
         uri: As for `manifest_parts.plan`.
+        check_pair: Raises a HarmonizeError for a pair that breaks a rule of the caller's.
 
     Raises:
         ManifestError: The manifest cannot be read, holds no pair or breaks a rule, or two rows have ids that some disk
             would not tell apart; the message names up to ten of the lines.
     """
-    tally = _Tally()
+    tally = _Tally(check_pair)
     kind = ""
     for part in manifest_parts.plan(uri, None):
         kind = part.format
@@ -87,7 +88,8 @@ def duplicates(uri: str, suspects: Container[int]) -> Iterator[str]:
 class _Tally:
     """Collects what one pass over a manifest finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_pair: Callable[[Pair], object]) -> None:
+        self.check_pair = check_pair
         self.rows = self.with_reference = self.bad = 0
         self.problems: list[str] = []
         self.extra: dict[str, None] = {}
@@ -95,10 +97,11 @@ class _Tally:
 
     def add(self, entry: Pair | FailureRow) -> None:
         if isinstance(entry, FailureRow):
-            self.bad += 1
-            if len(self.problems) < MAX_SHOWN:
-                self.problems.append(entry.message)
-            return
+            return self._add_problem(entry.message)
+        try:
+            self.check_pair(entry)
+        except HarmonizeError as error:
+            self._add_problem(f"{entry.source}: {error}")
         self.rows += 1
         self.with_reference += entry.reference is not None
         self.hashes.append(hash(manifest.fold(entry.id)))
@@ -106,6 +109,11 @@ class _Tally:
             self.extra[name] = None
         if len(self.extra) > MAX_COLUMNS:
             raise ManifestError(f"{entry.source}: the rows have more than {MAX_COLUMNS} different columns")
+
+    def _add_problem(self, message: str) -> None:
+        self.bad += 1
+        if len(self.problems) < MAX_SHOWN:
+            self.problems.append(message)
 
 
 def _repeated(hashes: "array[int]") -> set[int]:

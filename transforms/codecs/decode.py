@@ -55,6 +55,8 @@ def read(data: bytes, name: str, max_pixels: int) -> tuple[Header, Decoded]:
     # Pillow's own limit is a global: lifting it for one file would lift it for all.
     except Image.DecompressionBombError as error:
         raise errors.SizeError(f"{name} is larger than Pillow reads a {header.format} ({error}): split it") from error
+    except errors.DecodeError as error:
+        raise errors.DecodeError(f"{name} {error}") from error
     # Decoders meet hostile bytes with errors of every class, MemoryError and SyntaxError among them.
     except Exception as error:
         kind = header.format.upper()

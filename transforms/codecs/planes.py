@@ -83,6 +83,14 @@ def split(samples: Samples) -> Planes:
     return Planes(np.ascontiguousarray(colours), np.ascontiguousarray(samples[..., -1]))
 
 
+def divide_by_alpha(colours: Samples, alpha: Plane) -> Samples:
+    """Undo the multiplication of (H,W,C) colours by their (H,W) alpha of the same dtype, where that is not 0."""
+    top = np.iinfo(colours.dtype).max
+    wide, divisor = colours.astype(np.uint32), np.where(alpha, alpha, top).astype(np.uint32)[..., None]
+    divided: Samples = np.minimum((wide * top + divisor // 2) // divisor, top).astype(colours.dtype)
+    return divided
+
+
 def with_key(decoded: Planes, key: int | tuple[int, ...], bits: int) -> Planes:
     """Make an alpha plane from the one colour that is named as transparent."""
     top = np.iinfo(decoded.colours.dtype).max

@@ -5,26 +5,20 @@ returns the low byte. So each image is unpacked twice, and every compression, fi
 for truncation is the one that 8-bit images have.
 """
 
-import io
-import sys
 import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from hdnet.transforms.codecs.planes import Samples
-from hdnet.transforms.pixels.image import Plane
 
 BAND = 64
 """Rows that are filtered and compressed at a time: more would take memory and save next to nothing."""
 
 LEVEL = 2
 """Level of deflate in all PNG and TIFF files: a fifth of the time of zlib's default 6, for files a seventh larger."""
-
-_OTHER = {"L": "B", "B": "L"}
-_NATIVE = "L" if sys.byteorder == "little" else "B"
 
 
 def unpack_png(data: bytes, size: tuple[int, int], channels: int, interlaced: bool) -> Samples:
@@ -50,45 +44,11 @@ def unpack_png(data: bytes, size: tuple[int, int], channels: int, interlaced: bo
     return _joined(high, low)
 
 
-def unpack_tiff(data: bytes) -> Samples:
-    """Decode an RGB or RGBA TIFF of 16 bits, as Pillow reads its directory.
-
-    Returns:
-        (H,W,3) or (H,W,4) uint16; channels beyond RGB that are not alpha are left out.
-
-    Raises:
-        ValueError: Each channel is stored as a plane of its own, which cannot be told the other byte order.
-    """
-    return _joined(_tiff_half(data, swap=False), _tiff_half(data, swap=True))
-
-
 def _joined(high: npt.NDArray[np.uint8], low: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
     joined = high.astype(np.uint16)
     joined <<= 8
     joined |= low
     return joined
-
-
-def _tiff_half(data: bytes, swap: bool) -> npt.NDArray[np.uint8]:
-    encoded = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
-    tiles = []
-    for tile in encoded.tile:
-        raw, *rest = tile.args if isinstance(tile.args, tuple) else ("",)
-        mode, depth, order = raw.partition(";16")
-        if not depth or not order:
-            raise ValueError("16-bit channels stored one after the other: save them interleaved")
-        order = _NATIVE if order == "N" else order
-        # Colours multiplied by alpha (mode RGBa) are divided by it later, at full depth.
-        tiles.append(tile._replace(args=(f"{mode.upper()};16{_OTHER[order] if swap else order}", *rest)))
-    encoded.tile = tiles
-    return np.array(encoded)
-
-
-def divide_by_alpha(colours: Plane, alpha: Plane) -> Plane:
-    """Undo the multiplication of (H,W,3) uint16 colours by their (H,W) uint16 alpha; 0 where alpha is 0."""
-    wide, divisor = colours.astype(np.uint32), np.maximum(alpha, 1).astype(np.uint32)[..., None]
-    divided: Plane = np.minimum((wide * 65535 + divisor // 2) // divisor, 65535).astype(np.uint16)
-    return divided
 
 
 def pack_png(samples: Samples) -> Iterator[bytes]:

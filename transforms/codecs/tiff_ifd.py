@@ -24,7 +24,9 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 Order = Literal["<", ">"]  # as `struct` writes it
 
 _ORDERS: dict[bytes, Order] = {b"II": "<", b"MM": ">"}
-_UNSIGNED = {1: (1, "B"), 3: (1, "H"), 4: (1, "I"), 5: (2, "I"), 13: (1, "I"), 16: (1, "Q"), 18: (1, "Q")}
+# Signed types are read as unsigned: some writers give sizes so, and a negative one becomes larger than any.
+_WHOLE = {1: (1, "B"), 3: (1, "H"), 4: (1, "I"), 5: (2, "I"), 6: (1, "B"), 8: (1, "H"), 9: (1, "I"), 13: (1, "I"),
+          16: (1, "Q"), 17: (1, "Q"), 18: (1, "Q")}  # fmt: skip
 _DEPTH = 2  # Exif's directory is within the image's, and Interop's within Exif's
 
 
@@ -48,13 +50,13 @@ class Directory:
 
     Attributes:
         order: Byte order of the file.
-        big: The file is a BigTIFF, with offsets of 8 bytes.
         entries: By tag; those of unknown type are left out.
+        following: The offset of the next directory, or 0.
     """
 
     order: Order
-    big: bool
     entries: dict[int, Entry]
+    following: int
 
     @property
     def endian(self) -> Literal["little", "big"]:
@@ -66,16 +68,16 @@ Tree = dict[int, "tuple[int, bytes] | Tree"]
 """By tag: the type and bytes of its values, or the directory that it leads to."""
 
 
-def read(file: BinaryIO, at: int | None = None, *, strict: bool = False) -> Directory:
+def read(file: BinaryIO, at: int | None = None, *, needed: Collection[int] = ()) -> Directory:
     """Read one directory of a file.
 
     Args:
         file: Any file or block that begins with a TIFF header.
         at: The directory's offset, or None for the first.
-        strict: A value that lies outside the file is an error; otherwise its tag is left out.
+        needed: Tags whose values must not lie outside the file; others that do are left out.
 
     Raises:
-        ValueError: There is none, its values claim more bytes than the file has, or one is outside it (see `strict`).
+        ValueError: There is none, its values claim more bytes than the file has, or a needed one is outside it.
     """
     magic = bounded.exactly(file, 0, 8)
     order = _ORDERS.get(magic[:2])
@@ -92,23 +94,26 @@ def read(file: BinaryIO, at: int | None = None, *, strict: bool = False) -> Dire
     entries: dict[int, Entry] = {}
     for i, (tag, kind, count, value) in enumerate(table):
         if size := count * SIZES.get(kind, 0):
-            inside = start + (i + 1) * form.size - len(value)
-            entries.setdefault(tag, Entry(kind, count, inside if size <= len(value) else _number(order, value)))
+            within = start + (i + 1) * form.size - len(value)
+            entries.setdefault(tag, Entry(kind, count, within if size <= len(value) else _number(order, value)))
+    behind = start + number * form.size
+    file.seek(behind)
+    following = _number(order, file.read(8 if big else 4))
     end = file.seek(0, os.SEEK_END)
-    claimed = sum(entry.size for entry in entries.values())
-    outside = [tag for tag, entry in entries.items() if entry.where + entry.size > end]
-    if claimed > end or (outside and strict):
-        raise ValueError(f"a TIFF directory claims {claimed} bytes, tags {outside[:3]} outside the file's {end}")
-    entries = {tag: entry for tag, entry in entries.items() if entry.where + entry.size <= end}
-    return Directory(order, big, entries)
+    inside = {tag: entry for tag, entry in entries.items() if entry.where + entry.size <= end}
+    if outside := [tag for tag in entries if tag in needed and tag not in inside]:
+        raise ValueError(f"tags {outside[:3]} point behind the end of the file: it is truncated")
+    if (claimed := sum(entry.size for entry in inside.values())) > end:
+        raise ValueError(f"a TIFF directory claims {claimed} bytes in a file of {end}")
+    return Directory(order, inside, following)
 
 
 def numbers(file: BinaryIO, directory: Directory, tag: int) -> tuple[int, ...]:
     """Return a tag's whole numbers (a fraction is two of them); () where it is absent or holds something else."""
     entry = directory.entries.get(tag)
-    if entry is None or entry.kind not in _UNSIGNED:
+    if entry is None or entry.kind not in _WHOLE:
         return ()
-    per_value, code = _UNSIGNED[entry.kind]
+    per_value, code = _WHOLE[entry.kind]
     form = f"{directory.order}{entry.count * per_value}{code}"
     return struct.unpack(form, bounded.exactly(file, entry.where, entry.size))
 
@@ -129,22 +134,27 @@ def tree(file: BinaryIO, directory: Directory, tags: Collection[int] | None = No
     return found
 
 
-def pack(content: Tree, order: Order, at: int, big: bool = False) -> bytes:
+def pack(content: Tree, order: Order, at: int) -> bytes:
     """Write a directory that will stand at the offset `at` of a file, with its values behind it."""
-    number, form, pointer, inline = ("Q", "HHQ8s", "Q", 8) if big else ("H", "HHI4s", "I", 4)
-    table = [struct.pack(order + number, len(content))]
-    place = at + len(table[0]) + len(content) * struct.calcsize(order + form) + inline
+    table = [struct.pack(order + "H", len(content))]
+    place = at + 2 + len(content) * 12 + 4
     values = []
     for tag, node in sorted(content.items()):
-        kind, value = (LONG, pack(node, order, place, big)) if isinstance(node, dict) else node
+        kind, value = (LONG, pack(node, order, place)) if isinstance(node, dict) else node
         count = 1 if isinstance(node, dict) else len(value) // SIZES[kind]
-        if len(value) <= inline and not isinstance(node, dict):
-            table.append(struct.pack(order + form, tag, kind, count, value.ljust(inline, b"\0")))
+        if len(value) <= 4 and not isinstance(node, dict):
+            table.append(struct.pack(order + "HHI4s", tag, kind, count, value.ljust(4, b"\0")))
             continue
-        table.append(struct.pack(order + form, tag, kind, count, struct.pack(order + pointer, place)))
+        table.append(struct.pack(order + "HHII", tag, kind, count, place))
         values.append(value + b"\0" * (len(value) % 2))
         place += len(values[-1])
-    return b"".join([*table, struct.pack(order + pointer, 0), *values])
+    return b"".join([*table, bytes(4), *values])
+
+
+def whole(order: Order, *values: int) -> tuple[int, bytes]:
+    """Return the type and bytes of whole numbers, in two bytes each where they fit."""
+    kind, code = (SHORT, "H") if max(values, default=0) < 1 << 16 else (LONG, "I")
+    return kind, struct.pack(f"{order}{len(values)}{code}", *values)
 
 
 def _number(order: Order, value: bytes) -> int:

@@ -45,9 +45,9 @@ class ReleasedHDNet:
         modules = set(MODULES.values())
         return any(name in UNUSED or name.rpartition(".")[0] in modules for name in names)
 
-    def is_unused(self, name: str) -> bool:
-        """Say whether a tensor belongs to the learned-mask branch."""
-        return name in UNUSED
+    def unused(self, tensors: Mapping[str, Tensor]) -> set[str]:
+        """Return the tensors of the learned-mask branch."""
+        return set(UNUSED & tensors.keys())
 
     def fields(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Read the width; the authors' code trains with its own local dynamics.

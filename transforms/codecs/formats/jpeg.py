@@ -1,7 +1,7 @@
 """JPEG: 8 bits, grey, RGB or CMYK, with loss; no alpha."""
 
 import io
-import struct
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -12,33 +12,77 @@ from hdnet.transforms.codecs.codec import Codec, Decoded, Writer
 from hdnet.transforms.codecs.picture import Header, Picture
 from hdnet.transforms.codecs.planes import Samples
 
-_SOS = 0xDA  # the marker after which pixels follow
-_APP1 = 0xE1  # the marker of EXIF and XMP
+_SOS, _EOI = 0xDA, 0xD9  # the marker after which pixels follow, and the last of the picture
+_APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE  # JFIF, EXIF and XMP, profile, Adobe's colours
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers of a frame header
-_FILLERS = 64  # bytes of 0xFF that may stand before a marker: no camera writes more
+_ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}  # those of frames in arithmetic coding
+_BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length, which may stand between segments
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_AMONG_PIXELS = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")  # as the decoder does, restart markers are passed over
+_WINDOW = 1 << 16  # bytes that are searched for a marker at a time
 _MAX_SCANS = 100  # a camera's progressive JPEG has about ten; thousands in a small file would take hours
 _PIXELS_PER_BYTE = 512  # at most, a bit for a block of 64: where bytes are missing, the decoder fills in grey
 _EXIF_LIMIT = 65533 - len(exif.PREFIX)
 
+# How the segments of applications that a decoder needs begin, and how long they are at least: others are left out.
+_NEEDED = {_APP0: (b"JFIF\0", 14), _APP2: (b"ICC_PROFILE\0", 14), _APP14: (b"Adobe", 12)}
+
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """Yield marker, offset (of the 0xFF) and content of each segment, up to and with the first SOS.
+    """Yield marker, offset (of its 0xFF) and content of each segment, up to and with the first SOS.
+
+    What stands between two segments is passed over, as by every viewer: some phones write bytes there.
 
     Raises:
-        ValueError: The file ends before, or something else stands where a marker must be.
+        ValueError: The file, or the picture, ends before.
     """
     at = 2
     for _ in range(bounded.MOST_PIECES):
-        start = at
-        while bounded.exactly(file, at + 1, 1) == b"\xff" and at - start < _FILLERS:
-            at += 1
-        lead, marker, length = struct.unpack(">BBH", bounded.exactly(file, at, 4))
-        if lead != 0xFF or marker < 0xC0 or length < 2:
-            raise ValueError(f"no JPEG marker at byte {at}")
+        at, marker = _next_marker(file, at)
+        if marker in _BARE:
+            at += 2
+            continue
+        length = int.from_bytes(bounded.exactly(file, at + 2, 2), "big")
+        if marker < 0xC0 or marker == _EOI or length < 2:
+            raise ValueError(f"the marker 0x{marker:02x} at byte {at}, where a segment must begin")
         yield marker, at, bounded.exactly(file, at + 4, length - 2)
         if marker == _SOS:
             return
         at += 2 + length
+    raise ValueError(f"more than {bounded.MOST_PIECES} segments")
+
+
+def _next_marker(file: BinaryIO, at: int) -> tuple[int, int]:
+    """Return the offset of the next marker's last 0xFF, and the marker."""
+    while True:
+        file.seek(at)
+        window = file.read(_WINDOW)
+        if found := _MARKER.search(window):
+            return at + found.start(1) - 1, found[1][0]
+        if len(window) < _WINDOW:
+            raise ValueError("the file ends before its pixels: it is truncated")
+        at += _WINDOW - 1  # the last byte may be a marker's first
+
+
+def _end(data: bytes, at: int) -> int:
+    """Return the offset behind the picture whose first scan is at an offset: phones put a video there.
+
+    Raises:
+        ValueError: There are more scans than a camera or an editor writes.
+    """
+    scans = 1
+    at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    for _ in range(bounded.MOST_PIECES):
+        found = _AMONG_PIXELS.search(data, at)
+        if found is None:
+            return len(data)
+        marker, at = found[1][0], found.end()
+        if marker == _EOI:
+            return at
+        scans += marker == _SOS
+        if scans > _MAX_SCANS:
+            raise ValueError(f"more than {_MAX_SCANS} scans")
+        at += int.from_bytes(data[at : at + 2], "big")
     raise ValueError(f"more than {bounded.MOST_PIECES} segments")
 
 
@@ -57,24 +101,31 @@ def _header(file: BinaryIO) -> Header:
 
 
 def _decode(data: bytes, header: Header) -> Decoded:
-    if data.count(b"\xff\xda") > _MAX_SCANS:
-        raise ValueError(f"more than {_MAX_SCANS} scans")
-    if len(data) * _PIXELS_PER_BYTE < header.pixels:
-        raise ValueError(f"{len(data)} bytes do not hold {header.pixels} pixels")
-    encoded = JpegImagePlugin.JpegImageFile(io.BytesIO(_without_exif(data)))
+    picture, coding = _bare(data)
+    if coding not in _ARITHMETIC and len(picture) * _PIXELS_PER_BYTE < header.pixels:
+        raise ValueError(f"{len(picture)} bytes do not hold {header.pixels} pixels")
+    encoded = JpegImagePlugin.JpegImageFile(io.BytesIO(picture))
     decoded, icc = planes.from_pillow(planes.loaded(encoded, header.stored_size))
     dpi = exif.sensible(encoded.info.get("dpi")) if encoded.info.get("jfif_unit") in (1, 2) else None
     return Decoded(decoded, icc, dpi)
 
 
-def _without_exif(data: bytes) -> bytes:
-    """Drop EXIF and XMP: Pillow would read directories of any size, and Adobe's colour markers are not there."""
-    kept, last = [], 0
+def _bare(data: bytes) -> tuple[bytes, int]:
+    """Return the picture with nothing but what a decoder needs, and the marker of its frame.
+
+    Pillow would read EXIF directories of any size, and fails at broken segments that say nothing about the pixels.
+    """
+    pieces, coding = [data[:2]], 0
+    view = memoryview(data)
     for marker, at, content in _segments(io.BytesIO(data)):
-        if marker == _APP1:
-            kept.append(data[last:at])
-            last = at + 4 + len(content)
-    return b"".join([*kept, memoryview(data)[last:]])
+        start, least = _NEEDED.get(marker, (b"", 0))
+        application = marker in range(_APP0, _APP0 + 16) or marker == _COMMENT
+        coding = marker if marker in _SOF else coding
+        if marker == _SOS:
+            pieces.append(view[at : _end(data, at)])
+        elif not application or (start and content.startswith(start) and len(content) >= least):
+            pieces.append(view[at : at + 4 + len(content)])
+    return b"".join(pieces), coding
 
 
 def _write(picture: Picture, samples: Samples, quality: int) -> bytes:

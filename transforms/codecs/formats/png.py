@@ -19,6 +19,10 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 _COLOUR_CHUNKS = (b"cICP", b"cHRM", b"gAMA", b"sRGB", b"mDCV", b"cLLI")
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # all that Pillow is given
+_CHECKED = frozenset({*_PIXEL_CHUNKS, *_COLOUR_CHUNKS, b"iCCP", b"pHYs"})
+_KEY_SIZES = {0: 2, 2: 6}  # bytes that name a transparent colour, by colour type
+_LONGEST_PROFILE = 1 << 24  # bytes; those of printers take a few millions
 _START = 33  # bytes: signature and IHDR
 
 
@@ -36,15 +40,17 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _checked_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Return all chunks, each compared with its checksum: Pillow does not check those of the pixels.
+    """Return the chunks that are used, each compared with its checksum: Pillow does not check those of the pixels.
 
     Raises:
-        ValueError: A chunk is damaged, or the last is missing.
+        ValueError: One of them is damaged, or the last is missing.
     """
     view, chunks = memoryview(data), []
     for kind, at, length in _chunks(io.BytesIO(data)):
+        if kind not in _CHECKED:
+            continue
         if zlib.crc32(view[at - 4 : at + length]) != int.from_bytes(view[at + length : at + length + 4], "big"):
-            raise ValueError(f"PNG chunk {kind!r} at byte {at - 8} is truncated or damaged")
+            raise ValueError(f"PNG chunk {kind.decode()} at byte {at - 8} is truncated or damaged")
         chunks.append((kind, at, length))
     if not chunks or chunks[-1][0] != b"IEND":
         raise ValueError("the PNG ends without its last chunk: it is truncated")
@@ -67,19 +73,57 @@ def _header(file: BinaryIO) -> Header:
 
 def _decode(data: bytes, header: Header) -> Decoded:
     chunks = _checked_chunks(data)
-    encoded = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    encoded = PngImagePlugin.PngImageFile(io.BytesIO(_bare(data, chunks)))
     if header.bits == 16 and header.channels > 1:
         planes.check_size(encoded, header.stored_size)
         pixels = b"".join(data[at : at + size] for kind, at, size in chunks if kind == b"IDAT")
         samples = sixteen_bit.unpack_png(pixels, encoded.size, header.channels, interlaced=data[28] == 1)
-        decoded, icc = planes.split(samples), encoded.info.get("icc_profile")
+        decoded = planes.split(samples)
     else:
-        decoded, icc = planes.from_pillow(planes.loaded(encoded, header.stored_size))
+        decoded, _ = planes.from_pillow(planes.loaded(encoded, header.stored_size))
     key = encoded.info.get("transparency")
     if key is not None and decoded.alpha is None:
         decoded = planes.with_key(decoded, key, header.bits)
     colour = tuple((kind, data[at : at + size]) for kind, at, size in chunks if kind in _COLOUR_CHUNKS)
-    return Decoded(decoded, icc, exif.sensible(encoded.info.get("dpi")), colour)
+    return Decoded(decoded, _profile(_first(data, chunks, b"iCCP")), _dpi(_first(data, chunks, b"pHYs")), colour)
+
+
+def _bare(data: bytes, chunks: list[tuple[bytes, int, int]]) -> bytes:
+    """Return the PNG without text, animation and profile: Pillow refuses long ones, which say nothing about pixels."""
+    view, pieces = memoryview(data), [_SIGNATURE]
+    key_size = _KEY_SIZES.get(data[25], 0)
+    for kind, at, size in chunks:
+        if kind in _PIXEL_CHUNKS and not (kind == b"tRNS" and size < key_size):
+            pieces.append(view[at - 8 : at + size + 4])
+    return b"".join(pieces)
+
+
+def _first(data: bytes, chunks: list[tuple[bytes, int, int]], wanted: bytes) -> bytes:
+    return next((data[at : at + size] for kind, at, size in chunks if kind == wanted), b"")
+
+
+def _profile(content: bytes) -> bytes | None:
+    """Return the ICC profile of an iCCP chunk; None where it is broken.
+
+    Raises:
+        ValueError: It is larger than any profile.
+    """
+    name, _, packed = content.partition(b"\0")
+    unpacking = zlib.decompressobj()
+    try:
+        profile = unpacking.decompress(packed[1:], _LONGEST_PROFILE)
+    except zlib.error:
+        return None
+    if unpacking.unconsumed_tail:
+        raise ValueError(f"a colour profile of more than {_LONGEST_PROFILE} bytes")
+    return profile if name and unpacking.eof else None
+
+
+def _dpi(content: bytes) -> tuple[float, float] | None:
+    """Return the dots per inch of a pHYs chunk."""
+    if len(content) < 9 or content[8] != 1:  # 1: it counts pixels in a metre
+        return None
+    return exif.sensible(value * 0.0254 for value in struct.unpack(">II", content[:8]))
 
 
 def _write(picture: Picture, samples: Samples, _: int) -> bytes:

@@ -1,0 +1,66 @@
+"""The feature extractors, cut as published: SqueezeNet 1.1 before its last Fire module, VGG16 before its last pooling.
+
+Both turn 3 channels into 512. The numbers of their layers are those of the usual implementations, so that ImageNet
+weights and the authors' checkpoints fit by number.
+"""
+
+import torch
+from torch import Tensor, nn
+
+FEATURES = 512
+
+
+class Fire(nn.Module):
+    """Squeeze to few channels, then expand by two kernels side by side.
+
+    Args:
+        inputs: Channels in.
+        squeezed: Channels between.
+        expanded: Channels of each of the two expansions.
+    """
+
+    def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,2*expanded,H,W)
+        x = self.squeeze(x).relu_()
+        return torch.cat([self.expand1x1(x), self.expand3x3(x)], dim=1).relu_()
+
+
+def squeezenet() -> nn.Sequential:
+    """Build the layers 0 to 11 of SqueezeNet 1.1."""
+    pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(inplace=True), pool,
+        Fire(64, 16, 64), Fire(128, 16, 64), pool,
+        Fire(128, 32, 128), Fire(256, 32, 128), pool,
+        Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256),
+    )  # fmt: skip
+
+
+def vgg16() -> nn.Sequential:
+    """Build the layers 0 to 29 of VGG16 without batch normalisation."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for level, (convolutions, outputs) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]):
+        if level:
+            layers.append(nn.MaxPool2d(2))
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+            inputs = outputs
+    return nn.Sequential(*layers)
+
+
+BACKBONES = {"squeezenet": squeezenet, "vgg16": vgg16}
+
+
+def initialise(module: nn.Module) -> None:
+    """Give a convolution weights that keep the signal's size from layer to layer: both networks' published start."""
+    # Where nothing is stored, random numbers would only cost time.
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+        nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

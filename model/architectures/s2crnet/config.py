@@ -1,0 +1,49 @@
+"""What an S2CRNet is built from; free of torch."""
+
+import dataclasses
+from typing import Literal
+
+from hdnet.model.config import Config
+
+Backbone = Literal["squeezenet", "vgg16"]
+
+THUMBNAIL = 256
+"""Height and width of what the network sees."""
+PIECES = 64
+"""Linear pieces of a curve."""
+MOST_STAGES = 4
+CLASSES = ("person", "animal", "food", "vehicle", "others")
+"""Semantic labels in the order of their numbers; "vehicle" is inferred, for no published example has it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class S2CRNetConfig(Config):
+    """The choices that decide S2CRNet's shape and arithmetic.
+
+    Attributes:
+        backbone: "squeezenet" for S2CRNet-SN, "vgg16" for S2CRNet-VGG.
+        stages: Cascaded curve rendering modules, 1 to 4; the paper has 2.
+        semantic: Whether the network takes the class of each image's foreground (Semantic-CRM).
+        start: What training begins with: "random" for layers at random as published, whose first curves are wild;
+            "identity" for curves that change nothing, which spares a start without ImageNet weights.
+
+    Raises:
+        ValueError: A field is outside its range; the message names field and value.
+    """
+
+    backbone: Backbone = "squeezenet"
+    stages: int = 2
+    semantic: bool = False
+    start: Literal["random", "identity"] = "random"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """`CLASSES` where the network is semantic."""
+        return CLASSES if self.semantic else ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.stages) is not int or not 1 <= self.stages <= MOST_STAGES:
+            raise ValueError(f"stages must be a whole number from 1 to {MOST_STAGES}: {self.stages!r}")
+        if type(self.semantic) is not bool:
+            raise ValueError(f"semantic must be true or false: {self.semantic!r}")

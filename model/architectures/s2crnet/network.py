@@ -1,0 +1,148 @@
+"""S2CRNet (Liang et al., ECCV 2022): spatial-separated embedding, and curve rendering modules in a cascade."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hdnet.model.architectures.base import Network
+from hdnet.model.architectures.s2crnet import curves
+from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, initialise
+from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, THUMBNAIL, S2CRNetConfig
+
+
+class SpatialSeparatedEmbedding(nn.Module):
+    """Describes foreground and background, each alone, by one shared backbone.
+
+    Args:
+        backbone: (B,3,H,W) -> (B,512,h,w).
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:  # (B,3,H,W) -> (B,512)
+        both = torch.cat([foreground, background]).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.backbone(both).mean((2, 3), dtype=both.dtype)
+        return features[: len(foreground)], features[len(foreground) :]
+
+
+class CurveRenderingModule(nn.Module):
+    """Turns the two embeddings, and perhaps a label, into the parameters of three curves (CRM, Semantic-CRM).
+
+    Args:
+        semantic: Whether it takes the class of the foreground.
+    """
+
+    def __init__(self, semantic: bool) -> None:
+        super().__init__()
+        hidden, features = 32, 64
+        self.label = (
+            nn.Sequential(nn.Linear(len(CLASSES), hidden), nn.ReLU(), nn.Linear(hidden, features)) if semantic else None
+        )
+        self.foreground = nn.Linear(FEATURES + features * semantic, 3 * PIECES)
+        self.background = nn.Linear(FEATURES, 3 * PIECES)
+
+    def begin_with_identity(self) -> None:
+        """Make all parameters of the curves 1, whatever the embeddings, so that the curves change nothing."""
+        for layer in (self.foreground, self.background):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.foreground.bias)
+        nn.init.ones_(self.background.bias)
+
+    def forward(self, foreground: Tensor, background: Tensor, label: Tensor | None) -> Tensor:
+        # (B,512), (B,512), (B,5) -> (B,3,64)
+        if self.label is not None:
+            foreground = torch.cat([foreground, self.label(label)], dim=1)
+        total: Tensor = self.foreground(foreground) + self.background(background)
+        return total.view(-1, 3, PIECES)
+
+
+class S2CRNet(Network):
+    """Spatial-Separated Curve Rendering Network.
+
+    Args:
+        config: Backbone, stages, labels and start.
+    """
+
+    config: S2CRNetConfig
+
+    def __init__(self, config: S2CRNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = SpatialSeparatedEmbedding(BACKBONES[config.backbone]().apply(initialise))
+        modules = [CurveRenderingModule(config.semantic) for _ in range(config.stages)]
+        self.stages = nn.ModuleList(modules)
+        if config.start == "identity":
+            for module in modules:
+                module.begin_with_identity()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, composite: Tensor, mask: Tensor, label: Tensor | None = None) -> Tensor:
+        """Harmonize a batch; `label` as for `parameterise`, the rest as for every network."""
+        rendered = self.render(composite, mask, label)[-1]
+        return torch.where(mask > 0.5, rendered * 2 - 1, composite)
+
+    def render(self, composite: Tensor, mask: Tensor, label: Tensor | None = None) -> list[Tensor]:
+        """Render a batch of images, every pixel of them, and return what each stage makes of it.
+
+        Args:
+            composite: (B,3,H,W) in [-1, 1].
+            mask: (B,1,H,W) in [0, 1].
+            label: As for `parameterise`.
+
+        Returns:
+            K tensors (B,3,H,W): 0..1, or somewhat beyond.
+        """
+        unit = (composite + 1) / 2
+        parameters = self.parameterise(*_thumbnails(unit, mask), label)
+        return [stage.view_as(unit) for stage in curves.cascade(parameters, unit.flatten(2))]
+
+    def parameterise(
+        self, composite: Tensor, mask: Tensor, crop: Tensor, crop_mask: Tensor, label: Tensor | None = None
+    ) -> Tensor:
+        """Compute the curves' parameters from thumbnails (see `curves` for what they do to values).
+
+        Args:
+            composite: (B,3,256,256) in [0, 1], the whole image; the paper does not normalise it further.
+            mask: (B,1,256,256) in [0, 1], soft, 1 in the foreground.
+            crop: (B,3,256,256) in [0, 1], the image within the foreground's box.
+            crop_mask: (B,1,256,256) in [0, 1], the mask within that box.
+            label: (B,) int64, the foreground's class by its number in `CLASSES`; ignored unless the network is
+                semantic.
+
+        Returns:
+            (B,K,3,64): for each of K stages and each of red, green and blue, the parameters of a curve.
+
+        Raises:
+            ValueError: The network is semantic, and there is no label.
+        """
+        if self.config.semantic and label is None:
+            raise ValueError("a semantic network needs a label for each image")
+        known = None if label is None else F.one_hot(label, len(CLASSES)).to(composite.dtype)
+        foreground, background = self.embedding(crop * crop_mask, composite * (1 - mask))
+        with torch.autocast(composite.device.type, enabled=False):  # a curve needs more than bfloat16's 8 bits
+            return torch.stack([stage(foreground, background, known) for stage in self.stages], dim=1)
+
+
+def _thumbnails(composite: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Shrink a batch to what `parameterise` takes: the whole images, and each within its foreground's box."""
+    both = torch.cat([composite, mask], dim=1)
+    whole = _resize(both)
+    crop = torch.cat([_resize(one[_box(one[3])][None]) for one in both])
+    return whole[:, :3], whole[:, 3:], crop[:, :3], crop[:, 3:]
+
+
+def _box(mask: Tensor) -> tuple[slice, slice, slice]:  # (H,W)
+    """Return channels, rows and columns of the smallest box that holds the mask; all where it is empty."""
+    spans = []
+    for axis in (1, 0):
+        found = mask.amax(axis).nonzero()[:, 0].tolist()
+        spans.append(slice(found[0], found[-1] + 1) if found else slice(None))
+    return slice(None), spans[0], spans[1]
+
+
+def _resize(x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,C,256,256)
+    if x.shape[2:] == (THUMBNAIL, THUMBNAIL):
+        return x
+    return F.interpolate(x, (THUMBNAIL, THUMBNAIL), mode="bilinear", antialias=True)

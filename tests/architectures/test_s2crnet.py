@@ -1,0 +1,99 @@
+"""The network against the equations, its parameters, and its configurations."""
+
+import pytest
+import torch
+
+from hdnet.model.architectures.s2crnet.config import S2CRNetConfig
+from hdnet.model.architectures.s2crnet.network import S2CRNet
+from tests import s2crnet_oracle
+
+
+def seen(batch=2, side=64):
+    """Random thumbnails, in the order of `forward`; a smaller side than the real one, for speed."""
+    return [torch.rand(batch, channels, side, side, dtype=torch.float64) for channels in (3, 1, 3, 1)]
+
+
+def lively(**fields):
+    """A network whose biases are not 0, so that none can go unused unseen."""
+    network = S2CRNet(S2CRNetConfig(**fields)).double()
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return network
+
+
+@pytest.mark.parametrize("backbone", ["squeezenet", "vgg16"])
+@pytest.mark.parametrize("stages, semantic", [(1, True), (2, False), (4, True)])
+def test_it_computes_the_papers_equations(backbone, stages, semantic):
+    network = lively(backbone=backbone, stages=stages, semantic=semantic)
+    inputs, labels = seen(side=32 if backbone == "vgg16" else 64), torch.tensor([3, 0])
+    with torch.no_grad():
+        result = network.parameterise(*inputs, labels)
+    assert result.shape == (2, stages, 3, 64)
+    for i in range(2):
+        expected = s2crnet_oracle.parameters(network.state_dict(), [part[i] for part in inputs], labels[i])
+        assert torch.allclose(result[i], expected, atol=1e-5)  # the embeddings are float32
+
+
+@pytest.mark.parametrize(
+    "fields, count",
+    [
+        ({"semantic": True}, 948_480),
+        ({"semantic": True, "backbone": "vgg16"}, 15_137_856),
+        ({}, 919_296),
+        ({"backbone": "vgg16"}, 15_108_672),
+        ({"semantic": True, "stages": 3}, 1_160_064),
+    ],
+)
+def test_parameter_counts_are_the_papers(fields, count):
+    assert sum(p.numel() for p in S2CRNet(S2CRNetConfig(**fields)).parameters()) == count
+
+
+@pytest.mark.parametrize("fields", [{}, {"semantic": True, "stages": 3}, {"backbone": "vgg16"}])
+def test_every_parameter_learns(fields):
+    network = lively(**fields)
+    network.parameterise(*seen(5, side=32), torch.arange(5)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_foreground_and_background_are_seen_apart():
+    network = lively()
+    composite, mask, crop, crop_mask = seen(1)
+    mask, crop_mask = mask.round(), crop_mask.round()
+    before = network.parameterise(composite, mask, crop, crop_mask)
+    hidden = composite + mask * torch.rand_like(composite), crop + (1 - crop_mask) * torch.rand_like(crop)
+    assert torch.equal(network.parameterise(hidden[0], mask, hidden[1], crop_mask), before)
+    assert not torch.equal(network.parameterise(composite + 0.1, mask, crop, crop_mask), before)
+    assert not torch.equal(network.parameterise(composite, mask, crop + 0.1, crop_mask), before)
+
+
+def test_labels_matter_to_semantic_networks_alone():
+    person, other = torch.tensor([0]), torch.tensor([4])
+    inputs = seen(1)
+    semantic, plain = lively(semantic=True), lively()
+    assert not torch.equal(semantic.parameterise(*inputs, person), semantic.parameterise(*inputs, other))
+    assert torch.equal(plain.parameterise(*inputs, person), plain.parameterise(*inputs))
+    with pytest.raises(ValueError, match="label"):
+        semantic.parameterise(*inputs)
+
+
+@pytest.mark.parametrize(
+    "fields, said",
+    [
+        ({"backbone": "alexnet"}, "alexnet"),
+        ({"stages": 0}, "1 to 4: 0"),
+        ({"stages": 5}, "5"),
+        ({"stages": 2.0}, "2.0"),
+        ({"semantic": 1}, "semantic"),
+    ],
+)
+def test_impossible_configurations_are_refused(fields, said):
+    with pytest.raises(ValueError, match=said):
+        S2CRNetConfig(**fields)
+
+
+def test_configurations_survive_json():
+    config = S2CRNetConfig(backbone="vgg16", stages=3, semantic=True)
+    assert S2CRNetConfig.from_json(config.to_json()) == config
+    with pytest.raises(ValueError, match="depth"):
+        S2CRNetConfig.from_json({"depth": 3})
