@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def same(data: bytes, plain: bytes) -> bool:
     return np.array_equal(decode.decode_image(data, "a"), decode.decode_image(plain, "plain"))
 
 
-def tiff(samples: np.ndarray, **options: object) -> bytes:
+def tiff(samples: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, samples, **options)
     return file.getvalue()
@@ -91,7 +92,8 @@ def test_channels_beyond_the_first_alpha_are_left_out(depth, layout, planar):
         data = tiff(stored, photometric="rgb", extrasamples=extra, planarconfig=planar, **layout)
         found = decode.decode(data, "a")
         assert np.array_equal(found.pixels, pixels[..., :3])
-        assert (found.alpha is None) if alpha is None else np.array_equal(found.alpha, pixels[..., alpha])
+        assert (found.alpha is None) == (alpha is None)
+        assert found.alpha is None or np.array_equal(found.alpha, pixels[..., alpha])
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
@@ -163,7 +165,7 @@ def test_sloppy_tags_of_a_tiff_cost_nothing(data):
     assert np.array_equal(decode.decode_image(data, "a"), np.tile(RGB, (3, 3, 1)))
 
 
-def pages(*pages: tuple[int, dict[str, object]]) -> bytes:
+def pages(*pages: tuple[int, dict[str, Any]]) -> bytes:
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         for scale, options in pages:

@@ -1,5 +1,6 @@
 """The one way to run a network."""
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -137,3 +138,17 @@ def test_unknown_devices_and_precisions_are_refused():
 def test_the_estimate_counts_the_padding():
     thin = Harmonizer.load("hdnet-lite", precision="float32").estimate(1, 1_000_000)
     assert thin == Harmonizer.load("hdnet-lite", precision="float32").estimate(8, 1_000_000)
+
+
+def test_a_process_forked_after_use_works_too(harmonizer):
+    composite, mask = pair(300, 450)
+    expected = harmonizer(composite, mask)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=lambda: results.put(harmonizer(composite, mask)))
+    child.start()
+    try:
+        assert np.abs(results.get(timeout=120).astype(int) - expected).max() <= 1
+    finally:
+        child.kill()
+        child.join()
