@@ -1,7 +1,6 @@
 """Runs a network: arrays or PIL images in, the same type out, at their own size and depth."""
 
 import dataclasses
-import functools
 import os
 import warnings
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from hdnet.model import team
 from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights.weights_file import load_network
@@ -139,7 +139,7 @@ class Harmonizer:
     @cached_property
     def _renderer(self) -> Renderer:
         """The architecture's renderer; two threads that both make it make the same."""
-        _outlive_forks()
+        team.outlive_forks()
         return self.network.architecture.renderer(self.network, self.device, self.precision)
 
 
@@ -168,12 +168,6 @@ def read_mask(
         return masks.from_pillow(source, "the mask", reading)
     uri = os.fspath(source)
     return masks.decode_mask(storage.read(uri), uri, reading=reading)
-
-
-@functools.cache
-def _outlive_forks() -> None:
-    """Let processes forked from now on use one thread of torch: they would wait for ever for those left behind."""
-    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:

@@ -1,5 +1,6 @@
 """The one way to run a network."""
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -167,3 +168,17 @@ def test_what_is_no_mask_is_refused_in_python_too(harmonizer):
     assert read_mask(Image.fromarray(labels), value=15, invert=True).tolist() == [[0] * 8] * 4 + [[255] * 8] * 4
     with pytest.raises(errors.DecodeError, match="values of mode F"):
         harmonizer(composite, Image.new("F", (8, 8)))
+
+
+def test_a_process_forked_after_use_works_too(harmonizer):
+    composite, mask = pair(300, 450)
+    expected = harmonizer(composite, mask)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=lambda: results.put(harmonizer(composite, mask)))
+    child.start()
+    try:
+        assert np.abs(results.get(timeout=120).astype(int) - expected).max() <= 1
+    finally:
+        child.kill()
+        child.join()
