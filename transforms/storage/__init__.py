@@ -67,7 +67,8 @@ class Listed(NamedTuple):
                 info = {**info, "mtime": os.stat(info["name"]).st_mtime}
         time = next((info[name] for name in ("mtime", "LastModified", "updated", "created") if info.get(name)), None)
         etag = info.get("etag") or info.get("ETag")
-        return cls(str(etag or f"{info['size']} {time}"), info["size"], _seconds(time))
+        changed = time or info.get("Last-Modified")  # a web server's, in words of its own
+        return cls(str(etag or f"{info['size']} {changed}"), info["size"], _seconds(time))
 
 
 @contextlib.contextmanager
