@@ -69,7 +69,7 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
 @click.option("--retry-failed", metavar="RUN", help="Do only the pairs of the manifest that failed in that run.")
 @click.option("--allow-scheme", multiple=True, metavar="SCHEME",
-              type=click.Choice(["file", "gs", "memory", "s3"]),
+              type=click.Choice(["file", "gs", "https", "memory", "s3"]),
               help="Scheme that the manifest may use beside its own and the output's; may be repeated.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost; do nothing.")
 @click.option("--vcpu-price", type=click.FloatRange(min=0), metavar="PRICE",

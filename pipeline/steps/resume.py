@@ -274,7 +274,8 @@ class _Files:
         """List the folders of the pairs' files and of the recorded images; forget other folders if they are many."""
         uris = [uri for candidate in batch for uri in (*files_of(candidate.pair), *candidate.earlier) if uri]
         uris += [candidate.known.output for candidate in batch if candidate.known]
-        wanted = {storage.parent(uri) for uri in uris}
+        single = {uri for uri in uris if storage.is_read_only(uri)}
+        wanted = {storage.parent(uri) for uri in uris if uri not in single}
         if len(self.found) > LISTED:
             self.found = {uri: listed for uri, listed in self.found.items() if storage.parent(uri) in wanted}
             self.folders &= wanted
@@ -282,6 +283,7 @@ class _Files:
         self.found |= storage.listing(
             wanted - self.folders, lambda error: log.warning("%s: all that is in it counts as changed", error)
         )
+        self.found |= storage.ask(single.difference(self.found))
         self.folders |= wanted
 
     def version(self, uri: str) -> str | None:

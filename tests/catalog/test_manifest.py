@@ -91,7 +91,7 @@ def test_ids_that_look_odd_but_are_safe_are_kept(identity):
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("http://169.254.169.254/", "neither a path nor one of file://, gs://, memory://, s3://"),
+        ("http://169.254.169.254/", "neither a path nor one of file://, gs://, https://, memory://, s3://"),
         ("zip://x.jpg::gs://catalog/a.zip", '"::"'),
         ("a\nb.jpg", "control character"),
         (" c.jpg", "begins or ends with a space"),

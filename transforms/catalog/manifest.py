@@ -199,8 +199,9 @@ def _uri(row: Mapping[str, object], name: str, base: str) -> str:
     uri = _text(row, name)
     _keep(_URI_RULES, name, uri, MAX_URI)
     scheme, mark, _ = uri.partition("://")
-    if mark and scheme not in storage.SCHEMES:
-        allowed = ", ".join(f"{known}://" for known in sorted(storage.SCHEMES))
+    known = storage.SCHEMES | storage.READ_ONLY
+    if mark and scheme not in known:
+        allowed = ", ".join(f"{name}://" for name in sorted(known))
         raise ManifestError(f"{name} {show(uri)} is neither a path nor one of {allowed}")
     return storage.join(base, uri)
 
