@@ -1,6 +1,7 @@
 """Runs a network: arrays or PIL images in, the same type out, at their own size and depth."""
 
 import dataclasses
+import functools
 import os
 import warnings
 from functools import cached_property
@@ -25,7 +26,7 @@ MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
 class Harmonizer:
     """Gives the foreground of a composite the light and colour of its background.
 
-    One instance may serve several threads.
+    One instance may serve several threads. A process that is forked after its use runs torch in one thread.
 
     Attributes:
         network: The network, in eval mode, on `device`. After the first image, changes of its weights may go unseen.
@@ -136,7 +137,14 @@ class Harmonizer:
     @cached_property
     def _renderer(self) -> Renderer:
         """The architecture's renderer; two threads that both make it make the same."""
+        _outlive_forks()
         return self.network.architecture.renderer(self.network, self.device, self.precision)
+
+
+@functools.cache
+def _outlive_forks() -> None:
+    """Let processes forked from now on use one thread of torch: they would wait for ever for those left behind."""
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import functools
+import importlib
 import importlib.util
 import io
 import logging
@@ -102,7 +104,7 @@ class Recorder:
     def _write_history(self, row: dict[str, float]) -> None:
         log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
         write_csv(self.output / "metrics.csv", self.progress.history)
-        if importlib.util.find_spec("matplotlib"):
+        if _importable("matplotlib.backends.backend_agg", "curves.png"):
             storage.write(self.output / "curves.png", curves.draw(self.progress.history))
         if self.board:
             for name, value in _curves(row).items():
@@ -123,9 +125,22 @@ def _curves(row: dict[str, float]) -> dict[str, float]:
 
 
 def _tensorboard(output: Path, history: list[dict[str, float]]) -> Any:
-    if importlib.util.find_spec("tensorboard") is None:
+    if not all(_importable(module, "TensorBoard's log") for module in ("tensorboard", "torch.utils.tensorboard")):
         return None
     from torch.utils.tensorboard import SummaryWriter
 
     # Steps after the last checkpoint are done again, and their scores written again.
     return SummaryWriter(str(output / "tensorboard"), purge_step=int(history[-1]["step"]) + 1 if history else 0)
+
+
+@functools.cache
+def _importable(module: str, purpose: str) -> bool:
+    """Say whether an optional module can be imported; of one that is there but fails, a warning says so once."""
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return False
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a broken installation fails in any way, and must not end a training
+        log.warning("%s is not written: %s is installed but cannot be imported (%s)", purpose, module, error)
+        return False
+    return True

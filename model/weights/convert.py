@@ -84,7 +84,7 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
 
     Raises:
         WeightsError: The source cannot be read, is no checkpoint, holds more than tensors, or its tensors
-            are not a released network's; or the architecture is unknown, or there is no converter for it.
+            are not a released network's or not finite; or the architecture is unknown, or there is no converter for it.
         StorageError: `out` cannot be written.
     """
     from hdnet.model.weights import released_file, weights_file
@@ -96,6 +96,7 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
         architecture, converter, released = _recognise(content, candidates)
         dropped = converter.unused(released)
         kept = {name: value for name, value in released.items() if name not in dropped}
+        released_file.check_finite(kept)
         fields = converter.fields(kept)
         config = architecture.configure(fields)
     except (WeightsError, ValueError) as error:

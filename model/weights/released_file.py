@@ -14,6 +14,8 @@ from torch import Tensor
 
 from hdnet.transforms.errors import WeightsError
 
+_WRAPPERS = 3  # names that may stand before a tensor's own
+
 LARGEST_CONTENT = 1 << 32
 """Most unpacked bytes of a zip; a whole training state of HDNet has 0.13 GB."""
 
@@ -46,6 +48,7 @@ def read(path: Path, source: str) -> Any:
     Raises:
         WeightsError: It is no checkpoint, is broken or too large, or holds more than tensors and plain values.
     """
+    _check_start(path, source)
     # numpy and torch raise whatever the broken bytes make them raise, and torch's own text advises to unpickle.
     try:
         with warnings.catch_warnings():  # about old formats; the errors below say all there is to say
@@ -58,24 +61,66 @@ def read(path: Path, source: str) -> Any:
         raise WeightsError(f"{source}: not a whole checkpoint that can be read ({type(error).__name__})") from error
 
 
-def select(content: Any, recognises: Callable[[Collection[str]], bool]) -> list[Mapping[Any, Any]]:
-    """Return the mappings in a checkpoint, however deep, whose names are recognised."""
-    return [mapping for mapping in _mappings(content) if recognises({_plain_name(key) for key in mapping})]
+def select(content: Any, recognises: Callable[[Collection[str]], bool]) -> list[dict[str, Any]]:
+    """Return the mappings in a checkpoint, however deep, whose names are recognised, without what stands before these.
 
-
-def tensors(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Return the tensors of a mapping, by their names without a leading `module.`.
+    Wrappers put their own names before: `module.` (DataParallel), `_orig_mod.` (torch.compile), and Lightning the name
+    of an attribute, beside other networks of the training.
 
     Raises:
-        WeightsError: A value is not a tensor that is stored whole, or a tensor is there twice.
+        WeightsError: A tensor is there twice.
     """
-    found = {_plain_name(key): value for key, value in mapping.items()}
-    if len(found) < len(mapping):
-        raise WeightsError("has tensors twice, with and without `module.` before their names")
-    for name, value in found.items():
+    return [found for mapping in _mappings(content) for found in _unwrapped(mapping, recognises, _WRAPPERS)]
+
+
+def tensors(mapping: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a mapping whose values are all tensors.
+
+    Raises:
+        WeightsError: A value is not a tensor that is stored whole.
+    """
+    for name, value in mapping.items():
         if problem := _problem(value):
             raise WeightsError(f"{name} {problem}")
-    return found
+    return dict(mapping)
+
+
+def check_finite(values: Mapping[str, Tensor]) -> None:
+    """Check that every number is one.
+
+    Raises:
+        WeightsError: A tensor holds NaN or infinity.
+    """
+    for name, value in values.items():
+        if value.is_floating_point() and not torch.isfinite(value.float()).all():
+            raise WeightsError(f"{name} holds NaN or infinite values: the training failed, take an earlier checkpoint")
+
+
+def _unwrapped(
+    mapping: Mapping[Any, Any], recognises: Callable[[Collection[str]], bool], depth: int
+) -> Iterator[dict[str, Any]]:
+    plain = {_plain_name(key): value for key, value in mapping.items()}
+    if recognises(plain.keys()):
+        if len(plain) < len(mapping):
+            raise WeightsError("has tensors twice, with and without a wrapper's name before theirs")
+        yield plain
+    elif depth:
+        below: dict[str, dict[str, Any]] = {}
+        for name, value in plain.items():
+            first, dot, rest = name.partition(".")
+            if dot:
+                below.setdefault(first, {})[rest] = value
+        for found in below.values():
+            yield from _unwrapped(found, recognises, depth - 1)
+
+
+def _check_start(path: Path, source: str) -> None:
+    with open(path, "rb") as file:
+        start = file.read(64).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{source} is a Git LFS pointer, not the file itself: run git lfs pull where it comes from")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(f"{source} is a web page, not the file itself: download it with the link behind the page")
 
 
 def _members(path: Path) -> list[str]:
@@ -125,7 +170,7 @@ def _mappings(content: Any) -> Iterator[Mapping[Any, Any]]:
 
 
 def _plain_name(key: Any) -> str:
-    return re.sub(r"^(module\.)+", "", str(key))
+    return re.sub(r"^((module|_orig_mod)\.)+", "", str(key))
 
 
 def _problem(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hdnet.transforms import errors
 from hdnet.transforms.codecs import decode, header, mask
-from tests import pictures
+from tests import hostile, pictures
 from tests.hostile import KINDS, bomb
 
 
@@ -28,9 +28,12 @@ def test_an_heic_that_shows_little_of_a_large_image_is_refused_at_once():
         header.read(bomb("heic", 60000, 60000), "bomb")
 
 
-def test_pillow_s_limit_for_webp_is_an_error_of_size():
-    with pytest.raises(errors.SizeError, match="larger than Pillow reads a webp"):
-        decode.decode(bomb("webp", 14000, 14000), "a", max_pixels=10**9)
+def test_pillow_s_limit_for_gif_is_an_error_of_size():
+    data = bytearray(hostile.FILES["gif"])
+    at = data.index(b",\0\0\0\0") + 5
+    data[at : at + 4] = struct.pack("<HH", 14000, 14000)
+    with pytest.raises(errors.SizeError, match="larger than Pillow reads a gif"):
+        decode.decode(bytes(data), "a", max_pixels=10**9)
 
 
 # A JPEG whose scan ends early is filled up with grey, a GIF's frame may be smaller than its screen, AVIF is enlarged.

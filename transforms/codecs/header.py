@@ -9,6 +9,23 @@ from hdnet.transforms.codecs.picture import Header
 
 _DEPTHS = (1, 2, 4, 8, 16)
 
+# What else is found under the name of an image, by how it begins, and what to do about it.
+_OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer: run git lfs pull where it comes from",
+    b"<svg": "an SVG drawing: export it as PNG",
+    b"<": "a web page or XML: download the image itself",
+    b"{": "JSON, perhaps a server's error: download the image again",
+    b"%PDF": "a PDF: export its image",
+    b"8BPS": "a Photoshop document: export it as TIFF",
+    b"\0\0\1\0": "an icon: export it as PNG",
+    b"IIRO": "a camera raw file: develop it first",
+    b"IIU\0": "a camera raw file: develop it first",
+    b"FUJIFILMCCD-RAW": "a camera raw file: develop it first",
+    b"\xff\x0a": "a JPEG XL: convert it",
+    b"\0\0\0\x0cJXL ": "a JPEG XL: convert it",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000: convert it",
+}
+
 
 def read(source: bytes | BinaryIO, name: str) -> Header:
     """Read an image's header. No pixel is decoded, and no memory is allocated because a file claims something.
@@ -55,7 +72,9 @@ def check_size(header: Header, name: str, max_pixels: int) -> None:
 
 def _unknown(file: BinaryIO, name: str) -> errors.DecodeError:
     file.seek(0)
-    start = file.read(16)
+    start = file.read(32)
     if not start:
         return errors.DecodeError(f"{name} is empty (0 bytes): write the file again")
-    return errors.DecodeError(f"{name} is not a {table.TITLES} (it begins with {start!r}): convert it to one")
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t")
+    other = next((words for begins, words in _OTHERS.items() if text.startswith(begins)), "another file: convert it")
+    return errors.DecodeError(f"{name} is not a {table.TITLES} (it begins with {start[:16]!r}), but {other}")

@@ -6,9 +6,8 @@ import functools
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
-from PIL import Image
+from PIL import _imaging
 
 _heard = threading.local()  # has `errors`, a list, while this thread listens
 
@@ -35,27 +34,26 @@ def strict() -> Iterator[None]:
 
 
 @functools.cache
-def _listen() -> Any:
-    """Put our handler in the library's place for errors; where it cannot be found, its lines stay on the terminal."""
-    libc = ctypes.CDLL(None)
-    libc.vsnprintf.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p]
+def _listen() -> object:
+    """Put our handler in the library's place for errors; where it cannot be found, its lines stay on the terminal.
 
-    @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
-    def handler(module: bytes | None, form: bytes, values: int) -> None:
-        buffer = ctypes.create_string_buffer(300)
-        libc.vsnprintf(buffer, len(buffer), form, values)
-        text = buffer.value.decode(errors="replace")
-        errors = getattr(_heard, "errors", None)
-        if errors is None:  # another's file
-            print(f"{(module or b'libtiff').decode(errors='replace')}: {text}.", file=sys.stderr)
-        else:
-            errors.append(text)
+    Returns:
+        The handler, which the cache keeps alive.
+    """
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_hear)
+    with contextlib.suppress(AttributeError, OSError):
+        # The library is one that Pillow's own needs, so its functions are found through that one.
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(ctypes.cast(handler, ctypes.c_void_p))
+    return handler
 
-    try:
-        # The library is one that Pillow's own needs, so its names are found through that one.
-        library = ctypes.CDLL(Image.core.__file__)
-        library.TIFFSetErrorHandler.argtypes = [ctypes.c_void_p]
-        library.TIFFSetErrorHandler(ctypes.cast(handler, ctypes.c_void_p))
-    except (AttributeError, OSError):
-        return None
-    return handler  # kept alive by the cache
+
+def _hear(module: bytes | None, form: bytes, values: int) -> None:
+    """Take what C's `vprintf` would print: a format, and where its values are."""
+    buffer = ctypes.create_string_buffer(300)
+    ctypes.CDLL(None).vsnprintf(buffer, ctypes.c_size_t(len(buffer)), form, ctypes.c_void_p(values))
+    text = buffer.value.decode(errors="replace")
+    said = getattr(_heard, "errors", None)
+    if said is None:  # about somebody else's file
+        print(f"{(module or b'libtiff').decode(errors='replace')}: {text}", file=sys.stderr)
+    else:
+        said.append(text)

@@ -152,7 +152,13 @@ def pack(content: Tree, order: Order, at: int) -> bytes:
 
 
 def whole(order: Order, *values: int) -> tuple[int, bytes]:
-    """Return the type and bytes of whole numbers, in two bytes each where they fit."""
+    """Return the type and bytes of whole numbers, in two bytes each where they fit.
+
+    Raises:
+        ValueError: One takes more than four bytes.
+    """
+    if max(values, default=0) >= 1 << 32:
+        raise ValueError(f"a TIFF directory holds the number {max(values)}")
     kind, code = (SHORT, "H") if max(values, default=0) < 1 << 16 else (LONG, "I")
     return kind, struct.pack(f"{order}{len(values)}{code}", *values)
 

@@ -1,7 +1,9 @@
 """What a TIFF says about its first picture and how its pixels are stored, admitted by kind or refused by name."""
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from hdnet.transforms import errors
@@ -9,7 +11,7 @@ from hdnet.transforms.codecs import tiff_ifd
 
 GREYS, RGB, PALETTE, CMYK, YCBCR = (0, 1), 2, 3, 5, 6  # photometric interpretations; 0: white is zero
 PLAIN = 1  # compression: none
-_JPEGS = (6, 7)
+_OLD_JPEG, _JPEG = 6, 7
 _FAX = (2, 3, 4, 32771)
 _FINITE = (5, 8, 32773, 32946, 34925, 50000)  # compressions whose data say where they end
 _PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that have a predictor
@@ -20,9 +22,9 @@ _MOST_CHILDREN = 64  # sub-directories that are looked at
 _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _ROWS, _PLANAR, _PREDICTOR = 258, 259, 262, 277, 278, 284, 317
 _TILE_WIDTH, _TILE_LENGTH, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _INK_SET = 322, 323, 338, 339, 332
 _STRIPS, _TILES = (273, 279), (324, 325)  # tags of the places of the pixels, and of their sizes in bytes
-_COLOUR_MAP, _OLD_JPEG = 320, (512, 513, 514, 515, 519, 520, 521)
+_COLOUR_MAP, _JPEG_TAGS = 320, (512, 513, 514, 515, 519, 520, 521)
 _AS_THEY_ARE = (347, 529, 532)  # JPEG tables; coefficients and range of YCbCr
-_FURTHER = (266, 292, 293, *_OLD_JPEG, 530, 531)  # bit order, options of CCITT, subsampling
+_FURTHER = (266, 292, 293, *_JPEG_TAGS, 530, 531)  # bit order, options of CCITT, subsampling
 _SUB_DIRECTORIES, _NEW_KIND, _OLD_KIND = 330, 254, 255
 NEEDED = frozenset({
     256, 257, _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _ROWS, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_LENGTH,
@@ -96,7 +98,7 @@ class Layout:
     @property
     def jpeg(self) -> bool:
         """It is compressed with JPEG, so with loss."""
-        return self.compression in _JPEGS
+        return self.compression in (_OLD_JPEG, _JPEG)
 
     def grey(self, channel: int | None = None) -> "Layout":
         """Return a grey picture instead: one of separate channels, or all interleaved ones side by side."""
@@ -126,7 +128,7 @@ class Layout:
         values |= {_TILE_WIDTH: self.tile[:1], _TILE_LENGTH: self.tile[1:]} if self.tile else {}
         places, sizes = _TILES if self.tile else _STRIPS
         values |= {places: self.places, sizes: self.sizes}
-        return {tag: tiff_ifd.whole(order, *some) for tag, some in values.items()} | self.further
+        return self.further | {tag: tiff_ifd.whole(order, *some) for tag, some in values.items()}
 
 
 def read(file: BinaryIO) -> tuple[tiff_ifd.Directory, Layout]:
@@ -144,6 +146,8 @@ def read(file: BinaryIO) -> tuple[tiff_ifd.Directory, Layout]:
         raise errors.DecodeError(f"is {width} x {height}, it has no pixels: export the file again")
     channels, compression = tags.first(_CHANNELS, 1), tags.first(_COMPRESSION, PLAIN)
     photometric = tags.first(_PHOTOMETRIC, 0)
+    if channels > 8 * _MOST_BYTES:
+        raise errors.DecodeError(f"has {channels} channels: save it as RGB, without alpha channels")
     _check_kind(tags, photometric, compression)
     # Some writers give a value too many.
     bits = tags(_BITS)[:channels] or (1,)
@@ -194,7 +198,7 @@ def _check_first(tags: _Tags) -> None:
     tags.file.seek(8)
     if tags.file.read(2) == b"CR":
         raise errors.DecodeError("is a camera raw file (Canon's CR2): develop it first")
-    children = [_Tags(tags.file, tiff_ifd.read(tags.file, at)) for at in tags(_SUB_DIRECTORIES)[:_MOST_CHILDREN] if at]
+    children = list(_children(tags))
     if tags.kind and (children or tags.found.following):
         raise errors.DecodeError(
             f"holds several pictures, and its first picture is {tags.kind} (a camera raw file?): develop it first, or "
@@ -208,6 +212,12 @@ def _check_first(tags: _Tags) -> None:
         )
 
 
+def _children(tags: _Tags) -> Iterator[_Tags]:
+    for at in tags(_SUB_DIRECTORIES)[:_MOST_CHILDREN]:
+        with contextlib.suppress(ValueError):  # a broken one shows nothing better than the first picture
+            yield _Tags(tags.file, tiff_ifd.read(tags.file, at))
+
+
 def _check_kind(tags: _Tags, photometric: int, compression: int) -> None:
     sample = next((value for value in tags(_SAMPLE_FORMAT) if value in _FORMAT_NAMES), 0)
     if sample:
@@ -215,7 +225,7 @@ def _check_kind(tags: _Tags, photometric: int, compression: int) -> None:
     if photometric not in _COLOURS:
         name = _PHOTOMETRIC_NAMES.get(photometric, f"colours of an unknown kind ({photometric}): save it as RGB")
         raise errors.DecodeError(f"holds {name}")
-    if compression not in (PLAIN, *_JPEGS, *_FAX, *_FINITE, 32809):
+    if compression not in (PLAIN, _OLD_JPEG, _JPEG, *_FAX, *_FINITE, 32809):
         name = _COMPRESSION_NAMES.get(compression, f"a method that is not read here (number {compression})")
         raise errors.DecodeError(f"is compressed with {name}: save it with LZW or deflate")
     if photometric == CMYK and tags.first(_INK_SET, 1) != 1:
@@ -245,12 +255,12 @@ def _extra(tags: _Tags, count: int) -> tuple[int, ...]:
 
 
 def _further(tags: _Tags, order: tiff_ifd.Order, photometric: int) -> tiff_ifd.Tree:
-    further = {tag: tiff_ifd.whole(order, *tags(tag)) for tag in _FURTHER if tags(tag)}
-    further |= tiff_ifd.tree(tags.file, tags.found, _AS_THEY_ARE)
+    further = tiff_ifd.tree(tags.file, tags.found, _AS_THEY_ARE)
+    further |= {tag: tiff_ifd.whole(order, *tags(tag)) for tag in _FURTHER if tags(tag)}
     if photometric == PALETTE:
         colours = tags(_COLOUR_MAP)
-        # Old writers gave 8 bits where 16 are asked for.
-        further[_COLOUR_MAP] = tiff_ifd.whole(order, *(v * 257 for v in colours) if max(colours, default=0) < 256 else colours)
+        eight_bits = max(colours, default=0) < 256  # as old writers gave, where 16 are asked for
+        further[_COLOUR_MAP] = tiff_ifd.whole(order, *(value * 257 if eight_bits else value for value in colours))
     return further
 
 
@@ -263,23 +273,29 @@ def find_pixels(file: BinaryIO, found: tiff_ifd.Directory, layout: Layout) -> La
     tags = _Tags(file, found)
     if layout.tile and layout.tile[0] * layout.tile[1] > max(4 * layout.width * layout.height, 1 << 22):
         raise ValueError(f"tiles of {layout.tile[0]} x {layout.tile[1]}, far larger than the image")
-    if layout.compression == 6:  # may have its places in tags of its own
-        return dataclasses.replace(layout, places=tags(_STRIPS[0]), sizes=tags(_STRIPS[1]))
+    end = file.seek(0, os.SEEK_END)
+    if layout.compression == _OLD_JPEG:  # may have its places in tags of its own
+        places, sizes = tags(_STRIPS[0]), tags(_STRIPS[1])
+        _check_end(places, sizes, end)
+        return dataclasses.replace(layout, places=places, sizes=sizes)
     both = (_TILES, _STRIPS) if layout.tile else (_STRIPS, _TILES)
     places, sizes = next(((tags(one), tags(other)) for one, other in both if tags(one)), ((), ()))
     wanted = layout.pieces * (layout.channels if layout.separate else 1)
     if len(places) < wanted or 0 in places[:wanted]:
         raise ValueError(f"only {len(places) - places.count(0)} of {wanted} strips or tiles of pixels")
-    end = file.seek(0, os.SEEK_END)
     places, sizes = places[:wanted], (sizes + (0,) * wanted)[:wanted]
     if layout.compression == PLAIN and layout.photometric != YCBCR:
         sizes = _plain_sizes(layout, wanted)
     elif layout.compression in _FINITE or 0 in sizes:
         sizes = tuple(min(size or end, max(end - place, 0)) for place, size in zip(places, sizes, strict=True))
-    # Our directory is put behind the data, and would be read in place of pixels that were cut off.
-    if any(place + size > end or not size for place, size in zip(places, sizes, strict=True)):
-        raise ValueError("pixels behind the end of the file: it is truncated")
+    _check_end(places, sizes, end)
     return dataclasses.replace(layout, places=places, sizes=sizes)
+
+
+def _check_end(places: tuple[int, ...], sizes: tuple[int, ...], end: int) -> None:
+    # Our directory is put behind the data, and would be read in place of pixels that were cut off.
+    if any(place + size > end or not size for place, size in zip(places, sizes, strict=False)):
+        raise ValueError("pixels behind the end of the file: it is truncated")
 
 
 def _plain_sizes(layout: Layout, count: int) -> tuple[int, ...]:

@@ -115,8 +115,8 @@ def _bare(data: bytes) -> tuple[bytes, int]:
 
     Pillow would read EXIF directories of any size, and fails at broken segments that say nothing about the pixels.
     """
-    pieces, coding = [data[:2]], 0
-    view = memoryview(data)
+    view, coding = memoryview(data), 0
+    pieces: list[bytes | memoryview] = [data[:2]]
     for marker, at, content in _segments(io.BytesIO(data)):
         start, least = _NEEDED.get(marker, (b"", 0))
         application = marker in range(_APP0, _APP0 + 16) or marker == _COMMENT

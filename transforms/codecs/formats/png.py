@@ -90,7 +90,8 @@ def _decode(data: bytes, header: Header) -> Decoded:
 
 def _bare(data: bytes, chunks: list[tuple[bytes, int, int]]) -> bytes:
     """Return the PNG without text, animation and profile: Pillow refuses long ones, which say nothing about pixels."""
-    view, pieces = memoryview(data), [_SIGNATURE]
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = [_SIGNATURE]
     key_size = _KEY_SIZES.get(data[25], 0)
     for kind, at, size in chunks:
         if kind in _PIXEL_CHUNKS and not (kind == b"tRNS" and size < key_size):

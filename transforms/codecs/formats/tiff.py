@@ -26,7 +26,7 @@ _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _PHOTOMETRIC, _CHANNELS, _EXTRA_SAMPLES, _ICC = 258, 262, 277, 338, 34675
 _STRIP_OFFSETS, _STRIP_SIZES, _PREDICTOR = 273, 279, 317
 _RGB, _HORIZONTAL, _MULTIPLIED = 2, 2, 1
-_ROWS = 256  # that are taken from Pillow at a time
+_BAND = 1 << 22  # samples that are taken from Pillow at a time, or one row
 
 
 def _header(file: BinaryIO) -> Header:
@@ -71,11 +71,12 @@ class _Page:
         place = len(self.data) + len(self.data) % 2
         start = struct.pack(self.order + "2sHI", b"II" if self.order == "<" else b"MM", 42, place)
         packed = tiff_ifd.pack(layout.directory(self.order), self.order, place)
-        pieces = [start, memoryview(self.data)[len(start) :], b"\0" * (place - len(self.data)), packed]
-        encoded = TiffImagePlugin.TiffImageFile(io.BytesIO(b"".join(pieces)))
+        data = memoryview(self.data)[len(start) :]
+        whole = b"".join([start, data, b"\0" * (place - len(self.data)), packed])
+        encoded = TiffImagePlugin.TiffImageFile(io.BytesIO(whole))
         encoded.info["icc_profile"] = icc
         # Otherwise Pillow would count the pixels of the widened picture, though the true size was admitted.
-        encoded.im = Image.core.new(encoded.mode, encoded.size)
+        encoded.im = Image.new(encoded.mode, encoded.size).im
         return planes.loaded(encoded, (layout.width, layout.height))
 
     def interleaved(self, layout: Layout) -> Samples:
@@ -83,10 +84,10 @@ class _Page:
         stored = self.loaded(layout.grey())
         wanted = _wanted(layout)
         samples = np.empty((layout.height, layout.width, len(wanted)), np.uint16 if layout.bits == 16 else np.uint8)
-        for top in range(0, layout.height, _ROWS):
-            rows = np.asarray(stored.crop((0, top, stored.width, min(top + _ROWS, layout.height))))
-            rows = rows.reshape(-1, layout.width, layout.channels)[..., wanted]
-            samples[top : top + _ROWS] = rows
+        band = max(1, _BAND // stored.width)
+        for top in range(0, layout.height, band):
+            rows = np.asarray(stored.crop((0, top, stored.width, min(top + band, layout.height))))
+            samples[top : top + band] = rows.reshape(-1, layout.width, layout.channels)[..., wanted]
         if layout.differences:
             step = layout.tile[0] if layout.tile else layout.width
             for left in range(0, layout.width, step):
