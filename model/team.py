@@ -20,6 +20,19 @@ _member = threading.local()
 _making = threading.Lock()
 
 
+@cache
+def outlive_forks() -> None:
+    """Let processes that are forked from now on work alone: they would wait for ever for threads left behind."""
+    os.register_at_fork(after_in_child=_begin_alone)
+
+
+def _begin_alone() -> None:
+    global _making
+    _making = threading.Lock()  # another thread may have held it
+    _team.cache_clear()
+    torch.set_num_threads(1)
+
+
 def lead(work: Callable[[], Result]) -> Result:
     """Do work that calls `share`, in inference mode, in a team of as many threads as torch has here.
 

@@ -19,6 +19,9 @@ _IMAGE = (
                  help="Format of the images written; same keeps each composite's."),
     click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF."),
     click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio."),
+    click.option("--mask-value", type=click.IntRange(0, 65535), metavar="N",
+                 help="Take exactly this value of a mask as foreground: a class, or an index of a palette."),
+    click.option("--invert-mask", is_flag=True, help="Masks show the background."),
     click.option("--label", metavar="CLASS", help="Class of foregrounds without a label, for weights that need one."),
 )  # fmt: skip
 

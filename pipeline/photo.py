@@ -39,6 +39,8 @@ class Wanted:
     image_format: str
     quality: int
     resize_mask: bool
+    mask_value: int | None
+    invert_mask: bool
     label: str | None
 
     @property
@@ -106,13 +108,15 @@ def _pair(wanted: Wanted) -> "tuple[Picture, Mask]":
     """Return the composite and its mask; a cut-out is pasted over its background, and its alpha is the mask."""
     from hdnet.transforms.codecs import decode
     from hdnet.transforms.codecs import mask as masks
+    from hdnet.transforms.codecs.mask import Reading
     from hdnet.transforms.pixels import cutout, image
 
     limit = wanted.max_pixels
     photo = decode.decode(_read(wanted.photo, limit), wanted.photo, limit)
     if wanted.background is None:
         assert wanted.mask
-        soft = masks.decode_mask(_read(wanted.mask, limit), wanted.mask, limit)
+        reading = Reading(wanted.mask_value, wanted.invert_mask)
+        soft = masks.decode_mask(_read(wanted.mask, limit), wanted.mask, limit, reading)
         height, width = photo.pixels.shape[:2]
         return photo, masks.resize_mask_to(soft, height, width, name=wanted.mask, allowed=wanted.resize_mask)
     if photo.alpha is None:

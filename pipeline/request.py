@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hdnet.model.precision import Precision
+from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "label", "limit", "resume", "verify",
-    "retry_failed", "ids", "skip_ids", "report",
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "mask_value", "invert_mask", "pair",
+    "skip_unpaired", "label", "limit", "resume", "verify", "retry_failed", "ids", "skip_ids", "report",
 )  # fmt: skip
 
 
@@ -28,6 +29,8 @@ class Request:
     quality: int
     resize_mask: bool
     strength: float
+    mask_value: int | None
+    invert_mask: bool
     label: str | None
     run_id: str
     limit: int | None
@@ -42,6 +45,8 @@ class Request:
     accelerator: str | None = None
     vcpu_price: float | None = None
     allow_scheme: Sequence[str] = ()
+    pair: str | None = None
+    skip_unpaired: bool = False
     beam_args: Sequence[str] = ()
     words: Sequence[str] = ()
     """The command's options as a shell takes them: those that were given, without what names this run."""
@@ -55,6 +60,11 @@ class Request:
     def schemes(self) -> frozenset[str]:
         """Schemes that the URIs of pairs may have."""
         return schemes.allowed(self.manifest, self.output, self.allow_scheme)
+
+    @property
+    def names(self) -> Names:
+        """How the files of a folder form pairs."""
+        return Names(self.pair, self.skip_unpaired)
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
         """Return the options that the run's record shows under "options"; it has the others as fields of their own."""

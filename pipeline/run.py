@@ -36,15 +36,24 @@ def _place(_: click.Context, parameter: click.Parameter, value: str | None) -> s
     return value if mark else os.path.abspath(os.path.expanduser(value))
 
 
+def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value.count("{id}") != 1:
+        raise click.BadParameter(f"{value!r}: {{id}} is wanted in it once, as in '{{id}}_mask.png'", param=parameter)
+    return value
+
+
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
 @click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
-              help="Manifest (.csv, .jsonl, .parquet) or list, or folder with composites/ and masks/.")  # fmt: skip
+              help="Manifest (.csv, .tsv, .jsonl, .parquet), list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=_place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
 @options.of_image
+@click.option("--pair", metavar="PATTERN", callback=_pattern,
+              help="Name of a folder's masks, such as '{id}_mask.png'.  [default: the composite's]")  # fmt: skip
+@click.option("--skip-unpaired", is_flag=True, help="Leave out a folder's files without a partner.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
@@ -61,7 +70,7 @@ def _place(_: click.Context, parameter: click.Parameter, value: str | None) -> s
 )
 @click.option("--skip-ids", metavar="URI", callback=_place, help="Leave out the pairs whose ids this file lists.")
 @click.option("--allow-scheme", multiple=True, metavar="SCHEME",
-              type=click.Choice(["file", "gs", "memory", "s3"]),
+              type=click.Choice(["file", "gs", "https", "memory", "s3"]),
               help="Scheme that the manifest may use beside its own and the output's; may be repeated.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would be done and its cost; do nothing.")
 @click.option("--vcpu-price", type=click.FloatRange(min=0), metavar="PRICE",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import PurePosixPath
+from typing import Any, Self
 
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
@@ -10,9 +11,12 @@ from hdnet.pipeline.local.machine import Plan
 from hdnet.transforms.catalog import labels
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import limits, table
+from hdnet.transforms.codecs.mask import Reading
 
 QUALITY_COUNTS = frozenset({*table.CODECS["jpeg"].suffixes, *table.CODECS["avif"].suffixes})
 """Suffixes of the formats that are written with loss."""
+DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None}
+"""Values that are left out of an image's record."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,8 @@ class ImageOptions:
         quality: Quality of JPEG and AVIF, 1 to 100.
         resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
         strength: Share of the change that is applied, 0 to 1, for pairs that the manifest gives none.
+        mask_value: The value of a mask that is the foreground; None for white.
+        invert_mask: Whether masks show the background.
         label: Class of the foregrounds that the manifest gives none; None for none.
         classes: The classes that the network must be told; () for none.
     """
@@ -36,6 +42,8 @@ class ImageOptions:
     quality: int = 95
     resize_mask: bool = False
     strength: float = 1.0
+    mask_value: int | None = None
+    invert_mask: bool = False
     label: str | None = None
     classes: tuple[str, ...] = ()
 
@@ -47,48 +55,55 @@ class ImageOptions:
         """
         return labels.number_of(dict(pair.extra).get(labels.COLUMN) or self.label, self.classes)
 
-    def strength_of(self, pair: Pair) -> float:
-        """Return the share of the change that is applied to a pair, whose row of the manifest may have its own."""
-        return self.strength if pair.strength is None else pair.strength
+    def of(self, pair: Pair) -> Self:
+        """Return the options for a pair: what its row says comes before what the command says."""
+        own = {"mask_value": pair.mask_value, "invert_mask": pair.invert_mask, "strength": pair.strength}
+        given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        return dataclasses.replace(self, **given) if given else self
 
-    def record(self, pair: Pair, *, resized: bool) -> str:
-        """Return what decided a pair's image as JSON, as the metrics record it.
+    @property
+    def reading(self) -> Reading:
+        """How masks are read."""
+        return Reading(self.mask_value, self.invert_mask)
+
+    def record(self, label: int | None = None, *, resized: bool = False) -> str:
+        """Return what decided an image as JSON, as the metrics record it.
 
         Args:
-            pair: The pair.
+            label: As returned by `label_of`.
             resized: Whether its mask was resized.
-
-        Raises:
-            LabelError: As for `label_of`.
         """
-        label = self.label_of(pair)
-        return json.dumps({
-            "network": self.network, "precision": self.precision, "format": self.format, "quality": self.quality,
-            "resize_mask": resized, "strength": self.strength_of(pair), **({} if label is None else {"label": label}),
-        }, sort_keys=True)  # fmt: skip
+        own = {"strength": self.strength, "mask_value": self.mask_value, "invert_mask": self.invert_mask}
+        # Records of runs before there were these options lack them, and stay up to date.
+        own = {name: value for name, value in {**own, "label": label}.items() if value != DEFAULTS[name]}
+        shared = {name: getattr(self, name) for name in ("format", "network", "precision", "quality")}
+        return json.dumps({**shared, "resize_mask": resized, **own})
 
-    def would_repeat(self, pair: Pair, record: str, output: str) -> bool:
-        """Say whether these options would make the very bytes that an earlier run made of a pair.
+    def would_repeat(self, record: str, output: str, label: int | None = None) -> bool:
+        """Say whether these options would make the very bytes that an earlier run made.
 
         Only options that changed an image's bytes count, so that an option which concerns a few images does not make
         all of them out of date.
 
         Args:
-            pair: The pair.
-            record: What `record` returned then, perhaps in an older program that knew fewer options.
+            record: What `record` returned then, perhaps in another version of this program.
             output: URI of the image that was made.
-
-        Raises:
-            LabelError: As for `label_of`.
+            label: As returned by `label_of`.
         """
-        then = {"strength": 1.0, **json.loads(record)}
-        now = json.loads(self.record(pair, resized=self.resize_mask and then["resize_mask"]))
+        then = json.loads(record)
+        now = json.loads(self.record(label, resized=self.resize_mask and then["resize_mask"]))
         suffix = PurePosixPath(output).suffix
         if suffix not in QUALITY_COUNTS:
             now["quality"] = then["quality"]
         if self.format != "same" and suffix == table.CODECS[self.format].suffixes[0]:
             now["format"] = then["format"]
         return bool(now == then)
+
+
+def recorded_reading(key: str) -> Reading:
+    """Return how the mask of a metrics row was read, by its `options`."""
+    options = json.loads(key)
+    return Reading(options.get("mask_value"), options.get("invert_mask", False))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

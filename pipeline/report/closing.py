@@ -43,6 +43,8 @@ def _images(content: Mapping[str, Any]) -> list[Line]:
         megapixels = f"{totals['pixels'] / 1e6:,.1f}"
         rows.append(("megapixels", megapixels, _rate(rates["megapixels_per_second"], ".2f", "per second")))
     rows += [(name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]]
+    if totals["stale"]:
+        rows.append(("stale", f"{totals['stale']:,}", _stale(content["stale"])))
     seconds = totals["seconds"].items() if done else ()
     rows += [(f"{stage} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
     return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()]
@@ -118,6 +120,12 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
         total = content["totals"]["flagged"]
         lines += [f"{total:,} flagged, look at them:", *map(_flagged, flagged), *_more(total - len(flagged))]
     return "\n".join(lines)
+
+
+def _stale(examples: Sequence[str]) -> str:
+    """Say which images of earlier runs are no longer current."""
+    named = text.visible(", ".join(examples))
+    return f"images of the same ids with another suffix, left as they are: {named}"
 
 
 def _failure(row: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import SCHEMA_VERSION, STAGES, VERSIONS, MetricsRow
 from hdnet.transforms.codecs import decode, encode, header, limits, mask
+from hdnet.transforms.codecs.mask import Reading
 from hdnet.transforms.codecs.picture import Header, Picture
 from hdnet.transforms.errors import CrashError, ShapeError, StorageError
 from hdnet.transforms.pixels import image
@@ -113,7 +114,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             cannot be written; or processes died over the pair.
     """
     settings, pair = worker.settings, task.pair
-    wanted, label = settings.image, settings.image.label_of(pair)
+    options, label = settings.image.of(pair), settings.image.label_of(pair)
     _check_apart(pair, settings)
     if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
         raise CrashError(
@@ -128,14 +129,14 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         under_way(pair.id)
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
-            soft_mask, resized = _decode_mask(mask_file, picture, settings)
+            soft_mask, resized = _decode_mask(mask_file, composite.header, settings, options.reading)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
             harmonized = worker.harmonizer(picture.pixels, soft_mask, label)
-            result = image.mix(picture.pixels, harmonized, wanted.strength_of(pair))
+            result = image.mix(picture.pixels, harmonized, options.strength)
         with stages("write"):
-            output = settings.layout.image(pair.id, encode.suffix(wanted.format, picture.format))
-            encoded = encode.encode(picture, result, wanted.format, wanted.quality)
+            output = settings.layout.image(pair.id, encode.suffix(options.format, picture.format))
+            encoded = encode.encode(picture, result, options.format, options.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
@@ -151,7 +152,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         arch=worker.arch,
         precision=worker.harmonizer.precision,
         weights_sha256=worker.weights_sha256,
-        options=wanted.record(pair, resized=resized),
+        options=options.record(label, resized=resized),
         harmonized_at=datetime.now(UTC),
         flags=None,
     )
@@ -205,11 +206,13 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
     return harmonizer.estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
 
 
-def _decode_mask(file: _File, picture: Picture, settings: Settings) -> tuple[Mask, bool]:
-    """Return the mask in its picture's size, and whether it had another."""
-    soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels)
-    height, width = picture.pixels.shape[:2]
-    fitted = mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.image.resize_mask)
+def _decode_mask(file: _File, composite: Header, settings: Settings, reading: Reading) -> tuple[Mask, bool]:
+    """Return the mask in its composite's size, and whether it had another."""
+    soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels, reading)
+    fitted = mask.resize_mask_to(
+        soft_mask, composite.height, composite.width,
+        name=file.uri, allowed=settings.image.resize_mask, orientation=composite.orientation,
+    )  # fmt: skip
     return fitted, fitted.shape != soft_mask.shape
 
 

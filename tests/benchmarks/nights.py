@@ -48,7 +48,7 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
         known = {"id": task.pair.id, "composite": task.pair.composite, "mask": task.pair.mask,
                  "output": worker.settings.layout.image(task.pair.id, ".png"), "harmonized_at": datetime.now(UTC),
                  "weights_sha256": worker.weights_sha256,
-                 "options": worker.settings.image.record(task.pair, resized=False),
+                 "options": worker.settings.image.record(),
                  "arch": worker.arch, "precision": worker.harmonizer.precision}
         return MetricsRow(**row | known | dict(zip(VERSIONS, task.versions)))
 

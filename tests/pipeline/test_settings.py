@@ -4,17 +4,24 @@ import json
 
 import pytest
 
-from hdnet.pipeline.settings import ImageOptions
+from hdnet.pipeline.settings import ImageOptions, recorded_reading
 from hdnet.transforms.catalog.manifest import Pair
-
-PAIR = Pair("a", "a.jpg", "m.png")
+from hdnet.transforms.codecs.mask import Reading
 
 OLD = '{"format": "same", "network": "", "precision": "float32", "quality": 95, "resize_mask": false}'
 """What the first program recorded; finished catalogs must stay up to date."""
 
 
-def test_the_options_are_recorded_by_name():
-    assert json.loads(ImageOptions().record(PAIR, resized=False)) == {**json.loads(OLD), "strength": 1.0}
+def test_the_options_are_recorded_as_finished_catalogs_hold_them():
+    assert json.loads(ImageOptions().record()) == json.loads(OLD)
+
+
+def test_a_row_says_more_of_its_pair_than_the_command():
+    options = ImageOptions(mask_value=15)
+    assert options.of(Pair("a", "a.png", "m.png")) is options
+    own = options.of(Pair("a", "a.png", "m.png", mask_value=3, invert_mask=True, extra=(("strength", "0"),)))
+    assert own.reading == recorded_reading(own.record()) == Reading(3, invert=True) and own.strength == 0
+    assert recorded_reading(ImageOptions().record()) == Reading()
 
 
 @pytest.mark.parametrize(
@@ -22,8 +29,9 @@ def test_the_options_are_recorded_by_name():
     [
         ({}, {}, "a.jpg", True),
         ({"precision": "bfloat16"}, {}, "a.jpg", False),
-        ({"classes": ("cat", "dog"), "label": "dog"}, {"label": 1}, "a.jpg", True),
-        ({"classes": ("cat", "dog"), "label": "cat"}, {"label": 1}, "a.jpg", False),
+        ({}, {"label": 1}, "a.jpg", False),
+        ({"mask_value": 3}, {"mask_value": 3}, "a.jpg", True),
+        ({"invert_mask": True}, {}, "a.jpg", False),
         ({"network": "other"}, {}, "a.jpg", False),
         ({"strength": 0.5}, {}, "a.jpg", False),
         ({}, {"strength": 0.5}, "a.jpg", False),
@@ -41,4 +49,4 @@ def test_the_options_are_recorded_by_name():
 )
 def test_only_options_that_changed_the_bytes_make_an_image_again(now, then, output, same):
     record = json.dumps({**json.loads(OLD), **then})
-    assert ImageOptions(**now).would_repeat(PAIR, record, output) is same
+    assert ImageOptions(**now).would_repeat(record, output) is same

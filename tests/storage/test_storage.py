@@ -2,9 +2,12 @@
 
 import errno
 import fcntl
+import functools
+import http.server
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import fsspec
@@ -19,6 +22,8 @@ from hdnet.transforms.storage import local
 @pytest.mark.parametrize(
     ("base", "uri", "joined"),
     [
+        ("gs://b/in", "cat/a//./b.jpg", "gs://b/in/cat/a//b.jpg"),
+        ("gs://b/in/", "../c.jpg", "gs://b/c.jpg"),
         ("data", "a.jpg", "data/a.jpg"),
         ("", "a.jpg", "a.jpg"),
         ("data", "../a.jpg", "data/../a.jpg"),
@@ -245,3 +250,31 @@ def test_a_writer_whose_file_was_swept_before_it_was_locked_takes_another(tmp_pa
     monkeypatch.setattr(fcntl, "flock", too_late)
     storage.write(f"{tmp_path}/a", b"x")
     assert storage.read(f"{tmp_path}/a") == b"x" and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """The address of a web server of a folder; it speaks HTTP, because nobody would trust its certificate."""
+    monkeypatch.setattr(storage, "READ_ONLY", frozenset({"http"}))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_files_of_a_web_server_are_read_one_by_one(web, tmp_path):
+    (tmp_path / "a b.png").write_bytes(b"12345")
+    assert storage.read(f"{web}/a%20b.png", limit=5) == b"12345"
+    with storage.open_binary(f"{web}/a%20b.png") as file:
+        assert file.read(3) == b"123" and file.seek(0) == 0
+    with pytest.raises(SizeError, match="more than 4 bytes"):
+        storage.read(f"{web}/a%20b.png", limit=4)
+    with pytest.raises(StorageError, match="there is no such file"):
+        storage.read(f"{web}/c.png")
+    before = storage.ask([f"{web}/a%20b.png", f"{web}/c.png"])
+    (tmp_path / "a b.png").write_bytes(b"123456")
+    after = storage.ask([f"{web}/a%20b.png"])
+    assert before.keys() == after.keys() and before != after

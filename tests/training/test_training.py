@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hdnet.model import architectures
-from hdnet.model.training import checkpoint, dataset, run
+from hdnet.model.training import checkpoint, dataset, recorder, run
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.loss import foreground_mse
 from hdnet.model.training.train import main
@@ -106,6 +106,20 @@ def test_a_run_leaves_everything_a_person_needs(data, tmp_path):
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
     card = weights_file.read_header(best)
     assert card["metrics"]["validation"]["psnr"] == pytest.approx(max(float(row["psnr"]) for row in rows))
+
+
+def test_a_library_for_curves_that_cannot_be_imported_costs_the_curves_alone(tmp_path, monkeypatch, caplog):
+    (tmp_path / "curving").mkdir()
+    (tmp_path / "curving/__init__.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not recorder._importable("curving.agg", "curves.png") and not recorder._importable(
+        "curving.agg", "curves.png"
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "curves.png is not written: curving.agg is installed but cannot be imported"
+        " (numpy.core.multiarray failed to import)"
+    ]
+    assert not recorder._importable("no_such_library", "curves.png")
 
 
 @pytest.fixture(

@@ -102,7 +102,7 @@ def test_npz_without_prefix(released: dict[str, Tensor], tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("keys", [[], ["state_dict"], ["model"], ["netG"], ["net"], ["a", "b", "c"]], ids=str)
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "netG.", "model.net._orig_mod."])
 def test_pth(keys: list[str], prefix: str, released: dict[str, Tensor], tmp_path: Path) -> None:
     content: dict[str, Any] = {prefix + name: value for name, value in released.items()}
     for key in keys:
@@ -232,6 +232,30 @@ def test_a_mapping_that_holds_itself(tmp_path: Path) -> None:
     content: dict[str, Any] = {"epoch": 1}
     content["self"] = content
     refused(write(content, tmp_path), tmp_path, "nothing in it has")
+
+
+def test_the_network_is_found_beside_others_of_a_lightning_module(released: dict[str, Tensor], tmp_path: Path) -> None:
+    state = {f"net.{name}": value for name, value in released.items()} | {"loss.vgg.weight": torch.zeros(2)}
+    assert run(write({"state_dict": state}, tmp_path), tmp_path / "out").exit_code == 0
+    assert same_as_golden(tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_refused(value: float, released: dict[str, Tensor], tmp_path: Path) -> None:
+    released[BIAS] = torch.full_like(released[BIAS], value)
+    refused(write(released, tmp_path), tmp_path, f"{BIAS} holds NaN or infinite values")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n", "is a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>Virus scan warning</html>", "is a web page"),
+    ],
+)
+def test_what_was_downloaded_in_place_of_the_file_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(content)
+    refused(tmp_path / "net.pth", tmp_path, message)
 
 
 def test_two_networks_are_ambiguous(released: dict[str, Tensor], tmp_path: Path) -> None:

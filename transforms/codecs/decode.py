@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import exif, planes, table
+from hdnet.transforms.codecs import bounded, exif, planes, table
 from hdnet.transforms.codecs import header as headers
 from hdnet.transforms.codecs.codec import Decoded
 from hdnet.transforms.codecs.limits import MAX_PIXELS
@@ -59,6 +59,6 @@ def read(data: bytes, name: str, max_pixels: int) -> tuple[Header, Decoded]:
         raise errors.DecodeError(f"{name} {error}") from error
     # Decoders meet hostile bytes with errors of every class, MemoryError and SyntaxError among them.
     except Exception as error:
-        kind = header.format.upper()
-        raise errors.DecodeError(f"{name} cannot be decoded as {kind} ({error}): export the file again") from error
+        kind, wrong = header.format.upper(), bounded.in_words(error)
+        raise errors.DecodeError(f"{name} cannot be decoded as {kind} ({wrong}): export the file again") from error
     return header, dataclasses.replace(found, planes=planes.turn(found.planes, header.orientation))

@@ -4,7 +4,7 @@ import io
 from typing import BinaryIO
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import table
+from hdnet.transforms.codecs import bounded, table
 from hdnet.transforms.codecs.picture import Header
 
 _DEPTHS = (1, 2, 4, 8, 16)
@@ -47,7 +47,8 @@ def read(source: bytes | BinaryIO, name: str) -> Header:
     try:
         header = codec.header(file)
     except (ValueError, IndexError) as error:
-        raise errors.DecodeError(f"{name} has a broken {codec.name} header ({error}): export the file again") from error
+        wrong = bounded.in_words(error)
+        raise errors.DecodeError(f"{name} has a broken {codec.name} header ({wrong}): export the file again") from error
     except errors.DecodeError as error:
         raise errors.DecodeError(f"{name} {error}") from error
     if not header.pixels:

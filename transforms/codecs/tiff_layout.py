@@ -242,6 +242,10 @@ def _check_channels(layout: Layout) -> None:
         raise errors.DecodeError(f"{several}: save it without alpha channels")
     if layout.channels > 1 and layout.bits not in (8, 16) and not (layout.separate and layout.photometric != YCBCR):
         raise errors.DecodeError(f"{several}: save it with 8 or 16")
+    if layout.jpeg and not layout.separate and layout.channels > 4:
+        raise errors.DecodeError(f"{several}, compressed with JPEG: save it without alpha channels")
+    if layout.photometric == PALETTE and (layout.bits == 16 or layout.channels > 2):
+        raise errors.DecodeError(f"{several} and a palette: save it as RGB")
     if layout.photometric == YCBCR and layout.channels != 3:
         raise errors.DecodeError(f"{several}, YCbCr: save it as RGB")
     if layout.photometric == YCBCR and layout.bits != 8:

@@ -7,6 +7,7 @@ hangs holds the process in the kernel, beyond the reach of any timeout. What fai
 
 import concurrent.futures
 import contextlib
+import io
 import itertools
 import os
 import posixpath
@@ -22,7 +23,13 @@ from hdnet.transforms.errors import OutputError, SizeError, StorageError
 from hdnet.transforms.storage import clients, local, storage_errors
 
 SCHEMES = frozenset({"file", "gs", "memory", "s3"})
-"""Schemes that a manifest may use; a plain path needs none."""
+"""Schemes of places that are read, listed and written; a plain path needs none."""
+
+READ_ONLY = frozenset({"https"})
+"""Schemes of files that can only be read, each by itself."""
+
+MOST_WHOLE = 1 << 28
+"""Bytes of a file of `READ_ONLY` that is opened; it is read whole."""
 
 LISTINGS = 32
 """The number of folders that are listed at a time."""
@@ -60,7 +67,8 @@ class Listed(NamedTuple):
                 info = {**info, "mtime": os.stat(info["name"]).st_mtime}
         time = next((info[name] for name in ("mtime", "LastModified", "updated", "created") if info.get(name)), None)
         etag = info.get("etag") or info.get("ETag")
-        return cls(str(etag or f"{info['size']} {time}"), info["size"], _seconds(time))
+        changed = time or info.get("Last-Modified")  # a web server's, in words of its own
+        return cls(str(etag or f"{info['size']} {changed}"), info["size"], _seconds(time))
 
 
 @contextlib.contextmanager
@@ -72,6 +80,9 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
         StorageError: The store refuses or does not answer, the URI's scheme is unknown, or its file system is not
             installed.
     """
+    if is_read_only(uri):  # servers need not know ranges, or sizes
+        yield io.BytesIO(read(uri, MOST_WHOLE))
+        return
     files, path = _locate(uri)
     ours = files.async_impl  # until a store's file is open, no error comes from the block
     try:
@@ -211,6 +222,24 @@ def list_files(uri: str) -> list[str]:
     return found
 
 
+def list_tree(uri: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the sorted paths of the files below a folder, on a local disk also through links to folders.
+
+    Returns:
+        The relative paths, and what was passed over, each a reason and a path: see `local.tree`.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        OSError: A local one cannot be listed.
+        StorageError: It cannot be read.
+    """
+    files, path = _locate(uri)
+    if not isinstance(files, LocalFileSystem):
+        return list_files(uri), []
+    found, others = local.tree(path)
+    return sorted(found), others
+
+
 def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | None = None) -> dict[str, Listed]:
     """List the files of folders, by URI.
 
@@ -239,6 +268,26 @@ def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | N
         return dict(itertools.chain.from_iterable(threads.map(find, roots)))
 
 
+def is_read_only(uri: str) -> bool:
+    """Return whether a URI has one of the schemes of `READ_ONLY`."""
+    return uri.partition("://")[0] in READ_ONLY
+
+
+def ask(uris: Collection[str]) -> dict[str, Listed]:
+    """Ask for files whose folders cannot be listed, several at a time; those that do not answer are left out."""
+
+    def one(uri: str) -> Listed | None:
+        files, path = _locate(uri)
+        try:
+            return Listed.of(clients.retry(files, lambda: files.info(path)))
+        except Exception:  # every server has errors of its own; the file is read again, and fails then
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(LISTINGS) as threads:
+        found = zip(uris, threads.map(one, uris), strict=True)
+        return {uri: listed for uri, listed in found if listed}
+
+
 def join(base: str, uri: str) -> str:
     """Return the URI; a relative one starts from the base folder.
 
@@ -250,11 +299,16 @@ def join(base: str, uri: str) -> str:
     scheme, mark, folder = base.rpartition("://")
     if not mark:
         return posixpath.join(base, uri)
-    # An object store would take ".." as a name.
-    joined = posixpath.normpath(posixpath.join(folder, uri))
-    if joined.partition("/")[0] != folder.partition("/")[0]:
-        raise StorageError(f"{uri!r} leaves the bucket of {base}")
-    return f"{scheme}://{joined}"
+    # An object store would take "." and ".." as names; an empty name, as in "a//b.jpg", is one there.
+    names = folder.rstrip("/").split("/")
+    for name in uri.split("/"):
+        if name == "..":
+            names.pop()
+            if not names:
+                raise StorageError(f"{uri!r} leaves the bucket of {base}")
+        elif name != ".":
+            names.append(name)
+    return f"{scheme}://{'/'.join(names)}"
 
 
 def canonical(uri: str) -> str:

@@ -31,10 +31,12 @@ Result = TypeVar("Result")
 def options(uri: str) -> dict[str, Any]:
     """Return the options of the client for a URI, none for a file system that needs no client."""
     scheme = uri.partition("://")[0]
-    if scheme == "gs":
-        import aiohttp  # slow, and only a client of an object store needs it
+    if scheme in ("gs", "https"):
+        import aiohttp  # slow, and only these clients need it
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=IDLE, sock_read=IDLE)
+        if scheme == "https":
+            return {"client_kwargs": {"timeout": timeout}, "use_listings_cache": False}
         # By default gcsfs does not check that what arrived is what was sent.
         return {"requests_timeout": timeout, "consistency": "md5", "use_listings_cache": False}
     if scheme == "s3":

@@ -1,5 +1,6 @@
 """AVIF: 8 bits, grey or RGB, with or without alpha, with loss; 10 and 12 bits are read as 8."""
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator
@@ -135,10 +136,11 @@ def _decode(data: bytes, header: Header) -> Decoded:
 def _without_exif(data: bytes) -> bytes:
     """Rename EXIF items: Pillow would read directories of any size."""
     pieces, last = [], 0
-    for kind, at, after in iso_media.boxes(io.BytesIO(data)):
-        if kind != b"mdat":
-            pieces += [data[last:at], data[at:after].replace(b"Exif", b"free")]
-            last = after
+    with contextlib.suppress(ValueError):  # no boxes, such as a phone's video: the decoder does not look at them
+        for kind, at, after in iso_media.boxes(io.BytesIO(data)):
+            if kind != b"mdat":
+                pieces += [data[last:at], data[at:after].replace(b"Exif", b"free")]
+                last = after
     return b"".join([*pieces, memoryview(data)[last:]])
 
 

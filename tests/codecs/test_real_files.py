@@ -1,0 +1,251 @@
+"""What phones, scanners and editors write beside the letter of the formats is read as viewers read it."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from hdnet.transforms import errors
+from hdnet.transforms.codecs import decode
+from tests import pictures
+
+RGB = pictures.samples(3, 8)
+JPEG = pictures.pillow(RGB, "JPEG", quality=95)
+EXIF_SEGMENT = b"\xff\xe1" + struct.pack(">H", 8 + len(pictures.exif(1))) + b"Exif\0\0" + pictures.exif(1)
+
+
+def same(data: bytes, plain: bytes) -> bool:
+    return np.array_equal(decode.decode_image(data, "a"), decode.decode_image(plain, "plain"))
+
+
+def tiff(samples: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, samples, **options)
+    return file.getvalue()
+
+
+def test_a_video_behind_a_jpeg_is_not_part_of_it():
+    video = b"MotionPhoto_Data\0\0\0\x18ftypmp42" + b"\xff\xda\0\x02\xff\xd9" * 3000
+    assert same(JPEG + video, JPEG)
+    progressive = pictures.pillow(RGB, "JPEG", progressive=True)
+    assert same(progressive + video, progressive)
+
+
+@pytest.mark.parametrize(
+    "between", [b'"?', b"\0\0", b"\0\xe1" + struct.pack(">H", 40) + bytes(38), b"\xff" * 99, b"\xff\0\xff\xd0"]
+)
+def test_bytes_between_two_segments_of_a_jpeg_are_passed_over(between):
+    assert same(JPEG[:2] + EXIF_SEGMENT + between + JPEG[2:], JPEG)
+
+
+@pytest.mark.parametrize(
+    "marker, content", [(0xE0, b"JFIF\0"), (0xED, b"Photoshop 3.0\0"), (0xEE, b"Adobe"), (0xE2, b"ICC_PROFILE\0")]
+)
+def test_short_segments_that_say_nothing_about_pixels_are_left_out(marker, content):
+    bogus = struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+    assert same(JPEG[:2] + bogus + JPEG[2:], JPEG)
+
+
+def test_long_text_and_a_long_profile_of_a_png_are_no_reason_to_refuse_it():
+    text = pictures.chunk(b"zTXt", b"prompt\0\0" + zlib.compress(bytes(3_000_000)))
+    profile = pictures.SRGB + bytes(2_000_000)
+    data = pictures.png(RGB, text, pictures.chunk(b"iCCP", b"x\0\0" + zlib.compress(profile)), late=text)
+    found = decode.decode(data, "a")
+    assert np.array_equal(found.pixels, RGB) and found.icc == profile
+
+
+@pytest.mark.parametrize(
+    "kind, content", [(b"gAMA", b""), (b"pHYs", b"\1"), (b"tRNS", b"\0"), (b"iCCP", b"x\0\0broken")]
+)
+def test_short_chunks_of_a_png_count_as_absent(kind, content):
+    found = decode.decode(pictures.png(RGB, pictures.chunk(kind, content)), "a")
+    assert np.array_equal(found.pixels, RGB) and found.alpha is None and found.icc is None
+
+
+def test_damaged_text_of_a_png_costs_the_text_alone():
+    broken = pictures.chunk(b"tEXt", b"a\0b")[:-1] + b"?"
+    assert np.array_equal(decode.decode_image(pictures.png(RGB, broken), "a"), RGB)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_big_endian_bigtiff_is_read(depth, compression):
+    pixels = pictures.samples(3, depth)
+    data = tiff(pixels, photometric="rgb", bigtiff=True, byteorder=">", compression=compression)
+    assert np.array_equal(decode.decode_image(data, "a"), pixels)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(
+    "layout", [{}, {"tile": (16, 16)}, {"tile": (16, 16), "compression": "zlib", "predictor": True}]
+)
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_channels_beyond_the_first_alpha_are_left_out(depth, layout, planar):
+    pixels = pictures.samples(5, depth)
+    stored = pixels if planar == "contig" else np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
+    for extra, alpha in ((["unspecified"] * 2, None), (["unassalpha"] * 2, 3), (["unspecified", "unassalpha"], 4)):
+        data = tiff(stored, photometric="rgb", extrasamples=extra, planarconfig=planar, **layout)
+        found = decode.decode(data, "a")
+        assert np.array_equal(found.pixels, pixels[..., :3])
+        assert (found.alpha is None) == (alpha is None)
+        assert found.alpha is None or np.array_equal(found.alpha, pixels[..., alpha])
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_cmyk_with_alpha_is_read(depth, planar):
+    pixels = pictures.samples(5, 8)
+    inks = Image.fromarray(np.ascontiguousarray(pixels[..., :4]), "CMYK").convert("RGB")
+    stored = pixels if depth == 8 else pixels.astype(np.uint16) * 257
+    stored = stored if planar == "contig" else np.ascontiguousarray(np.moveaxis(stored, 2, 0))
+    found = decode.decode(tiff(stored, photometric="separated", extrasamples=["unassalpha"], planarconfig=planar), "a")
+    assert np.array_equal(found.pixels, np.asarray(inks))
+    assert found.alpha is not None and np.array_equal(found.alpha, pixels[..., 4])
+
+
+def test_grey_multiplied_by_alpha_is_divided():
+    pixels = np.array([[[50, 100], [7, 255], [9, 0]]], np.uint8)
+    found = decode.decode(tiff(pixels, photometric="minisblack", extrasamples=["assocalpha"]), "a")
+    assert found.pixels[..., 0].tolist() == [[128, 7, 9]] and found.grey
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_ycbcr_without_compression_is_not_taken_for_rgb(planar, tile):
+    y, x = np.mgrid[0:48, 0:40]
+    rgb = np.stack([x * 5, y * 5, 255 - x], -1)
+    luma = rgb @ [0.299, 0.587, 0.114]
+    stored = np.stack([luma, 128 + (rgb[..., 2] - luma) / 1.772, 128 + (rgb[..., 0] - luma) / 1.402], -1)
+    stored = np.clip(stored.round(), 0, 255).astype(np.uint8)
+    stored = stored if planar == "contig" else np.ascontiguousarray(np.moveaxis(stored, 2, 0))
+    data = tiff(stored, photometric="ycbcr", subsampling=(1, 1), planarconfig=planar, tile=tile)
+    assert np.abs(decode.decode_image(data, "a").astype(int) - rgb).max() <= 2
+
+
+def test_tiles_under_the_tags_of_strips_are_tiles():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    data = tiff(pixels, photometric="rgb", tile=(16, 16))
+    for tile, strip in ((324, 273), (325, 279)):
+        assert data.count(struct.pack("<HH", tile, 4)) == 1 or tile == 325
+        data = data.replace(struct.pack("<H", tile) + b"\4\0\6\0\0\0", struct.pack("<H", strip) + b"\4\0\6\0\0\0")
+        data = data.replace(struct.pack("<H", tile) + b"\3\0\6\0\0\0", struct.pack("<H", strip) + b"\3\0\6\0\0\0")
+    assert np.array_equal(decode.decode_image(data, "a"), pixels)
+
+
+def sloppy(tag: int, count: int, kind: int = 3, value: int | None = None) -> bytes:
+    """Return a TIFF with one tag's count, and perhaps its value, changed; the old values are followed by zeros."""
+    data = bytearray(tiff(np.tile(RGB, (3, 3, 1)), photometric="rgb", compression="zlib", rowsperstrip=20,
+                          extratags=[(43853, "B", 16, bytes(16), True)]))  # fmt: skip
+    start = struct.unpack_from("<I", data, 4)[0]
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        if struct.unpack_from("<H", data, at)[0] == tag:
+            struct.pack_into("<HI", data, at + 2, kind, count)
+            if value is not None:
+                struct.pack_into("<I", data, at + 8, value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        sloppy(258, 4, value=len(sloppy(258, 3))) + struct.pack("<4H", 8, 8, 8, 1),
+        sloppy(43853, 16, kind=1, value=1 << 30),
+        sloppy(43853, 1 << 30, kind=1),
+        sloppy(256, 1, kind=9),
+        sloppy(279, 2, kind=4, value=len(sloppy(258, 3))) + struct.pack("<2I", 9000, 65000),
+    ],
+    ids=["a bit depth too many", "private tag outside", "private tag too long", "signed width", "strips said too long"],
+)
+def test_sloppy_tags_of_a_tiff_cost_nothing(data):
+    assert np.array_equal(decode.decode_image(data, "a"), np.tile(RGB, (3, 3, 1)))
+
+
+def pages(*pages: tuple[int, dict[str, Any]]) -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for scale, options in pages:
+            writer.write(np.tile(RGB, (scale, scale, 1)), photometric="rgb", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (pages((1, {"subfiletype": 1, "subifds": 1}), (4, {})), "its first picture is a reduced-resolution preview"),
+        (pages((1, {"subfiletype": 1}), (4, {})), "its first picture is a reduced-resolution preview"),
+        (pages((1, {"subifds": 1}), (4, {})), "its first picture is a preview of a larger one"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "is a camera raw file"),
+    ],
+)
+def test_a_first_picture_that_is_not_the_picture_is_refused(data, message):
+    with pytest.raises(errors.DecodeError, match=rf"^7\.tif .*{message}.*: develop it first"):
+        decode.decode(data, "7.tif")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pages((4, {"subifds": 1}), (1, {"subfiletype": 1})),
+        pages((4, {}), (1, {"subfiletype": 1})),
+        pages((4, {}), (8, {})),
+        pages((4, {"subfiletype": 1})),
+    ],
+    ids=["pyramid", "thumbnail second", "two pages", "alone"],
+)
+def test_a_first_picture_that_is_the_picture_is_read(data):
+    assert decode.decode_image(data, "a").shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"t259": 34712}, "is compressed with JPEG 2000: save it with LZW or deflate"),
+        ({"t259": 33005}, "is compressed with JPEG 2000"),
+        ({"t259": 50001}, "is compressed with WebP"),
+        ({"t259": 50002}, "is compressed with JPEG XL"),
+        ({"t259": 999}, r"a method that is not read here \(number 999\)"),
+        ({"t339": 3}, "holds floating-point values"),
+        ({"t339": 2}, "holds signed values"),
+        ({"t262": 32803}, "raw values of a camera's sensor: develop it first"),
+        ({"t262": 9}, "ICCLab"),
+        ({"t262": 777}, r"colours of an unknown kind \(777\)"),
+    ],
+)
+def test_kinds_of_tiff_that_are_not_read_are_named(changes, message):
+    with pytest.raises(errors.DecodeError, match=rf"^7\.tif .*{message}"):
+        decode.decode(pictures.tiff(RGB, **changes), "7.tif")
+
+
+def test_damage_that_the_decoder_only_prints_is_an_error_and_nothing_reaches_the_terminal(capfd):
+    drawn = Image.fromarray(np.hypot(*np.mgrid[-50:50, -60:60]) < 40)
+    sound = pictures.pillow(drawn, "TIFF", compression="group4")
+    said = []
+    for place in range(8, 80, 3):
+        data = bytearray(sound)
+        data[place] ^= 0x10
+        try:
+            decode.decode(bytes(data), "m.tif")
+        except errors.DecodeError as error:
+            said.append(str(error))
+    assert any("m.tif cannot be decoded as TIFF (Bad code word at line" in message for message in said)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer: run git lfs pull"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"8BPS\0\1", "a Photoshop document"),
+        (b"BM" + bytes(14), "it is damaged, or cut off within a field"),
+    ],
+)
+def test_what_is_no_image_is_named(data, message):
+    with pytest.raises(errors.DecodeError, match=message):
+        decode.decode(data, "7.jpg")
