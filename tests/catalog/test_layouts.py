@@ -108,17 +108,6 @@ def test_folders_that_are_missing_or_empty_are_errors(tmp_path: Path) -> None:
         layouts.read_folder(touch(tmp_path, "composites/a.txt", "masks/b.txt"))
 
 
-def test_a_root_is_read_by_its_list_if_it_has_one(tmp_path: Path) -> None:
-    root = touch(tmp_path, "composites/a.jpg", "masks/a.png")
-    assert [pair.id for pair in layouts.read_root(root, "test")] == ["a"]
-    write_iharmony4(root, photos=1)
-    assert len(layouts.read_root(root, "test")) == 2
-    with pytest.raises(DatasetError, match="HOther_test"):
-        layouts.read_root(root, "test", ["HOther"])
-    with pytest.raises(DatasetError, match="IHD_test"):
-        layouts.read_root(tmp_path / "masks", "test")
-
-
 def rows(root: Path, **names: Any) -> tuple[list[dict[str, object]], layouts.Passed]:
     passed: layouts.Passed = {}
     return [row for _, row in layouts.folder_rows(str(root), layouts.Names(**names), passed)], passed

@@ -53,19 +53,6 @@ BY_STEM = Names()
 """Files of the same name but for the suffix form a pair, and every file has a partner."""
 
 
-def read_root(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]:
-    """Read a folder in either layout: that of iHarmony4 if it has the list, otherwise that of `read_folder`.
-
-    Raises:
-        DatasetError: As for `read_iharmony4`.
-        ManifestError: As for `read_iharmony4` and `read_folder`.
-    """
-    listed = (root / f"IHD_{split}.txt").exists() or bool(subsets)
-    if not listed and all((root / name).is_dir() for name in FOLDERS[:2]):
-        return read_folder(root)
-    return read_iharmony4(root, split, subsets)
-
-
 def read_folder(root: Path | str) -> list[Pair]:
     """Return the pairs of `folder_rows`, in order of id.
 
