@@ -16,11 +16,12 @@ __all__ = [
     "__version__",
     "load_network",
     "read_header",
+    "read_mask",
     "shipped_weights",
 ]
 
 if TYPE_CHECKING:
-    from hdnet.model.harmonizer import Harmonizer
+    from hdnet.model.harmonizer import Harmonizer, read_mask
     from hdnet.model.weights.weights_file import load_network
     from hdnet.model.weights.weights_header import read_header
     from hdnet.model.weights.weights_header import shipped as shipped_weights
@@ -36,6 +37,7 @@ else:
             "Harmonizer": "hdnet.model.harmonizer:Harmonizer",
             "load_network": "hdnet.model.weights.weights_file:load_network",
             "read_header": "hdnet.model.weights.weights_header:read_header",
+            "read_mask": "hdnet.model.harmonizer:read_mask",
             "shipped_weights": "hdnet.model.weights.weights_header:shipped",
         }
         if name in homes:

@@ -15,8 +15,9 @@ from hdnet.model import team
 from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights.weights_file import load_network
-from hdnet.transforms import errors
+from hdnet.transforms import errors, storage
 from hdnet.transforms.catalog import labels
+from hdnet.transforms.codecs import mask as masks
 from hdnet.transforms.pixels import image
 
 MaskLike = Image.Image | npt.NDArray[np.bool_ | np.uint8 | np.uint16]
@@ -87,7 +88,7 @@ class Harmonizer:
         Args:
             composite: (H,W,3) uint8 or uint16, or a PIL image of mode RGB, RGBA or L, of any size.
             mask: (H,W), 0 background to full scale foreground (0 and 1 will do); bool, uint8, uint16, or a
-                PIL image of mode 1 or L.
+                PIL image of any mode that `read_mask` can read.
             label: Class of the foreground, by name or number, for networks that take one; others warn and ignore it.
 
         Returns:
@@ -95,6 +96,7 @@ class Harmonizer:
 
         Raises:
             ShapeError: The two do not fit, or are not of these types.
+            DecodeError: The mask is no mask, as for `read_mask`.
             LabelError: The network takes a label, and there is none or an unknown one.
         """
         if not isinstance(composite, Image.Image | np.ndarray):
@@ -139,6 +141,33 @@ class Harmonizer:
         """The architecture's renderer; two threads that both make it make the same."""
         team.outlive_forks()
         return self.network.architecture.renderer(self.network, self.device, self.precision)
+
+
+def read_mask(
+    source: str | os.PathLike[str] | Image.Image, *, value: int | None = None, invert: bool = False
+) -> image.Mask:
+    """Read a mask as `hdnet-harmonize` does: a cut-out's alpha, grey, a palette, 8 or 16 bits.
+
+    Args:
+        source: A path, any URI that fsspec opens, or a PIL image. A file is turned by its EXIF orientation, a PIL image
+            is not.
+        value: The foreground is exactly this value: a class of a label map, or an index of a palette.
+        invert: Foreground and background are exchanged.
+
+    Returns:
+        (H,W) uint8: 0 background, 255 foreground, the coverage of the pixel in between.
+
+    Raises:
+        DecodeError: The file is no image, or damaged; the mask is coloured or a label map, its alpha and grey values
+            are two masks, or it has no foreground.
+        SizeError: The mask has more than 64 million pixels.
+        StorageError: The file cannot be read.
+    """
+    reading = masks.Reading(value, invert)
+    if isinstance(source, Image.Image):
+        return masks.from_pillow(source, "the mask", reading)
+    uri = os.fspath(source)
+    return masks.decode_mask(storage.read(uri), uri, reading=reading)
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
@@ -194,9 +223,9 @@ def _with_pixels(picture: Image.Image, pixels: image.Pixels) -> Image.Image:
 
 
 def _soft_mask(mask: MaskLike) -> image.Mask:
-    if isinstance(mask, Image.Image) and mask.mode not in ("1", "L"):
-        raise errors.ShapeError(f"a mask is of mode 1 or L, not {mask.mode}: convert it first")
+    if isinstance(mask, Image.Image):
+        return masks.from_pillow(mask, "the mask")
     values: npt.NDArray[Any] = np.asarray(mask)
     if values.ndim != 2 or values.dtype not in (np.bool_, np.uint8, np.uint16):
         raise errors.ShapeError(f"a mask is (H,W) bool, uint8 or uint16, not {values.shape} {values.dtype}")
-    return image.soft_mask(values)
+    return image.soft_mask(values) if values.dtype == np.bool_ else masks.from_values(values, "the mask")

@@ -13,6 +13,7 @@ import numpy as np
 from hdnet.model.precision import Precision
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
+from hdnet.transforms.catalog.layouts import BY_STEM, Names
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import header
 from hdnet.transforms.codecs.picture import Header
@@ -62,6 +63,7 @@ def estimate(
     peak_bytes: Callable[[int, int], int],
     max_pixels: int,
     allowed: frozenset[str] | None = None,
+    names: Names = BY_STEM,
 ) -> Estimate:
     """Read the headers of the manifest's first pairs, where their scheme is allowed; no pixel is decoded.
 
@@ -70,9 +72,10 @@ def estimate(
         peak_bytes: Returns a worker's peak memory for an image's height and width.
         max_pixels: Larger images are left out.
         allowed: The schemes that files may have; None for all.
+        names: How the files of a folder form pairs.
     """
     read = functools.partial(_header, allowed=allowed)
-    pairs = [row for row in itertools.islice(manifest_parts.rows(manifest), SAMPLE) if isinstance(row, Pair)]
+    pairs = [row for row in itertools.islice(manifest_parts.rows(manifest, names), SAMPLE) if isinstance(row, Pair)]
     with ThreadPoolExecutor(READERS) as pool:
         composites = list(pool.map(read, [pair.composite for pair in pairs]))
         others = list(pool.map(read, [uri for pair in pairs for uri in (pair.mask, pair.reference) if uri]))

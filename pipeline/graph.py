@@ -23,6 +23,7 @@ from hdnet.pipeline.steps.summary import Summarise, Summary
 from hdnet.pipeline.steps.write import WriteRows, file_count
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import rows
+from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, MetricsRow, Record
 from hdnet.transforms.errors import ManifestError
 
@@ -41,6 +42,7 @@ class Job:
             are written.
         extra: Names of the manifest's columns that pass through to the metrics.
         schemes: Schemes that the pairs' URIs may have.
+        names: How the files of a folder form pairs.
         limit: Harmonize only this many pairs; None for all.
         resume: Leave out what other runs have done. What this run did before it was cut short is always left out.
         retry: Do only what failed in the run of this name; None for all.
@@ -56,6 +58,7 @@ class Job:
     rows: int
     extra: tuple[str, ...] = ()
     schemes: frozenset[str] | None = None
+    names: Names = Names()
     limit: int | None = None
     resume: bool = True
     retry: str | None = None
@@ -82,7 +85,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
     uris = written | "Uris" >> beam.Map(operator.attrgetter("uri"))
     parts = written | "Parts" >> beam.Map(operator.attrgetter("summary"))
     (
-        (parts, found.summaries)
+        (parts, found.summaries, harmonized.summaries)
         | "AllParts" >> beam.Flatten()
         | "Summarise" >> beam.CombineGlobally(Summarise())  # type: ignore[no-untyped-call]
         # The side input makes this step wait for the files, because it marks the run as complete.
@@ -96,7 +99,7 @@ def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Sorted
     Returns:
         Failure rows of the manifest's rows that are not pairs, and the pairs, compared with what earlier runs did.
     """
-    manifest = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit)
+    manifest = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit, names=job.names)
     pairs = manifest.pairs
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(job.settings.layout.of_run(job.retry).failures)

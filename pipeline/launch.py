@@ -21,7 +21,7 @@ from hdnet.pipeline.request import Request
 from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
-from hdnet.transforms.catalog import labels, manifest_check
+from hdnet.transforms.catalog import labels, layouts, manifest_check
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
@@ -42,7 +42,9 @@ def run(request: Request) -> Totals | None:
     precision = runner.precision() if request.precision == "auto" else request.precision
     architecture, config = weights_header.architecture_of(header, request.weights)
     options = _image_options(request, header, config, precision)
-    info = manifest_check.check(request.manifest, options.label_of)
+    info = manifest_check.check(request.manifest, options.label_of, request.names)
+    if info.format == "folder":
+        click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
     if not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", request.weights)
     estimate = cost.estimate(
@@ -50,6 +52,7 @@ def run(request: Request) -> Totals | None:
         lambda height, width: architecture.peak_bytes(config, height, width, precision),
         request.max_pixels,
         request.schemes,
+        request.names,
     )
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
     job = _job(request, info, header, options)
@@ -70,6 +73,8 @@ def _image_options(request: Request, header: dict[str, Any], config: Config, pre
         format=request.image_format,
         quality=request.quality,
         resize_mask=request.resize_mask,
+        mask_value=request.mask_value,
+        invert_mask=request.invert_mask,
         label=request.label,
         classes=config.classes,
     )
@@ -92,6 +97,7 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], options: 
         rows=rows,
         extra=info.extra,
         schemes=request.schemes,
+        names=request.names,
         limit=request.limit,
         resume=request.resume,
         retry=request.retry_failed,

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hdnet.model.precision import Precision
+from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "label", "limit", "resume", "verify", "retry_failed",
-    "report",
+    "workers", "memory", "max_pixels", "quality", "resize_mask", "mask_value", "invert_mask", "pair", "skip_unpaired",
+    "label", "limit", "resume", "verify", "retry_failed", "report",
 )  # fmt: skip
 
 
@@ -27,6 +28,8 @@ class Request:
     image_format: str
     quality: int
     resize_mask: bool
+    mask_value: int | None
+    invert_mask: bool
     label: str | None
     run_id: str
     limit: int | None
@@ -39,6 +42,8 @@ class Request:
     accelerator: str | None = None
     vcpu_price: float | None = None
     allow_scheme: Sequence[str] = ()
+    pair: str | None = None
+    skip_unpaired: bool = False
     beam_args: Sequence[str] = ()
 
     @property
@@ -50,6 +55,11 @@ class Request:
     def schemes(self) -> frozenset[str]:
         """Schemes that the URIs of pairs may have."""
         return schemes.allowed(self.manifest, self.output, self.allow_scheme)
+
+    @property
+    def names(self) -> Names:
+        """How the files of a folder form pairs."""
+        return Names(self.pair, self.skip_unpaired)
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
         """Return the options that the run's record shows under "options"; it has the others as fields of their own."""

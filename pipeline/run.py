@@ -31,9 +31,15 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
     return value if mark else os.path.abspath(os.path.expanduser(value))
 
 
+def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value.count("{id}") != 1:
+        raise click.BadParameter(f"{value!r}: {{id}} is wanted in it once, as in '{{id}}_mask.png'", param=parameter)
+    return value
+
+
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
 @click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
-              help="Manifest (.csv, .jsonl, .parquet) or list, or folder with composites/ and masks/.")  # fmt: skip
+              help="Manifest (.csv, .tsv, .jsonl, .parquet), list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=_place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
@@ -47,6 +53,12 @@ def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
               help="Format of the images written; same keeps each composite's.")  # fmt: skip
 @click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF.")
 @click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio.")
+@click.option("--pair", metavar="PATTERN", callback=_pattern,
+              help="Name of a folder's masks, such as '{id}_mask.png'.  [default: the composite's]")  # fmt: skip
+@click.option("--skip-unpaired", is_flag=True, help="Leave out a folder's files without a partner.")
+@click.option("--mask-value", type=click.IntRange(0, 65535), metavar="N",
+              help="Take exactly this value of a mask as foreground: a class, or an index of a palette.")  # fmt: skip
+@click.option("--invert-mask", is_flag=True, help="Masks show the background.")
 @click.option("--label", metavar="CLASS", help="Class of foregrounds without a label, for weights that need one.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),

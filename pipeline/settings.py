@@ -9,6 +9,7 @@ from hdnet.pipeline.local.machine import Plan
 from hdnet.transforms.catalog import labels
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import limits
+from hdnet.transforms.codecs.mask import Reading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class ImageOptions:
         format: Format of the images written; "same" keeps the composite's.
         quality: Quality of JPEG and AVIF, 1 to 100.
         resize_mask: Whether a mask of another size and the same aspect ratio is accepted.
+        mask_value: The value of a mask that is the foreground; None for white.
+        invert_mask: Whether masks show the background.
         label: Class of the foregrounds that the manifest gives none; None for none.
         classes: The classes that the network must be told; () for none.
     """
@@ -30,6 +33,8 @@ class ImageOptions:
     format: str = "same"
     quality: int = 95
     resize_mask: bool = False
+    mask_value: int | None = None
+    invert_mask: bool = False
     label: str | None = None
     classes: tuple[str, ...] = ()
 
@@ -48,8 +53,32 @@ class ImageOptions:
             label: As returned by `label_of`.
         """
         shared = ("format", "network", "precision", "quality", "resize_mask")
-        own = {} if label is None else {"label": label}
+        own: dict[str, int] = {} if label is None else {"label": label}
+        # Records of runs before there were these options lack them, and stay up to date.
+        if self.mask_value is not None:
+            own["mask_value"] = self.mask_value
+        if self.invert_mask:
+            own["invert_mask"] = True
         return json.dumps({**{name: getattr(self, name) for name in shared}, **own})
+
+    def of(self, pair: Pair) -> "ImageOptions":
+        """Return the options for a pair: what its row says of its mask comes before what the command says."""
+        if pair.mask_value is None and pair.invert_mask is None:
+            return self
+        value = self.mask_value if pair.mask_value is None else pair.mask_value
+        invert = self.invert_mask if pair.invert_mask is None else pair.invert_mask
+        return dataclasses.replace(self, mask_value=value, invert_mask=invert)
+
+    @property
+    def reading(self) -> Reading:
+        """How masks are read."""
+        return Reading(self.mask_value, self.invert_mask)
+
+
+def recorded_reading(key: str) -> Reading:
+    """Return how the mask of a metrics row was read, by its `options`."""
+    options = json.loads(key)
+    return Reading(options.get("mask_value"), options.get("invert_mask", False))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ def row(identity: str = "a", **values: object) -> Record:
     numbers = {"width": 1000, "height": 500, "foreground_ratio": 0.25, "delta_e": 5.0, "gap_before": 30.0,
                "gap_after": 10.0, "clipped_ratio": 0.01, "newly_clipped_ratio": 0.005}  # fmt: skip
     seconds = {"seconds_read": 0.1, "seconds_network": 1.0, "seconds_write": 0.2, "seconds_score": 0.1}
-    return {**row, **files, **numbers, **seconds, "id": identity, **values}
+    return {**row, **files, **numbers, **seconds, "id": identity, "options": "{}", **values}
 
 
 def compared(identity: str, before: float, after: float, **values: object) -> Record:

@@ -23,7 +23,7 @@ print(*{name.partition(".")[0] for name in sys.modules.keys() - before} - sys.st
 def test_the_public_names_are_these():
     assert hdnet.__all__ == dir(hdnet) == [
         "HarmonizeError", "Harmonizer", "ShapeError", "WeightsError", "__version__",
-        "load_network", "read_header", "shipped_weights",
+        "load_network", "read_header", "read_mask", "shipped_weights",
     ]  # fmt: skip
     assert all(hasattr(hdnet, name) for name in hdnet.__all__)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hdnet.model.progress import ProgressLine
-from hdnet.model.training import checkpoint, validation
+from hdnet.model.training import checkpoint, curves, validation
 from hdnet.model.training.config import TrainConfig, without_folders
 from hdnet.model.training.dataset import PackedPairs
 from hdnet.model.training.trainer import Trainer
@@ -105,7 +105,7 @@ class Recorder:
         log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
         write_csv(self.output / "metrics.csv", self.progress.history)
         if _importable("matplotlib.backends.backend_agg", "curves.png"):
-            draw_curves(self.output / "curves.png", self.progress.history)
+            storage.write(self.output / "curves.png", curves.draw(self.progress.history))
         if self.board:
             for name, value in _curves(row).items():
                 self.board.add_scalar(name, value, int(row["step"]))
@@ -118,25 +118,6 @@ def write_csv(path: Path, history: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     storage.write(path, text.getvalue().encode())
-
-
-def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
-    """Plot loss, learning rate and the validation scores over the epochs."""
-    from matplotlib.figure import Figure
-
-    names = list(_curves(history[0]))
-    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        axes.plot([row["epoch"] for row in history], [row[name] for row in history], marker=".")
-        axes.set(
-            xlabel="epoch",
-            title=name,
-            yscale="log" if name == "lr" else "linear",
-        )
-        axes.grid(alpha=0.3)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    storage.write(path, picture.getvalue())
 
 
 def _curves(row: dict[str, float]) -> dict[str, float]:

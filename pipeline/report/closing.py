@@ -30,6 +30,7 @@ def table(content: Mapping[str, Any]) -> str:
         ("images", f"{done:,}", _per_second(rates["images_per_second"])),
         ("megapixels", f"{totals['pixels'] / 1e6:,.1f}", _per_second(rates["megapixels_per_second"])),
         *((name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]),
+        *([("stale", f"{totals['stale']:,}", _stale(content["stale"]))] if totals["stale"] else []),
         ("failures", f"{failed:,}", _percent(failed, done + failed)),
         *((f"  {text.visible(e)}", f"{n:,}", _percent(n, done + failed)) for e, n in content["failures"].items()),
         *((f"{stage} seconds", f"{s:,.1f}", _each(s, done)) for stage, s in totals["seconds"].items()),
@@ -68,6 +69,12 @@ def places(layout: Layout, *, failures: bool, report: bool) -> str:
     found |= {"failures": layout.failures} if failures else {}
     found |= {"report": layout.report} if report else {}
     return "".join(f"{name:9}{text.visible(place)}\n" for name, place in found.items())
+
+
+def _stale(examples: Sequence[str]) -> str:
+    """Say which images of earlier runs are no longer current."""
+    named = text.visible(", ".join(examples))
+    return f"images of the same ids with another suffix, left as they are: {named}"
 
 
 def _per_second(rate: float | None) -> str:

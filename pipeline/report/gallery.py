@@ -1,7 +1,7 @@
 """The report's pictures in their order: what somebody should look at comes first, and no image comes twice."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from hdnet.pipeline.report import links
 from hdnet.pipeline.report.panels import Panels
@@ -54,19 +54,13 @@ class Gallery:
 def galleries(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> list[Gallery]:
     """Arrange the images; a small run does not show an image as changed both most and least."""
     kinds = {
-        "flagged": ("flagged", "Flagged", summary.flagged, "most flags first"),
         "worst": ("worse", "Made worse", summary.worse, "worst first"),
+        "flagged": ("flagged", "Flagged", summary.flagged, "most flags first"),
         "most": ("most", "Changed most", summary.done, "largest change first"),
         "least": ("least", "Changed least", summary.done, "smallest change first"),
     }
+    found: list[Gallery] = []
     seen: set[str] = set()
-    return list(_filled(kinds, info, summary, panels, seen))
-
-
-def _filled(
-    kinds: Mapping[str, tuple[str, str, int, str]], info: RunInfo, summary: Summary, panels: Mapping[str, Panels],
-    seen: set[str],
-) -> Iterator[Gallery]:  # fmt: skip
     for kind, (key, heading, whole, order) in kinds.items():
         rows = [row for _, _, row in summary.shown.get(kind, [])]
         new = [row for row in rows if row["id"] not in seen]
@@ -75,7 +69,8 @@ def _filled(
         if above := len(rows) - len(new):
             note += f"; {above:,} more above"
         if new or (rows and key in ("flagged", "worse")):
-            yield Gallery(key, heading, note, tuple(_shown(row, info, panels) for row in new))
+            found.append(Gallery(key, heading, note, tuple(_shown(row, info, panels) for row in new)))
+    return found
 
 
 def _shown(row: Record, info: RunInfo, panels: Mapping[str, Panels]) -> Shown:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from PIL import Image
 
+from hdnet.pipeline.settings import recorded_reading
 from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.codecs import decode, limits
@@ -44,7 +45,7 @@ def draw(row: Record, read: Read, max_pixels: int = limits.MAX_PIXELS) -> Panels
         return _thumbnail(decode.decode_image(read(uri), uri, max_pixels), side)
 
     def spotlight() -> Image.Image:
-        mask = masks.decode_mask(read(row["mask"]), row["mask"], max_pixels)
+        mask = masks.decode_mask(read(row["mask"]), row["mask"], max_pixels, recorded_reading(row["options"]))
         return thumbnails.spotlight(_thumbnail(composite(), SMALL), image.threshold(mask))
 
     drawn = {

@@ -106,12 +106,14 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
         - totals: done, failed, skipped (done by an earlier run), removed (recorded, but no longer in the manifest),
-          pixels, compared (images with a reference), worse (those of them that are farther from it than their
-          composite), flagged (images with a flag), seconds (of all workers together, by stage).
+          stale (images of earlier runs whose ids now have an image with another suffix), pixels, compared (images
+          with a reference), worse (those of them that are farther from it than their composite), flagged (images with
+          a flag), seconds (of all workers together, by stage).
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: the count of each class, the largest first.
         - flags: the count of each flag, the largest first.
         - removed: the first ids of the images that are no longer in the manifest.
+        - stale: the first URIs of the stale images.
         - means: for each column of the metrics, its mean over the images that have a value; absent where none has.
         - histograms: for each column, its range and the counts of its bins of equal width; the first and the last
           bin also count what lies outside the range.
@@ -125,13 +127,15 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "options": dict(info.options),
         "versions": dict(info.versions),
         "totals": {
-            **{name: whole[name] for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")},
+            **{name: whole[name] for name in ("done", "failed", "skipped", "removed", "stale")},
+            **{name: whole[name] for name in ("pixels", "worse", "seconds")},
             "compared": compared(summary),
             "flagged": summary.flagged,
         },
         "rates": dataclasses.asdict(rates(info, summary)),
         **{name: whole[name] for name in ("failures", "flags", "means", "histograms")},
         "removed": summary.removed_examples,
+        "stale": summary.stale_examples,
     }
 
 

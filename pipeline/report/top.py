@@ -47,8 +47,8 @@ def findings(summary: Summary) -> list[Finding]:
     """Return what somebody should look at, the gravest first."""
     counted = (
         (f"{text.plural(summary.failed, 'pair')} failed", "#failures", summary.failed),
-        (f"{text.plural(summary.flagged, 'image')} flagged", "#flagged", summary.flagged),
         (f"{text.plural(summary.worse, 'image')} made worse", "#worse", summary.worse),
+        (f"{text.plural(summary.flagged, 'image')} flagged", "#flagged", summary.flagged),
     )
     return [Finding(words, href) for words, href, count in counted if count]
 

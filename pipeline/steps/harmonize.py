@@ -15,6 +15,7 @@ from hdnet.pipeline.local.progress import Counts
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps.journal import Journal
 from hdnet.pipeline.steps.resume import Task
+from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms import versions
 from hdnet.transforms.catalog import rows
 from hdnet.transforms.catalog.rows import STAGES, MetricsRow, Record
@@ -23,14 +24,21 @@ from hdnet.transforms.errors import HarmonizeError, OutputError
 if TYPE_CHECKING:
     from hdnet.pipeline.steps import pair
 
-ROWS, FAILURES = "rows", "failures"
+ROWS, FAILURES, SUMMARIES = "rows", "failures", "summaries"
 
 
 class Harmonized(NamedTuple):
-    """One row of the metrics for each image written, and one row of the failures for each pair that failed."""
+    """What becomes of the pairs.
+
+    Attributes:
+        rows: One row of the metrics for each image written.
+        failures: One row of the failures for each pair that failed.
+        summaries: Counts of the images that were replaced by others with another suffix.
+    """
 
     rows: PCollection[Record]
     failures: PCollection[Record]
+    summaries: PCollection[Summary]
 
 
 @dataclasses.dataclass
@@ -49,8 +57,8 @@ class HarmonizePairs(beam.PTransform[PCollection[Task], Harmonized]):
     @no_annotations  # type: ignore[untyped-decorator]
     def expand(self, input_or_inputs: PCollection[Task]) -> Harmonized:
         work = beam.ParDo(HarmonizePair(self.settings, self.extra))
-        found = input_or_inputs | "HarmonizePair" >> work.with_outputs(FAILURES, main=ROWS)
-        return Harmonized(found[ROWS], found[FAILURES])
+        found = input_or_inputs | "HarmonizePair" >> work.with_outputs(FAILURES, SUMMARIES, main=ROWS)
+        return Harmonized(found[ROWS], found[FAILURES], found[SUMMARIES])
 
 
 class HarmonizePair(beam.DoFn):
@@ -101,6 +109,8 @@ class HarmonizePair(beam.DoFn):
         else:
             self._count(row, stages)
             yield record
+            if stale := [uri for uri in task.earlier if uri != row.output]:
+                yield TaggedOutput(SUMMARIES, Summary(stale=len(stale), stale_examples=stale))
 
     def _count(self, row: MetricsRow, stages: "pair.Stages") -> None:
         pixels = row.width * row.height

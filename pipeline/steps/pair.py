@@ -20,6 +20,7 @@ from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import SCHEMA_VERSION, STAGES, VERSIONS, MetricsRow
 from hdnet.transforms.codecs import decode, encode, header, limits, mask
+from hdnet.transforms.codecs.mask import Reading
 from hdnet.transforms.codecs.picture import Header, Picture
 from hdnet.transforms.errors import CrashError, ShapeError, StorageError
 from hdnet.transforms.pixels import image
@@ -113,7 +114,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             cannot be written; or processes died over the pair.
     """
     settings, pair = worker.settings, task.pair
-    label = settings.image.label_of(pair)
+    options, label = settings.image.of(pair), settings.image.label_of(pair)
     _check_apart(pair, settings)
     if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
         raise CrashError(
@@ -128,7 +129,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         under_way(pair.id)
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
-            soft_mask = _decode_mask(mask_file, picture, settings)
+            soft_mask = _decode_mask(mask_file, composite.header, settings, options.reading)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
             result = worker.harmonizer(picture.pixels, soft_mask, label)
@@ -150,7 +151,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
         arch=worker.arch,
         precision=worker.harmonizer.precision,
         weights_sha256=worker.weights_sha256,
-        options=settings.image.key(label),
+        options=options.key(label),
         harmonized_at=datetime.now(UTC),
         flags=None,
     )
@@ -204,10 +205,12 @@ def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
     return harmonizer.estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
 
 
-def _decode_mask(file: _File, picture: Picture, settings: Settings) -> Mask:
-    soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels)
-    height, width = picture.pixels.shape[:2]
-    return mask.resize_mask_to(soft_mask, height, width, name=file.uri, allowed=settings.image.resize_mask)
+def _decode_mask(file: _File, composite: Header, settings: Settings, reading: Reading) -> Mask:
+    soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels, reading)
+    return mask.resize_mask_to(
+        soft_mask, composite.height, composite.width,
+        name=file.uri, allowed=settings.image.resize_mask, orientation=composite.orientation,
+    )  # fmt: skip
 
 
 def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:

@@ -10,6 +10,7 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.typehints import no_annotations
 
 from hdnet.transforms.catalog import manifest_parts
+from hdnet.transforms.catalog.layouts import BY_STEM, Names
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import FailureRow, Record
 
@@ -31,11 +32,13 @@ class ReadPairs(beam.PTransform[PBegin, ManifestRows]):
         uri: As for `manifest_parts.plan`.
         limit: The number of rows to read, from the first; None for all.
         part_bytes: As for `manifest_parts.plan`.
+        names: As for `manifest_parts.plan`.
     """
 
     uri: str
     limit: int | None = None
     part_bytes: int = manifest_parts.PART_BYTES
+    names: Names = Names()
 
     def __post_init__(self) -> None:
         if self.part_bytes < 1:
@@ -48,22 +51,23 @@ class ReadPairs(beam.PTransform[PBegin, ManifestRows]):
     def expand(self, input_or_inputs: PBegin) -> ManifestRows:
         """Read the rows and separate those that are not pairs."""
         uri = input_or_inputs | "Manifest" >> beam.Create([self.uri])
-        rows = uri | "ReadRows" >> (self._in_parts() if self.limit is None else beam.FlatMap(first_rows, self.limit))
+        first = beam.FlatMap(first_rows, self.limit, self.names)
+        rows = uri | "ReadRows" >> (self._in_parts() if self.limit is None else first)
         separate = rows | "Separate" >> beam.Map(separated).with_outputs(FAILURES, main=PAIRS)
         return ManifestRows(separate[PAIRS], separate[FAILURES])
 
     def _in_parts(self) -> beam.PTransform[Any, Any]:
         read: beam.PTransform[Any, Any] = (
-            "PlanParts" >> beam.FlatMap(manifest_parts.plan, self.part_bytes)
+            "PlanParts" >> beam.FlatMap(manifest_parts.plan, self.part_bytes, self.names)
             | "SpreadParts" >> beam.Reshuffle()
             | "ReadParts" >> beam.FlatMap(manifest_parts.read)
         )
         return read
 
 
-def first_rows(uri: str, limit: int) -> Iterator[Pair | FailureRow]:
+def first_rows(uri: str, limit: int, names: Names = BY_STEM) -> Iterator[Pair | FailureRow]:
     """Yield the first rows of a manifest, reading little more of it than they take."""
-    return itertools.islice(manifest_parts.rows(uri), limit)
+    return itertools.islice(manifest_parts.rows(uri, names), limit)
 
 
 def separated(row: Pair | FailureRow) -> Any:

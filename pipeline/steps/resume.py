@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import logging
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -58,10 +59,12 @@ class Task(NamedTuple):
     Attributes:
         pair: The pair.
         versions: Versions of composite, mask and reference, None where nothing is known.
+        earlier: URIs of the images of this id that earlier runs wrote and that are still there.
     """
 
     pair: Pair
     versions: Versions = (None,) * len(FILES)
+    earlier: tuple[str, ...] = ()
 
 
 class Backlog(NamedTuple):
@@ -79,10 +82,17 @@ class Backlog(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A pair with what is known about it."""
+    """A pair with what is known about it.
+
+    Attributes:
+        pair: The pair.
+        known: The newest record of it, if that has the same files, weights and options.
+        earlier: URIs of all recorded images of this id.
+    """
 
     pair: Pair
     known: Known | None
+    earlier: tuple[str, ...]
 
 
 class SortedPairs(NamedTuple):
@@ -158,28 +168,31 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         )
 
     def _sort_out(self, _: int, packed: Iterable[bytes]) -> Iterator[Any]:
-        pairs, newest = list[Pair](), dict[str, Known]()
+        pairs, newest, images = list[Pair](), dict[str, Known](), defaultdict[str, set[str]](set)
         for entry in blocks.values(packed):
             if isinstance(entry, Pair):
                 pairs.append(entry)
-            elif entry.id not in newest or newest[entry.id].harmonized_at < entry.harmonized_at:
+                continue
+            images[entry.id].add(entry.output)
+            if entry.id not in newest or newest[entry.id].harmonized_at < entry.harmonized_at:
                 newest[entry.id] = entry
         for pair in pairs:
-            yield self._candidate(pair, newest.pop(pair.id, None))
+            yield self._candidate(pair, newest.pop(pair.id, None), images.get(pair.id, ()))
         if newest and not self.partial:
             yield TaggedOutput(SUMMARIES, Summary(removed=len(newest), removed_examples=sorted(newest)[:EXAMPLES]))
         # This run's table is written anew, so these rows would be lost.
         yield from (TaggedOutput(KEPT, known.row) for known in newest.values() if known.row is not None)
 
-    def _candidate(self, pair: Pair, known: Known | None) -> Any:
+    def _candidate(self, pair: Pair, known: Known | None, images: Iterable[str]) -> Any:
         try:
             check_schemes(pair, self.schemes)
-            options = self.settings.image.key(self.settings.image.label_of(pair))
+            options = self.settings.image.of(pair).key(self.settings.image.label_of(pair))
         except (LabelError, StorageError) as error:
             return TaggedOutput(REFUSED, pair.failure("manifest", error).record())
         key = key_of({**{name: getattr(pair, name) for name in FILES}, "weights_sha256": self.weights_sha256,
                       "options": options})  # fmt: skip
-        return Candidate(pair, known if known and known.key == key else None)
+        ours = tuple(sorted(uri for uri in images if uri.startswith(f"{self.settings.layout.images}/")))
+        return Candidate(pair, known if known and known.key == key else None, ours)
 
     def _group(self, candidate: Candidate) -> tuple[str, int]:
         # Where comparing means reading, the pairs of one folder are divided among several workers.
@@ -205,11 +218,11 @@ class Compare(beam.DoFn):
         source, seen, skipped = blocks.values(element[1]), 0, 0
         while batch := list(itertools.islice(source, BATCH)):
             self.files.list_folders(batch)
-            for pair, known in batch:
+            for pair, known, earlier in batch:
                 versions = tuple(uri and self.files.version(uri) for uri in files_of(pair))
                 if known is None or not self._is_current(pair, known, versions):
                     Metrics.counter(COUNTERS, "to_do").inc()
-                    yield Task(pair, versions)
+                    yield Task(pair, versions, tuple(uri for uri in earlier if uri in self.files.found))
                     continue
                 seen += 1
                 if known.row is not None:
@@ -259,8 +272,8 @@ class _Files:
 
     def list_folders(self, batch: Sequence[Candidate]) -> None:
         """List the folders of the pairs' files and of the recorded images; forget other folders if they are many."""
-        uris = [uri for pair, _ in batch for uri in files_of(pair) if uri]
-        uris += [known.output for _, known in batch if known]
+        uris = [uri for candidate in batch for uri in (*files_of(candidate.pair), *candidate.earlier) if uri]
+        uris += [candidate.known.output for candidate in batch if candidate.known]
         wanted = {storage.parent(uri) for uri in uris}
         if len(self.found) > LISTED:
             self.found = {uri: listed for uri, listed in self.found.items() if storage.parent(uri) in wanted}

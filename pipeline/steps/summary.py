@@ -44,6 +44,8 @@ class Summary:
         skipped: The number of pairs that an earlier run had done.
         removed: The number of recorded images whose pair is no longer in the manifest.
         removed_examples: The first of their ids, at most `EXAMPLES`.
+        stale: The number of images of earlier runs whose ids now have an image with another suffix.
+        stale_examples: The first of their URIs, at most `EXAMPLES`.
         worse: The number of images that are farther from their reference than their composite was.
         seconds: Seconds spent in each stage by all workers together.
         sums: Sum and count of the values of each of `MEANS` that are not null.
@@ -62,6 +64,8 @@ class Summary:
     skipped: int = 0
     removed: int = 0
     removed_examples: list[str] = dataclasses.field(default_factory=list)
+    stale: int = 0
+    stale_examples: list[str] = dataclasses.field(default_factory=list)
     worse: int = 0
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     sums: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
@@ -87,6 +91,8 @@ class Summary:
         self.skipped += other.skipped
         self.removed += other.removed
         self.removed_examples = sorted([*self.removed_examples, *other.removed_examples])[:EXAMPLES]
+        self.stale += other.stale
+        self.stale_examples = sorted([*self.stale_examples, *other.stale_examples])[:EXAMPLES]
         self.flagged += other.flagged
         self.flags.update(other.flags)
         self.worse += other.worse
@@ -109,9 +115,8 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part of it that runs/<run>.json holds."""
-        fields = {
-            name: getattr(self, name) for name in ("done", "failed", "skipped", "removed", "pixels", "worse", "seconds")
-        }
+        counts = ("done", "failed", "skipped", "removed", "stale", "pixels", "worse", "seconds")
+        fields = {name: getattr(self, name) for name in counts}
         means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
         histograms = {
             name: {"range": list(HISTOGRAMS[name]), "counts": counts} for name, counts in sorted(self.bins.items())

@@ -1,6 +1,8 @@
 """Lists of pairs: the iHarmony4 layout and folders of stems."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +91,8 @@ def test_a_file_whose_name_makes_no_valid_id_is_named(tmp_path: Path) -> None:
 
 def test_unpaired_stems_are_named_the_first_ten(tmp_path: Path) -> None:
     root = touch(tmp_path, "masks/extra.png", "composites/extra.png", *(f"composites/{i:02}.jpg" for i in range(12)))
-    with pytest.raises(ManifestError, match=r"12 files .*first of them:\n  00: not in masks/(\n.*){8}\n  09: [^\n]*$"):
+    words = r"12 files .*first of them:\n  composites/00.jpg has no mask of its name(\n.*){8}\n  composites/09"
+    with pytest.raises(ManifestError, match=words):
         layouts.read_folder(root)
 
 
@@ -114,3 +117,65 @@ def test_a_root_is_read_by_its_list_if_it_has_one(tmp_path: Path) -> None:
         layouts.read_root(root, "test", ["HOther"])
     with pytest.raises(DatasetError, match="IHD_test"):
         layouts.read_root(tmp_path / "masks", "test")
+
+
+def rows(root: Path, **names: Any) -> tuple[list[dict[str, object]], layouts.Passed]:
+    passed: layouts.Passed = {}
+    return [row for _, row in layouts.folder_rows(str(root), layouts.Names(**names), passed)], passed
+
+
+def test_links_are_followed_and_loops_noticed(tmp_path: Path) -> None:
+    touch(tmp_path, "store/c/s1.jpg", "store/m/s1.png", "composites/a.jpg", "masks/a.png")
+    for name, target in (("composites", "c"), ("masks", "m")):
+        (tmp_path / name / "shoes").symlink_to(tmp_path / "store" / target)
+        (tmp_path / name / "again").symlink_to(tmp_path / name)
+    (tmp_path / "composites" / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    found, passed = rows(tmp_path)
+    assert [row["id"] for row in found] == ["a", "shoes/s1"]
+    assert passed == {
+        "links to a folder that they lie in": ["composites/again", "masks/again"],
+        "links that lead nowhere": ["composites/b.jpg"],
+    }
+
+
+def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "composites/a.jpg", "masks/a.png", "masks/.DS_Store")
+    touch(tmp_path, *(f"{folder}/{name}.jfif" for folder in ("composites", "masks") for name in "bc"))
+    assert layouts.account(1, rows(tmp_path)[1]) == (
+        "1 pair, 5 files passed over: 1 hidden (masks/.DS_Store); "
+        "4 of a kind that is not read (composites/b.jfif, composites/c.jfif, masks/b.jfif, ...)"
+    )
+    assert layouts.account(2, {}) == "2 pairs, 0 files passed over"
+
+
+@pytest.mark.parametrize("files, words", [
+    (("composites/b.jfif", "masks/b.png"), "composites/b.jfif is of a kind that is not read, so masks/b.png has no"),
+    (("composites/x.jpg", "masks/x_mask.gif"), "masks/x_mask.gif has no composite of its name"),
+    (("composites/cafe\u0301.jpg", "masks/caf\u00e9.png"), "differ only in how the accent is composed (NFC, NFD)"),
+])  # fmt: skip
+def test_a_file_without_partner_is_named_as_it_is(tmp_path: Path, files: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ManifestError, match=re.escape(words)):
+        rows(touch(tmp_path, *files))
+
+
+def test_masks_are_paired_by_a_pattern(tmp_path: Path) -> None:
+    touch(tmp_path, "composites/a.jpg", "composites/x/b.png", "masks/a.out.png", "masks/x/b.out.png", "masks/a.png")
+    found, passed = rows(tmp_path, pattern="{id}.out.png")
+    assert [(row["id"], row["mask"]) for row in found] == [("a", "masks/a.out.png"), ("x/b", "masks/x/b.out.png")]
+    assert passed == {"not named as --pair says": ["masks/a.png"]}
+
+
+def test_files_without_partner_are_left_out_on_request(tmp_path: Path) -> None:
+    touch(tmp_path, "composites/a.jpg", "composites/b.jpg", "masks/a.png", "masks/c.png", "references/b.png")
+    found, passed = rows(tmp_path, skip_unpaired=True)
+    assert found == [{"id": "a", "composite": "composites/a.jpg", "mask": "masks/a.png"}]
+    assert passed == {"without a partner": ["composites/b.jpg", "references/b.png", "masks/c.png"]}
+
+
+def test_lists_and_folders_of_a_training_set_as_people_have_them(tmp_path: Path) -> None:
+    root = write_iharmony4(tmp_path / "data", photos=2)
+    (root / "HToy" / "composite_images").rename(tmp_path / "store")
+    (root / "HToy" / "composite_images").symlink_to(tmp_path / "store")
+    names = (root / "IHD_test.txt").read_text().split()
+    (root / "IHD_test.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(names).encode())
+    assert len(layouts.read_iharmony4(root, "test")) == 4

@@ -157,3 +157,33 @@ def test_random_ids_are_kept_or_refused_and_kept_ones_stay_inside(tmp_path):
             path = tmp_path / "images" / f"{pair.id}.png"
             assert path.resolve() == path and path.is_relative_to(tmp_path / "images")
     assert kept > 500
+
+
+def test_nan_is_a_missing_value():
+    pair = parse(reference=float("nan"), mask_value=float("nan"), price=float("nan"))
+    assert (pair.reference, pair.mask_value, pair.extra) == (None, None, (("price", None),))
+    with pytest.raises(ManifestError, match="no mask"):
+        parse(mask=float("nan"))
+
+
+@pytest.mark.parametrize("value", [b"x", {"bytes": b"x", "path": None}, [{"a": [b"x"]}]])
+def test_bytes_are_refused_wherever_they_are(value):
+    with pytest.raises(ManifestError, match="column 'image' holds bytes, which the metrics cannot: b'x'"):
+        parse(image=value)
+
+
+@pytest.mark.parametrize("value, wanted", [("15", 15), (15, 15), (15.0, 15), ("", None), (None, None)])
+def test_a_row_may_say_which_value_of_its_mask_counts(value, wanted):
+    assert parse(mask_value=value).mask_value == wanted
+
+
+@pytest.mark.parametrize("value, wanted", [("true", True), (True, True), ("1", True), ("False", False), (0, False)])
+def test_a_row_may_say_that_its_mask_is_inverted(value, wanted):
+    assert parse(invert_mask=value).invert_mask is wanted and parse().invert_mask is None
+
+
+@pytest.mark.parametrize("wrong", [{"mask_value": "person"}, {"mask_value": -1}, {"mask_value": 1.5},
+                                   {"mask_value": 65536}, {"invert_mask": "maybe"}])  # fmt: skip
+def test_what_a_row_says_of_its_mask_is_checked(wrong):
+    with pytest.raises(ManifestError, match="must be"):
+        parse(**wrong)

@@ -1,6 +1,7 @@
 """Manifests of every format, read whole and in parts."""
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -100,7 +101,7 @@ def test_parquet_text_that_is_not_utf8_spoils_its_row_only(tmp_path):
     uri = str(tmp_path / "pairs.parquet")
     pq.write_table(pa.table({"id": ids, "composite": ["c.jpg"] * 4, "mask": ["m.png"] * 4}), uri)
     assert [pair.id for pair in pairs(uri)] == ["a", "c"]
-    assert problems(uri) == [r", row 2: id 'b\udcff' is not UTF-8", ", row 3: no id"]
+    assert problems(uri) == [r", row 2: id 'b\udcff' is not UTF-8: save the manifest as UTF-8", ", row 3: no id"]
 
 
 def test_bad_rows_of_a_csv_are_named_and_the_others_read(tmp_path):
@@ -110,15 +111,15 @@ def test_bad_rows_of_a_csv_are_named_and_the_others_read(tmp_path):
     assert problems(uri) == [
         ", line 3: 2 cells where the header has 3: ['b', 'c']",
         ", line 4: 4 cells where the header has 3: ['d', 'c', 'm', 'x']",
-        r", line 5: id 'e\udcff' is not UTF-8",
-        """, line 6: not CSV: ',' expected after '"'""",
+        r", line 5: id 'e\udcff' is not UTF-8: save the manifest as UTF-8",
+        ", line 6: not CSV: text follows a closing quote: write a quote within a cell as two",
         ", line 7: no id",
     ]
 
 
 def test_a_quote_that_is_never_closed_is_named(tmp_path):
     uri = write(tmp_path / "pairs.csv", f'{HEADER}\na,c,m\n"b,c,m\nd,c,m')
-    assert problems(uri) == [", line 3: not CSV: unexpected end of data"]
+    assert problems(uri) == [", line 3: not CSV: a quote is opened and never closed"]
     assert read(uri, 1) == read(uri)
 
 
@@ -141,11 +142,21 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
         ("pairs.csv", f"{HEADER},\n", "column name '' is empty"),
         ("pairs.csv", f"{HEADER},id\n", "column 'id' is used twice"),
         ("pairs.csv", f"{HEADER},psnr\n", "column 'psnr' is a column of the metrics"),
-        ("pairs.csv", '"id"x\n', r"line 1: '.' expected after"),
-        ("pairs.csv", "\ufeff".encode("utf-16"), "no column id"),
+        ("pairs.csv", '"id"x\n', r"line 1: not CSV: text follows a closing quote"),
+        ("pairs.csv", HEADER.encode("utf-16"), "pairs.csv is UTF-16: save it as CSV UTF-8"),
+        ("pairs.csv", HEADER.encode("utf-16-le"), "pairs.csv is UTF-16, or no text: save it as CSV UTF-8"),
+        ("pairs.csv", b"PK\x03\x04\x14\0", "pairs.csv is an Excel workbook"),
+        ("pairs.csv", b"PAR1", "pairs.csv is a Parquet file: let its name end in .parquet"),
+        ("pairs.jsonl", b"\x1f\x8b\x08", "pairs.jsonl is compressed with gzip: let its name end in .gz"),
+        ("pairs.csv", f"{HEADER}\r1,c,m\r", "line 1: not CSV: a line break .* the line ends of old Macs"),
+        ("pairs.csv", "id, composite, mask\n", "no column composite, mask; .*: the column names begin with spaces"),
+        ("pairs.csv", f"sep=,\n{HEADER}\n", "'sep=, ': its first line is Excel's mark of the separator: remove"),
+        ("pairs.csv", f",{HEADER}\n", "the first column has no name, as where pandas writes its index"),
+        ("pairs.csv.gz", b"\x1f\x8b\x08", "pairs.csv.gz: cannot be read"),
+        ("pairs.csv.gz", gzip.compress(HEADER.encode() * 99)[:-9], "pairs.csv.gz: cannot be read"),
         ("pairs.jsonl", "x" * (2 << 20), r"pairs\.jsonl, line 1: longer than 1048576 bytes"),
         ("pairs.parquet", "PAR1", "cannot be read"),
-        ("pairs.xlsx", "", r"neither a file \.csv, \.jsonl, \.parquet, \.txt nor a folder"),
+        ("pairs.xlsx", "", r"neither a file \.csv, \.tsv, \.jsonl, \.parquet, \.txt nor a folder"),
     ],
 )
 def test_files_that_are_no_manifest_are_refused(tmp_path, name, content, message):
@@ -197,3 +208,49 @@ def test_manifests_on_other_file_systems_are_read(suffix):
         else:
             pq.write_table(pa.table({"id": ["a"], "composite": ["c.jpg"], "mask": ["../m.png"]}), file)
     assert pairs(uri) == [Pair("a", "memory://catalog/in/c.jpg", "memory://catalog/m.png")]
+
+
+def test_rows_without_a_value_are_passed_over(tmp_path):
+    uri = write(tmp_path / "pairs.csv", f"{HEADER}\r\na,c,m\r\n,,\r\n,,\r\n")
+    assert [pair.id for pair in pairs(uri)] == ["a"] and not problems(uri)
+
+
+def test_a_cell_that_is_too_long_is_named(tmp_path):
+    uri = write(tmp_path / "pairs.csv", f'{HEADER},polygon\na,c,m,"{"[1,2]," * 30_000}"\nb,c,m,\n')
+    assert problems(uri) == [
+        ", line 2: a cell of 180,000 characters in column 'polygon', more than 131,072: leave the column out"
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_tables_with_tabs_and_compressed_ones_are_read(tmp_path, suffix, compressed):
+    rows = [{"id": f"a{i}", "composite": "x/c,1.jpg", "mask": "m.png"} for i in range(9)]
+    buffer = io.StringIO()
+    if suffix == ".jsonl":
+        buffer.write("\n".join(map(json.dumps, rows)))
+    else:
+        writer = csv.DictWriter(buffer, list(rows[0]), delimiter="," if suffix == ".csv" else "\t")
+        writer.writeheader()
+        writer.writerows(rows)
+    data = buffer.getvalue().encode()
+    path = tmp_path / (f"pairs{suffix}.gz" if compressed else f"pairs{suffix}")
+    path.write_bytes(gzip.compress(data) if compressed else data)
+    found = pairs(str(path), 10)
+    assert [pair.id for pair in found] == [row["id"] for row in rows]
+    assert found[0].composite == str(tmp_path / "x/c,1.jpg")
+
+
+@pytest.mark.parametrize("folder", ["pairs", "pairs.parquet"])
+def test_a_folder_of_parquet_files_is_one_manifest(tmp_path, folder):
+    root = tmp_path / folder
+    for name, identity in (("part-1.parquet", "b"), ("part-0.parquet", "a"), ("day=2/part-0.parquet", "c")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"id": [identity], "composite": ["c.jpg"], "mask": ["m.png"]}), root / name)
+    (root / "_delta_log").mkdir()
+    for name in ("_SUCCESS", "_delta_log/1.parquet"):
+        (root / name).touch()
+    found = pairs(str(root))
+    assert [pair.id for pair in found] == ["c", "a", "b"]
+    assert {pair.composite for pair in found} == {str(root / "c.jpg")}
+    assert found[0].source == f"{root}/day=2/part-0.parquet, row 1"

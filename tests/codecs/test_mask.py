@@ -101,6 +101,8 @@ def test_palette_with_transparency_keeps_its_colours_and_is_a_mask():
     data = pictures.pillow(palette, transparency=b"\x80\x40")
     assert decode.decode_image(data, "p.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
     assert mask.decode_mask(data, "p.png").tolist() == [[0x80, 0x40]]
+    palette_index = mask.decode_mask(data, "p.png", reading=mask.Reading(1))
+    assert palette_index.tolist() == [[0, 255]]
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
@@ -115,7 +117,7 @@ def test_one_bit_mask_is_black_and_white():
 
 def test_mask_of_zeros_and_ones_is_stretched():
     assert mask.decode_mask(pictures.pillow(pictures.grey(0, 1, 1)), "m.png").tolist() == [[0, 255, 255]]
-    assert mask.decode_mask(pictures.pillow(pictures.grey(0, 1, 2)), "m.png").tolist() == [[0, 1, 2]]
+    assert mask.decode_mask(pictures.pillow(pictures.grey(0, 1, 200)), "m.png").tolist() == [[0, 1, 200]]
 
 
 def test_sixteen_bit_mask_is_rounded_to_eight():
@@ -126,17 +128,128 @@ def test_sixteen_bit_mask_is_rounded_to_eight():
 
 
 def test_alpha_is_the_mask_where_it_says_something():
-    cut_out = np.array([[[200, 10, 10, 0], [200, 10, 10, 90]]], np.uint8)
-    assert mask.decode_mask(pictures.pillow(Image.fromarray(cut_out)), "m.png").tolist() == [[0, 90]]
-    opaque = np.array([[[0, 0, 0, 255], [90, 90, 90, 255]]], np.uint8)
-    assert mask.decode_mask(pictures.pillow(Image.fromarray(opaque)), "m.png").tolist() == [[0, 90]]
+    cut_out = np.array([[[200, 10, 10, 0], [200, 10, 10, 190]]], np.uint8)
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(cut_out)), "m.png").tolist() == [[0, 190]]
+    opaque = np.array([[[0, 0, 0, 255], [190, 190, 190, 254]]], np.uint8)
+    assert mask.decode_mask(pictures.pillow(Image.fromarray(opaque)), "m.png").tolist() == [[0, 190]]
 
 
 def test_one_transparent_colour_is_not_a_mask():
-    rgb = pictures.grey(0, 90).convert("RGB")
-    assert mask.decode_mask(pictures.pillow(rgb, transparency=(0, 0, 0)), "m.png").tolist() == [[0, 90]]
+    rgb = pictures.grey(0, 190).convert("RGB")
+    assert mask.decode_mask(pictures.pillow(rgb, transparency=(0, 0, 0)), "m.png").tolist() == [[0, 190]]
 
 
 def test_coloured_mask_is_an_error():
     with pytest.raises(errors.DecodeError, match=r"red\.png is a coloured mask"):
         mask.decode_mask(pictures.pillow(Image.new("RGB", (2, 2), "red")), "red.png")
+
+
+def labels(*values: int, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> np.ndarray:
+    """Bands of these values, each eight pixels wide."""
+    return np.repeat(np.array([values], dtype), 8, axis=1).repeat(8, axis=0)
+
+
+def refused(values: np.ndarray) -> str:
+    with pytest.raises(errors.DecodeError) as caught:
+        mask.decode_mask(pictures.pillow(Image.fromarray(values)), "m.png")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("values, words", [
+    ((0, 15, 255), "3 values (0, 15, 255): a label map; save the object as 255, or --mask-value 15 takes"),
+    ((0, 1, 255), "3 values (0, 1, 255): a label map"),
+    ((0, 128), "2 values (0, 128): a label map"),
+    (tuple(range(21)) + (255,), "22 values (0, 1, 2, 3, 4, 5, 6, 7, ..., 255): a label map"),
+])  # fmt: skip
+def test_a_few_values_between_black_and_white_are_a_label_map(values, words):
+    assert words in refused(labels(*values))
+
+
+def test_resized_label_maps_are_label_maps():
+    small = Image.fromarray(labels(0, 15, 255)).resize((60, 40), Image.Resampling.BILINEAR)
+    assert "a label map" in refused(np.asarray(small))
+
+
+@pytest.mark.parametrize("values, dtype, words", [
+    ((0, 2), np.uint8, "its largest value is 2: no pixel is foreground; save the object as 255, or --mask-value 2"),
+    ((0, 3, 20), np.uint8, "its largest value is 20: no pixel is foreground"),
+    ((0, 255), np.uint16, "its largest value is 255 of 65535: no pixel is foreground"),
+    ((0, 4095), np.uint16, "its largest value is 4095 of 65535"),
+])  # fmt: skip
+def test_a_mask_without_foreground_that_is_not_empty_is_an_error(values, dtype, words):
+    assert words in refused(labels(*values, dtype=dtype))
+
+
+def test_a_faint_cut_out_is_an_error_too():
+    cut_out = np.dstack([labels(9, 9), labels(80, 80), labels(200, 200), labels(0, 90)])
+    assert "its largest value is 90: no pixel is foreground" in refused(cut_out)
+
+
+@pytest.mark.parametrize("values", [(0, 255), (255, 255), (0, 0), (0, 1), (0, 254), (0, 250)])
+def test_masks_of_two_values_are_masks(values):
+    mask.from_values(labels(*values), "m")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_edges_of_few_values_are_soft(scale):
+    disc = np.hypot(*np.ogrid[-60:60, -60:60]) < 40
+    small = disc.reshape(120 // scale, scale, 120 // scale, scale).mean(axis=(1, 3))
+    mask.from_values(np.rint(small * 255).astype(np.uint8), "m")
+
+
+@pytest.mark.parametrize("sigma", [5, 60])
+def test_a_wide_blur_is_soft(sigma):
+    distance = np.hypot(*np.ogrid[-200:200, -200:200])
+    mask.from_values(np.rint(255 / (1 + np.exp((distance - 100) / sigma))).astype(np.uint8), "m")
+
+
+def test_grey_that_is_off_by_one_is_grey():
+    white = np.where(labels(0, 255)[..., None] > 0, np.array([255, 255, 254], np.uint8), np.uint8(0))
+    assert np.array_equal(mask.decode_mask(pictures.pillow(Image.fromarray(white)), "m.png"), labels(0, 255))
+
+
+def test_grey_and_alpha_must_not_be_two_masks():
+    grey, alpha = labels(0, 255, 0, 0), labels(0, 0, 255, 255)
+    assert "two masks, its grey values and its alpha channel, which differ in 192 pixels" in refused(
+        np.dstack([grey, grey, grey, alpha])
+    )
+    inverse = np.dstack([255 - alpha] * 3 + [alpha])  # a black silhouette on white that nobody sees
+    assert "two masks" in refused(inverse)
+
+
+def test_a_grey_photo_that_is_cut_out_is_no_second_mask():
+    alpha = labels(0, 255)
+    photo = np.random.default_rng(0).integers(0, 256, alpha.shape, np.uint8)
+    data = pictures.pillow(Image.fromarray(np.dstack([photo, alpha])))
+    assert np.array_equal(mask.decode_mask(data, "m.png"), alpha)
+
+
+def test_one_class_of_a_label_map_is_taken_by_its_value():
+    data = pictures.pillow(Image.fromarray(labels(0, 15, 255)))
+    assert np.array_equal(mask.decode_mask(data, "m.png", reading=mask.Reading(15)), labels(0, 255, 0))
+    assert np.array_equal(mask.decode_mask(data, "m.png", reading=mask.Reading(15, invert=True)), labels(255, 0, 255))
+    with pytest.raises(errors.DecodeError, match=r"no pixel of the value 3, but 3 values \(0, 15, 255\)"):
+        mask.decode_mask(data, "m.png", reading=mask.Reading(3))
+    lossy = pictures.pillow(Image.fromarray(labels(0, 15, 255)), "JPEG")
+    with pytest.raises(errors.DecodeError, match="compressed with loss, so it holds no exact value 15"):
+        mask.decode_mask(lossy, "m.jpg", reading=mask.Reading(15))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF"])
+def test_the_value_of_a_palette_is_its_index(kind):
+    palette = Image.fromarray(labels(0, 2, 1))
+    palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    data = pictures.pillow(palette, kind)
+    assert np.array_equal(mask.decode_mask(data, "m", reading=mask.Reading(2)), labels(0, 255, 0))
+
+
+def test_a_mask_of_the_background_is_inverted():
+    data = pictures.pillow(Image.fromarray(SOFT))
+    assert np.array_equal(mask.decode_mask(data, "m.png", reading=mask.Reading(invert=True)), 255 - SOFT)
+
+
+def test_a_mask_of_the_pixels_as_stored_is_named():
+    with pytest.raises(errors.ShapeError, match="turned by its EXIF orientation 6; the mask fits it as stored"):
+        mask.resize_mask_to(SOFT, 16, 12, orientation=6)
+    with pytest.raises(errors.ShapeError, match="another aspect ratio"):
+        mask.resize_mask_to(SOFT, 16, 12, orientation=3)

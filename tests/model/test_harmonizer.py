@@ -11,7 +11,7 @@ from PIL import Image
 
 from hdnet.model import architectures
 from hdnet.model.architectures.base import PaddedRenderer
-from hdnet.model.harmonizer import Harmonizer, choose_device, choose_precision
+from hdnet.model.harmonizer import Harmonizer, choose_device, choose_precision, read_mask
 from hdnet.model.weights import weights_file
 from hdnet.transforms import errors
 
@@ -107,7 +107,6 @@ def test_threads_share_one_instance(harmonizer):
         (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), "float32"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.float32), "float32"),
         (Image.new("CMYK", (8, 8)), Image.new("L", (8, 8)), "CMYK"),
-        (Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8)), "RGB"),
     ],
 )
 def test_what_does_not_fit_is_named(harmonizer, composite, mask, said):
@@ -152,3 +151,34 @@ def test_a_process_forked_after_use_works_too(harmonizer):
     finally:
         child.kill()
         child.join()
+
+
+def test_pil_masks_of_every_mode_are_read_as_files_are(harmonizer, tmp_path):
+    hard = np.zeros((16, 24), np.uint8)
+    hard[4:12, 6:18] = 255
+    palette = Image.fromarray(hard // 255)
+    palette.putpalette([0, 0, 0, 255, 255, 255])
+    white = np.full((16, 24, 3), 255, np.uint8)
+    pictures = [
+        Image.fromarray(hard), Image.fromarray(hard).convert("1"), Image.fromarray(hard).convert("RGB"), palette,
+        Image.fromarray(hard.astype(np.uint16) * 257), Image.fromarray(np.dstack([white, hard])),
+        Image.fromarray(np.dstack([white * 0, hard])), Image.fromarray(np.dstack([hard, hard]), "LA"),
+    ]  # fmt: skip
+    composite = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    expected = harmonizer(composite, hard)
+    for picture in pictures:
+        picture.save(tmp_path / "mask.png")
+        assert np.array_equal(read_mask(tmp_path / "mask.png"), hard), picture.mode
+        assert np.array_equal(read_mask(picture), hard), picture.mode
+        assert np.array_equal(harmonizer(composite, picture), expected), picture.mode
+
+
+def test_what_is_no_mask_is_refused_in_python_too(harmonizer):
+    composite, labels = np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 15, np.uint8)
+    labels[4:] = 255
+    for mask in (labels, Image.fromarray(labels)):
+        with pytest.raises(errors.DecodeError, match="the mask has 2 values .15, 255.: a label map"):
+            harmonizer(composite, mask)
+    assert read_mask(Image.fromarray(labels), value=15, invert=True).tolist() == [[0] * 8] * 4 + [[255] * 8] * 4
+    with pytest.raises(errors.DecodeError, match="values of mode F"):
+        harmonizer(composite, Image.new("F", (8, 8)))

@@ -12,7 +12,7 @@ from tests.run_samples import INFO, compared, failed, row, summary, table
 def test_the_run_file_is_json_with_every_total():
     whole = summary(compared("a", 20, 30), failed())
     content = json.loads(json.dumps(run_info.to_json(INFO, whole), allow_nan=False))
-    assert content["totals"] == {"done": 1, "failed": 1, "skipped": 0, "removed": 0, "pixels": 500_000,
+    assert content["totals"] == {"done": 1, "failed": 1, "skipped": 0, "removed": 0, "stale": 0, "pixels": 500_000,
                                  "worse": 0, "compared": 1, "flagged": 0,
                                  "seconds": {"read": 0.1, "network": 1.0, "write": 0.2, "score": 0.1}}  # fmt: skip
     assert content["rates"] == {"images_per_second": 0.1, "megapixels_per_second": 0.05, "failure_share": 0.5,

@@ -145,7 +145,7 @@ def test_the_counts_at_the_top():
         ([row()], 0, "It went well: 1 image harmonized, none failed, none flagged."),
         ([row(flags="gap,mask"), failed()], 0, "Look at these: 1 pair failed and 1 image flagged."),
         ([compared("a", 9, 8, flags="gap"), failed(), failed()], 0,
-         "Look at these: 2 pairs failed, 1 image flagged and 1 image made worse."),
+         "Look at these: 2 pairs failed, 1 image made worse and 1 image flagged."),
     ],
 )  # fmt: skip
 def test_the_verdict_is_one_sentence(rows, skipped, words):
@@ -197,7 +197,7 @@ def test_the_worst_come_first():
 
 def test_a_section_that_a_tile_leads_to_is_there_even_if_its_images_are_above():
     found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="gap")), {})
-    assert ids(found) == {"flagged": ["a"], "worse": []} and found[1].note == "0 of 1, worst first; 1 more above"
+    assert ids(found) == {"worse": ["a"], "flagged": []} and found[1].note == "0 of 1, most flags first; 1 more above"
 
 
 def test_failures_are_named_up_to_a_limit():

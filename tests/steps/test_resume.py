@@ -120,6 +120,14 @@ def test_a_pair_that_left_the_manifest_is_reported_and_its_image_stays(shop):
     assert list((shop.root / "out/images/good").glob("0002.*"))
 
 
+def test_images_that_another_suffix_replaces_are_named_and_stay(shop):
+    (old,) = (shop.root / "out/images/good").glob("0001.*")
+    assert shop.run("--format", "webp")[1]["stale"] == 3  # the fourth is a WebP already
+    content = json.loads((shop.root / f"out/runs/night-{shop.number}.json").read_text())
+    assert str(old) in content["stale"] and old.exists()
+    assert shop.run("--format", "webp")[1]["stale"] == 0
+
+
 def test_a_pair_that_may_not_be_opened_fails_and_is_not_removed(shop):
     shop.manifest.write_text(shop.manifest.read_text().replace("masks/1.png", "s3://other/1.png"))
     totals = shop.run(name="refused")[1]

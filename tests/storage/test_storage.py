@@ -19,6 +19,8 @@ from hdnet.transforms.storage import local
 @pytest.mark.parametrize(
     ("base", "uri", "joined"),
     [
+        ("gs://b/in", "cat/a//./b.jpg", "gs://b/in/cat/a//b.jpg"),
+        ("gs://b/in/", "../c.jpg", "gs://b/c.jpg"),
         ("data", "a.jpg", "data/a.jpg"),
         ("", "a.jpg", "a.jpg"),
         ("data", "../a.jpg", "data/../a.jpg"),

@@ -13,9 +13,10 @@ from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import ManifestError, StorageError
 
 REQUIRED = ("id", "composite", "mask")
-COLUMNS = ("id", *FILES)
+COLUMNS = ("id", *FILES, "mask_value", "invert_mask")
+"""Columns that make a pair; the last two say of it what --mask-value and --invert-mask say of all."""
 
-_NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8")
+_NOT_UTF8 = (re.compile("[\ud800-\udfff]"), "is not UTF-8: save the manifest as UTF-8")
 _CONTROL = (re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "has a control character")
 _CHAINED = (re.compile("::"), 'has "::", which would open one file system inside another')
 _ID_RULES = (
@@ -51,6 +52,8 @@ class Pair:
         composite: URI of the composite.
         mask: URI of the mask.
         reference: URI of the real photo, or None.
+        mask_value: The value of the mask that is the foreground; None where the row does not say.
+        invert_mask: Whether the mask shows the background; None where the row does not say.
         extra: Further columns by name, as text, which pass through to the metrics.
         source: The row it was read from, such as "pairs.csv, line 7". It does not count when pairs are compared.
     """
@@ -59,6 +62,8 @@ class Pair:
     composite: str
     mask: str
     reference: str | None = None
+    mask_value: int | None = None
+    invert_mask: bool | None = None
     extra: tuple[tuple[str, str | None], ...] = ()
     source: str = dataclasses.field(default="", compare=False)
 
@@ -78,8 +83,8 @@ class Pair:
 def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
     """Make a pair from a row of text (CSV), JSON values (JSONL) or any values (Parquet).
 
-    An empty text is a missing value. Extra columns become text, because their types must be the same in the metrics of
-    every run: text stays as it is, and everything else becomes JSON.
+    An empty text is a missing value, and so is NaN, which pandas writes for them. Extra columns become text, because
+    their types must be the same in the metrics of every run: text stays as it is, and everything else becomes JSON.
 
     Args:
         row: Values by column.
@@ -89,13 +94,16 @@ def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
     Raises:
         ManifestError: The row breaks a rule; the message names the source and the value.
     """
+    row = {name: None if value != value or value == "" else value for name, value in row.items()}
     try:
         _check_names(tuple(row))
         return Pair(
             id=_id(row),
             composite=_uri(row, "composite", base),
             mask=_uri(row, "mask", base),
-            reference=_uri(row, "reference", base) if row.get("reference") not in (None, "") else None,
+            reference=_uri(row, "reference", base) if row.get("reference") is not None else None,
+            mask_value=_mask_value(row.get("mask_value")),
+            invert_mask=_invert_mask(row.get("invert_mask")),
             extra=tuple((name, _plain(name, value)) for name, value in row.items() if name not in COLUMNS),
             source=source,
         )
@@ -124,9 +132,10 @@ def check_header(columns: Sequence[str]) -> None:
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        split = [f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)]
-        hint = f": {split[0]}" if split else ""
-        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}{hint}")
+        hint = _hint(columns)
+        raise ManifestError(f"no column {', '.join(missing)}; it has {show(', '.join(columns))}{hint and f': {hint}'}")
+    if columns[0] == "":
+        raise ManifestError("the first column has no name, as where pandas writes its index: write it with index=False")
     check_names(columns)
 
 
@@ -161,6 +170,17 @@ def show(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
 
 
+def _hint(columns: Sequence[str]) -> str:
+    """Say why columns may be missing; "" where that is not known."""
+    if columns and columns[0].startswith("sep="):
+        return "its first line is Excel's mark of the separator: remove that line"
+    if {name.strip() for name in columns}.issuperset(REQUIRED):
+        return "the column names begin with spaces, or end with them: write no spaces beside the commas"
+    if {name.strip().lower() for name in columns}.issuperset(REQUIRED):
+        return "column names are written in lower case"
+    return next((f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)), "")
+
+
 # A manifest has few different headers. Refusals are not cached.
 _check_names = functools.lru_cache(maxsize=64)(check_names)
 
@@ -187,20 +207,43 @@ def _uri(row: Mapping[str, object], name: str, base: str) -> str:
 
 def _text(row: Mapping[str, object], name: str) -> str:
     value = row.get(name)
-    if value is None or value == "":
+    if value is None:
         raise ManifestError(f"no {name}")
     if not isinstance(value, str):
         raise ManifestError(f"{name} must be text, not {type(value).__name__}: {show(value)}")
     return value
 
 
-def _plain(name: str, value: object) -> str | None:
-    if value is None or value == "":
+def _mask_value(value: object) -> int | None:
+    if value is None:
         return None
-    if isinstance(value, bytes):
-        raise ManifestError(f"column {show(name)} holds bytes, which the metrics cannot: {show(value)}")
+    # pandas makes a column of whole numbers with gaps one of floats.
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
+        raise ManifestError(f"mask_value must be a whole number from 0 to 65535, not {show(value)}")
+    return int(text)
+
+
+def _invert_mask(value: object) -> bool | None:
+    if value is None:
+        return None
+    answer = {"true": True, "1": True, "false": False, "0": False}.get(str(value).removesuffix(".0").lower())
+    if answer is None:
+        raise ManifestError(f"invert_mask must be true or false, not {show(value)}")
+    return answer
+
+
+def _plain(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+
+    def as_text(inner: object) -> str:
+        if isinstance(inner, bytes):
+            raise ManifestError(f"column {show(name)} holds bytes, which the metrics cannot: {show(inner)}")
+        return str(inner)
+
     encoded = isinstance(value, bool | int | float | list | dict)
-    text = json.dumps(value, default=str, ensure_ascii=False) if encoded else str(value)
+    text = json.dumps(value, default=as_text, ensure_ascii=False) if encoded else as_text(value)
     _keep((_NOT_UTF8,), show(name), text)
     return text
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterator
 import numpy as np
 
 from hdnet.transforms.catalog import manifest, manifest_parts
+from hdnet.transforms.catalog.layouts import BY_STEM, Names, Passed
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import HarmonizeError, ManifestError
@@ -27,6 +28,7 @@ class ManifestInfo:
         rows: The number of pairs.
         with_reference: The number of pairs with a reference.
         extra: Names of further columns; for JSONL those that any row has.
+        passed: Files that the listing of a folder passed over, by the reason.
     """
 
     uri: str
@@ -34,14 +36,15 @@ class ManifestInfo:
     rows: int
     with_reference: int
     extra: tuple[str, ...]
+    passed: Passed = dataclasses.field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns, those of a pair first."""
-        return (*manifest.COLUMNS[: 4 if self.with_reference else 3], *self.extra)
+        return (*manifest.REQUIRED, *(["reference"] if self.with_reference else []), *self.extra)
 
 
-def check(uri: str, check_pair: Callable[[Pair], object] = lambda _: None) -> ManifestInfo:
+def check(uri: str, check_pair: Callable[[Pair], object] = lambda _: None, names: Names = BY_STEM) -> ManifestInfo:
     """Read every row once, and a second time only if two ids seem to be the same.
 
     Memory grows by 8 bytes for each row, a hash of its id.
@@ -49,18 +52,19 @@ def check(uri: str, check_pair: Callable[[Pair], object] = lambda _: None) -> Ma
     Args:
         uri: As for `manifest_parts.plan`.
         check_pair: Raises a HarmonizeError for a pair that breaks a rule of the caller's.
+        names: As for `manifest_parts.plan`.
 
     Raises:
         ManifestError: The manifest cannot be read, holds no pair or breaks a rule, or two rows have ids that some disk
             would not tell apart; the message names up to ten of the lines.
     """
     tally = _Tally(check_pair)
-    kind = ""
-    for part in manifest_parts.plan(uri, None):
+    kind, passed = "", Passed()
+    for part in manifest_parts.plan(uri, None, names):
         kind = part.format
-        for entry in manifest_parts.read(part):
+        for entry in manifest_parts.read(part, passed):
             tally.add(entry)
-    doubles = duplicates(uri, _repeated(tally.hashes))
+    doubles = duplicates(uri, _repeated(tally.hashes), names)
     problems = [*tally.problems, *itertools.islice(doubles, MAX_SHOWN - len(tally.problems))]
     if problems:
         more = f"{tally.bad} bad rows, " if tally.bad > MAX_SHOWN else ""
@@ -71,13 +75,13 @@ def check(uri: str, check_pair: Callable[[Pair], object] = lambda _: None) -> Ma
         manifest.check_names(tally.extra)
     except ManifestError as error:
         raise ManifestError(f"{uri}: {error}") from error
-    return ManifestInfo(uri, kind, tally.rows, tally.with_reference, tuple(tally.extra))
+    return ManifestInfo(uri, kind, tally.rows, tally.with_reference, tuple(tally.extra), passed)
 
 
-def duplicates(uri: str, suspects: Container[int]) -> Iterator[str]:
+def duplicates(uri: str, suspects: Container[int], names: Names = BY_STEM) -> Iterator[str]:
     """Yield a message for each pair that has the id of an earlier pair, among the ids with a suspect hash."""
     first: dict[str, Pair] = {}
-    for entry in manifest_parts.rows(uri) if suspects else ():
+    for entry in manifest_parts.rows(uri, names) if suspects else ():
         if not isinstance(entry, Pair):
             continue
         key = manifest.fold(entry.id)

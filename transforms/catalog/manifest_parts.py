@@ -9,15 +9,18 @@ import contextlib
 import csv
 import dataclasses
 import functools
+import gzip
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import layouts, manifest, manifest_text
+from hdnet.transforms.catalog.layouts import BY_STEM, Names, Passed
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_text import Lines
 from hdnet.transforms.catalog.rows import FailureRow
@@ -25,7 +28,10 @@ from hdnet.transforms.errors import ManifestError
 
 PART_BYTES = 8 << 20
 BATCH_ROWS = 4096
-FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "list"}
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "list"}
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+COMPRESSED = ".gz"
+"""Ending of a text file that is read through gzip, behind its own suffix."""
 
 Rows = Iterator[tuple[str, Mapping[str, object] | ManifestError]]
 """The place of each row, with the row or with the reason why it cannot be read."""
@@ -37,11 +43,13 @@ class Part:
 
     Attributes:
         uri: URI of the manifest.
-        format: "csv", "jsonl", "parquet", "list" or "folder".
-        columns: Columns of a CSV or Parquet file.
+        format: "csv", "tsv", "jsonl", "parquet", "list" or "folder".
+        columns: Columns of a CSV, TSV or Parquet file.
         start: First byte in a text file, or the row group of a Parquet file.
         length: Bytes in a text file; None to its end.
         first: Line or row number of the first row, counted from 1.
+        names: How the files of a folder form pairs.
+        base: The folder that relative paths start from; "" for the manifest's own.
     """
 
     uri: str
@@ -50,48 +58,61 @@ class Part:
     start: int = 0
     length: int | None = None
     first: int = 1
+    names: Names = BY_STEM
+    base: str = ""
 
 
-def plan(uri: str, part_bytes: int | None = PART_BYTES) -> Iterator[Part]:
+def plan(uri: str, part_bytes: int | None = PART_BYTES, names: Names = BY_STEM) -> Iterator[Part]:
     """Divide a manifest into parts.
 
     Args:
-        uri: A file .csv, .jsonl, .parquet or .txt (an iHarmony4 list), or a folder, which is an iHarmony4 root if it
-            holds IHD_test.txt, and otherwise holds composites/ and masks/.
-        part_bytes: A part of a text file ends with the row that reaches this size; None leaves the file whole.
+        uri: A file .csv, .tsv, .jsonl, .parquet or .txt (an iHarmony4 list), the text files also with .gz behind; or
+            a folder, which is an iHarmony4 root if it holds IHD_test.txt, and otherwise holds composites/ and masks/,
+            or Parquet files with the rows.
+        part_bytes: A part of a text file ends with the row that reaches this size; None leaves the file whole, and so
+            does compression.
+        names: How the files of a folder form pairs.
 
     Raises:
         ManifestError: The manifest cannot be read, is of no known type, or lacks a column.
     """
     with _readable(uri):
-        known = FORMATS.get(PurePosixPath(uri).suffix.lower())
-        if known is None:
-            yield _plan_folder(uri)
+        known = _format(uri)
+        if known is None or (known == "parquet" and storage.is_folder(uri)):
+            yield from _plan_folder(uri, names)
         elif known == "parquet":
             yield from _plan_parquet(uri)
         else:
-            yield from _plan_text(uri, known, part_bytes)
+            yield from _plan_text(uri, known, None if _is_compressed(uri) else part_bytes)
 
 
-def rows(uri: str) -> Iterator[Pair | FailureRow]:
+def rows(uri: str, names: Names = BY_STEM) -> Iterator[Pair | FailureRow]:
     """Yield every row of a manifest in order, reading as far as is asked for.
 
     Raises:
         ManifestError: As for `plan` and `read`.
     """
-    for part in plan(uri, None):
+    for part in plan(uri, None, names):
         yield from read(part)
 
 
-def read(part: Part) -> Iterator[Pair | FailureRow]:
+def read(part: Part, passed: Passed | None = None) -> Iterator[Pair | FailureRow]:
     """Yield every row of the part in order.
+
+    Args:
+        part: The part.
+        passed: Takes the files that a folder's listing passes over.
 
     Raises:
         ManifestError: The manifest itself cannot be read, or a folder's files do not form pairs.
     """
     base = _base(part)
     with _readable(part.uri):
-        for source, row in _READERS[part.format](part):
+        if part.format == "folder":
+            entries: Rows = layouts.folder_rows(part.uri, part.names, passed)
+        else:
+            entries = _READERS[part.format](part)
+        for source, row in entries:
             if isinstance(row, ManifestError):
                 yield manifest.failure({}, source, f"{source}: {row}")
             else:
@@ -105,7 +126,21 @@ def _parse(row: Mapping[str, object], base: str, source: str) -> Pair | FailureR
         return manifest.failure(row, source, str(error))
 
 
+def _format(uri: str) -> str | None:
+    path = PurePosixPath(uri.lower())
+    if path.suffix != COMPRESSED:
+        return FORMATS.get(path.suffix)
+    known = FORMATS.get(PurePosixPath(path.stem).suffix)
+    return None if known == "parquet" else known
+
+
+def _is_compressed(uri: str) -> bool:
+    return uri.lower().endswith(COMPRESSED)
+
+
 def _base(part: Part) -> str:
+    if part.base:
+        return part.base
     if part.format == "folder":
         return part.uri
     return layouts.list_root(part.uri)[0] if part.format == "list" else storage.parent(part.uri)
@@ -115,29 +150,48 @@ def _base(part: Part) -> str:
 def _readable(uri: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:  # gzip raises three kinds
         raise ManifestError(f"{uri}: cannot be read: {error}") from error
 
 
-def _plan_folder(uri: str) -> Part:
-    listed = storage.join(uri, "IHD_test.txt")
-    with contextlib.suppress(OSError), storage.open_binary(listed):
-        return Part(listed, "list")
-    if not storage.is_folder(storage.join(uri, "composites")):
+def _plan_folder(uri: str, names: Names) -> Iterator[Part]:
+    if _is_list(listed := storage.join(uri, "IHD_test.txt")):
+        yield Part(listed, "list")
+    elif storage.is_folder(storage.join(uri, "composites")):
+        yield Part(uri, "folder", names=names)
+    elif tables := _tables(uri):
+        for name in tables:
+            yield from _plan_parquet(storage.join(uri, name), uri)
+    else:
         kinds = ", ".join(FORMATS)
-        raise ManifestError(f"{uri}: neither a file {kinds} nor a folder that holds composites/ and masks/")
-    return Part(uri, "folder")
+        raise ManifestError(
+            f"{uri}: neither a file {kinds} nor a folder that holds composites/ and masks/, or .parquet files"
+        )
+
+
+def _is_list(uri: str) -> bool:
+    with contextlib.suppress(OSError), storage.open_binary(uri):
+        return True
+    return False
+
+
+def _tables(folder: str) -> list[str]:
+    """Return the Parquet files of a folder, without those that programs keep for themselves, such as _delta_log/."""
+    names = storage.list_files(folder) if storage.is_folder(folder) else []
+    ours = [name for name in names if not any(part.startswith(("_", ".")) for part in name.split("/"))]
+    return [name for name in ours if name.lower().endswith(".parquet")]
 
 
 @contextlib.contextmanager
 def _open_lines(part: Part) -> Iterator[Lines]:
-    with storage.open_binary(part.uri) as file:
-        yield Lines(file, part.uri, part.start, part.length, part.first)
+    with storage.open_binary(part.uri) as file, contextlib.ExitStack() as stack:
+        plain = stack.enter_context(gzip.GzipFile(fileobj=file)) if _is_compressed(part.uri) else file
+        yield Lines(cast(IO[bytes], plain), part.uri, part.start, part.length, part.first)
 
 
 def _plan_text(uri: str, kind: str, part_bytes: int | None) -> Iterator[Part]:
     with _open_lines(Part(uri, kind)) as lines:
-        columns = _header(uri, lines) if kind == "csv" else ()
+        columns = _header(uri, lines, DELIMITERS[kind]) if kind in DELIMITERS else ()
         start, first = lines.offset, lines.number + 1
         if part_bytes is None:
             yield Part(uri, kind, columns, start, None, first)
@@ -150,10 +204,10 @@ def _plan_text(uri: str, kind: str, part_bytes: int | None) -> Iterator[Part]:
             yield Part(uri, kind, columns, start, lines.offset - start, first)
 
 
-def _header(uri: str, lines: Lines) -> tuple[str, ...]:
-    _, cells = next(manifest_text.csv_records(lines), (1, ()))
+def _header(uri: str, lines: Lines, delimiter: str) -> tuple[str, ...]:
+    _, cells = next(manifest_text.csv_records(lines, delimiter), (1, ()))
     if isinstance(cells, csv.Error):
-        raise ManifestError(f"{uri}, line 1: {cells}")
+        raise ManifestError(f"{uri}, line 1: not CSV: {manifest_text.csv_problem(cells)}")
     _check_header(uri, cells)
     return tuple(cells)
 
@@ -166,7 +220,9 @@ def _check_header(uri: str, columns: Sequence[str]) -> None:
 
 
 def _records(kind: str, lines: Lines) -> Iterator[tuple[int, Any]]:
-    return manifest_text.csv_records(lines) if kind == "csv" else manifest_text.line_records(lines)
+    if kind in DELIMITERS:
+        return manifest_text.csv_records(lines, DELIMITERS[kind])
+    return manifest_text.line_records(lines)
 
 
 def _read_text(part: Part) -> Rows:
@@ -194,13 +250,13 @@ def _open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
         yield table
 
 
-def _plan_parquet(uri: str) -> Iterator[Part]:
+def _plan_parquet(uri: str, base: str = "") -> Iterator[Part]:
     with _open_parquet(uri) as table:
         columns = tuple(table.schema_arrow.names)
         _check_header(uri, columns)
         first = 1
         for group in range(table.num_row_groups):
-            yield Part(uri, "parquet", columns, group, None, first)
+            yield Part(uri, "parquet", columns, group, None, first, base=base)
             first += table.metadata.row_group(group).num_rows
 
 
@@ -229,14 +285,10 @@ def _value(scalar: pa.Scalar) -> object:
         return scalar.as_buffer().to_pybytes().decode(errors="surrogateescape")
 
 
-def _read_folder(part: Part) -> Rows:
-    return layouts.folder_rows(part.uri)
-
-
 _READERS: Mapping[str, Callable[[Part], Rows]] = {
     "csv": _read_text,
+    "tsv": _read_text,
     "jsonl": _read_text,
     "list": _read_text,
     "parquet": _read_parquet,
-    "folder": _read_folder,
 }

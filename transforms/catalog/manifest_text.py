@@ -11,7 +11,31 @@ from hdnet.transforms.errors import ManifestError
 
 MAX_LINE = 1 << 20
 """Bytes. A file of another kind may be a single line of any length."""
+MAX_CELL = 1 << 17
+"""Characters in a cell of a table, which goes into every row of the metrics."""
 BOM = b"\xef\xbb\xbf"
+
+_OTHERS = {
+    b"\xff\xfe": "UTF-16: save it as CSV UTF-8",
+    b"\xfe\xff": "UTF-16: save it as CSV UTF-8",
+    b"PK\x03\x04": "an Excel workbook, or another ZIP archive: save it as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook of before 2007: save it as CSV UTF-8",
+    b"\x1f\x8b": "compressed with gzip: let its name end in .gz",
+    b"PAR1": "a Parquet file: let its name end in .parquet",
+}
+"""What files that are no UTF-8 text are, by their first bytes."""
+
+_CSV_ERRORS = {
+    "new-line character": "a line break that is no line feed, as the line ends of old Macs: save it as CSV UTF-8",
+    "unexpected end": "a quote is opened and never closed",
+    "expected after": "text follows a closing quote: write a quote within a cell as two",
+    "field larger": f"a cell of more than {MAX_LINE:,} characters; is its quote never closed?",
+    "NUL": "it holds NUL, which is no character of a text",
+}
+"""What the messages of Python's csv mean, by a part of each."""
+
+# A cell that is too long for us is named with its column; this limit only keeps memory bounded.
+csv.field_size_limit(MAX_LINE)
 
 
 class Lines:
@@ -39,6 +63,8 @@ class Lines:
         self._file = io.BufferedReader(cast(io.RawIOBase, file), 1 << 18)
         self._end = None if length is None else start + length
         self.offset, self.number = start, first - 1
+        if start == 0:
+            _check_start(self._file.peek(4)[:4], name)
 
     def __iter__(self) -> "Lines":
         return self
@@ -61,9 +87,12 @@ def line_records(lines: Lines) -> Iterator[tuple[int, str]]:
     return ((lines.number, line) for line in lines if not line.isspace())
 
 
-def csv_records(lines: Lines) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Yield the number of each row's first line with its cells, or with the reason why it is not CSV."""
-    reader = csv.reader(lines, strict=True)
+def csv_records(lines: Lines, delimiter: str = ",") -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Yield the number of each row's first line with its cells, or with the reason why it is not CSV.
+
+    Rows without a value, as spreadsheets leave them below a table, are passed over like blank lines.
+    """
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     while True:
         first = lines.number + 1
         try:
@@ -73,7 +102,7 @@ def csv_records(lines: Lines) -> Iterator[tuple[int, list[str] | csv.Error]]:
         except csv.Error as error:
             yield first, error
         else:
-            if cells:
+            if any(cells):
                 yield first, cells
 
 
@@ -81,13 +110,24 @@ def csv_row(cells: list[str] | csv.Error, columns: Sequence[str]) -> Mapping[str
     """Return the cells by column.
 
     Raises:
-        ManifestError: There are more or fewer cells than columns, or they could not be read.
+        ManifestError: There are more or fewer cells than columns, one is too long, or they could not be read.
     """
     if isinstance(cells, csv.Error):
-        raise ManifestError(f"not CSV: {cells}")
+        raise ManifestError(f"not CSV: {csv_problem(cells)}")
     if len(cells) != len(columns):
         raise ManifestError(f"{len(cells)} cells where the header has {len(columns)}: {manifest.show(cells)}")
+    for name, cell in zip(columns, cells, strict=True):
+        if len(cell) > MAX_CELL:
+            raise ManifestError(
+                f"a cell of {len(cell):,} characters in column {manifest.show(name)}, more than {MAX_CELL:,}: leave "
+                "the column out"
+            )
     return dict(zip(columns, cells, strict=True))
+
+
+def csv_problem(error: csv.Error) -> str:
+    """Return what is wrong with a row in words that do not need Python's documentation."""
+    return next((words for part, words in _CSV_ERRORS.items() if part in str(error)), str(error))
 
 
 def json_row(line: str) -> Mapping[str, object]:
@@ -103,3 +143,11 @@ def json_row(line: str) -> Mapping[str, object]:
     if not isinstance(row, dict):
         raise ManifestError(f"not a JSON object: {manifest.show(line)}")
     return row
+
+
+def _check_start(start: bytes, name: str) -> None:
+    kind = next((kind for mark, kind in _OTHERS.items() if start.startswith(mark)), None)
+    if kind is None and b"\0" in start[:2]:
+        kind = "UTF-16, or no text: save it as CSV UTF-8"
+    if kind:
+        raise ManifestError(f"{name} is {kind}")

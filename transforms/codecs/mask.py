@@ -1,14 +1,20 @@
 """Masks: one value for each pixel that says how much of it is foreground, from any file, at any depth."""
 
+import dataclasses
+import io
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from hdnet.transforms import errors
 from hdnet.transforms.codecs import decode
+from hdnet.transforms.codecs import planes as pillow_planes
 from hdnet.transforms.codecs.limits import MAX_PIXELS
 from hdnet.transforms.codecs.planes import Planes
 from hdnet.transforms.pixels import image, resize
-from hdnet.transforms.pixels.image import Mask
+from hdnet.transforms.pixels.image import Mask, Plane
 
 NOISE = 16
 """In a lossy file, values less than this from 0 or 255 are 0 or 255.
@@ -17,10 +23,33 @@ JPEG rings by up to 7 around a hard edge at quality 95, 14 at 90, 19 at 85 and 3
 nine tenths at 75. From a real soft edge it removes the outermost sixteenth, which nobody sees in the blend.
 """
 
-_TINT = 16  # how far the channels of a grey image may differ when it was compressed with loss
+FEW = 32
+"""A label map holds most of its pixels between black and white in this many values; a soft edge spreads them."""
+
+_TINT = {False: 1, True: 16}
+"""How far the channels of a grey image may differ, by whether it was compressed with loss."""
+_PILLOW_LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")  # Pillow does not say which WebP is lossless
+_CHUNK = 1 << 20  # pixels that are counted at a time, because counting takes 8 bytes for each
 
 
-def decode_mask(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Mask:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read masks that are not white on black.
+
+    Attributes:
+        value: The foreground is exactly this value: a class of a label map, or an index of a palette. None for masks
+            as `decode_mask` describes them.
+        invert: Foreground and background are exchanged.
+    """
+
+    value: int | None = None
+    invert: bool = False
+
+
+PLAIN = Reading()
+
+
+def decode_mask(data: bytes, name: str, max_pixels: int = MAX_PIXELS, reading: Reading = PLAIN) -> Mask:
     """Read an encoded mask as a soft mask, upright (its EXIF orientation is applied).
 
     An alpha channel that is not constant is the mask. Otherwise the mask is the grey value of a grey, 1-bit, palette
@@ -32,39 +61,85 @@ def decode_mask(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Mask:
         data: The bytes of an image file.
         name: What to call the mask in an error message, usually its URI.
         max_pixels: Refuse larger masks before any pixel is decoded.
+        reading: How to read a label map, or a mask of the background.
 
     Returns:
         (H,W) uint8: 0 background, 255 foreground, the coverage of the pixel in between.
 
     Raises:
-        DecodeError: As for `decode.decode`, or the mask is coloured, so that no single value can be read from it.
+        DecodeError: As for `decode.decode`, or as for `from_planes`.
         SizeError: The mask has more than `max_pixels` pixels.
     """
     header, found = decode.read(data, name, max_pixels)
-    return from_planes(found.planes, name, lossy=header.lossy)
+    planes = found.planes
+    if reading.value is not None and header.channels == 1 and planes.colours.ndim == 3:
+        planes = pillow_planes.turn(Planes(_palette_indices(data)), header.orientation)
+    return from_planes(planes, name, lossy=header.lossy, reading=reading)
 
 
-def from_planes(planes: Planes, name: str, *, lossy: bool) -> Mask:
+def from_pillow(picture: Image.Image, name: str, reading: Reading = PLAIN) -> Mask:
+    """Read a Pillow image of any mode as a soft mask, by the rules of `decode_mask`, but not turned.
+
+    Raises:
+        DecodeError: As for `from_planes`, or the mode holds other values than 8 or 16 bits.
+    """
+    if reading.value is not None and picture.mode == "P":
+        return from_planes(Planes(np.asarray(picture)), name, lossy=False, reading=reading)
+    try:
+        planes, _ = pillow_planes.from_pillow(picture)
+    except (ValueError, OSError) as error:
+        raise errors.DecodeError(f"{name} cannot be read ({error}): save it as grey, foreground white") from error
+    keyed = planes.keyed or picture.format == "GIF"  # whose transparency is one colour of its palette
+    planes = dataclasses.replace(planes, keyed=keyed)
+    return from_planes(planes, name, lossy=picture.format in _PILLOW_LOSSY, reading=reading)
+
+
+def from_planes(planes: Planes, name: str, *, lossy: bool, reading: Reading = PLAIN) -> Mask:
     """Read decoded planes as a soft mask, by the rules of `decode_mask`.
 
     Raises:
-        DecodeError: The mask is coloured.
+        DecodeError: The mask is coloured, its alpha and its grey values are two different masks, no value of it is
+            foreground, it is a label map, or it lacks the value that was asked for.
     """
-    if planes.alpha is not None and not planes.keyed and np.ptp(planes.alpha):
-        return image.soft_mask(planes.alpha)
-    values = _grey(planes.colours, name, _TINT if lossy else 0)
-    return image.soft_mask(_without_noise(values) if lossy else values)
+    if reading.value is not None:
+        soft = _of_class(_grey(planes.colours, name, lossy), reading.value, name, lossy)
+    elif (alpha := _telling_alpha(planes)) is not None:
+        _check_agreement(planes.colours, alpha, name, lossy)
+        _check_foreground(_held(alpha), alpha.dtype, name)
+        soft = image.soft_mask(alpha)
+    else:
+        soft = from_values(_grey(planes.colours, name, lossy), name, lossy=lossy)
+    return np.subtract(255, soft, dtype=np.uint8) if reading.invert else soft
 
 
-def resize_mask_to(mask: Mask, height: int, width: int, *, name: str = "the mask", allowed: bool = True) -> Mask:
+def from_values(values: Plane, name: str, *, lossy: bool = False) -> Mask:
+    """Read (H,W) values as a soft mask, by the rules of `decode_mask`.
+
+    Raises:
+        DecodeError: No value is foreground, or the values are those of a label map.
+    """
+    if lossy:
+        values = _without_noise(values)
+    counts = _histogram(values)
+    held = np.flatnonzero(counts)
+    _check_foreground(held, values.dtype, name)
+    if not lossy:
+        _check_labels(values, counts, held, name)
+    return image.soft_mask(values)
+
+
+def resize_mask_to(
+    mask: Mask, height: int, width: int, *, name: str = "the mask", allowed: bool = True, orientation: int = 1
+) -> Mask:
     """Bring a mask to its image's size, if it is the same picture at another scale.
 
     Args:
         mask: (H,W) uint8.
-        height: Of the image.
-        width: Of the image.
+        height: Of the image, upright.
+        width: Of the image, upright.
         name: What to call the mask in an error message, usually its URI.
         allowed: Whether resizing was asked for (`--resize-mask`); a mask of the right size never needs it.
+        orientation: The EXIF orientation that turned the image upright, for the message.
 
     Returns:
         (height,width) uint8, by `resize.resize_soft_mask`.
@@ -75,29 +150,144 @@ def resize_mask_to(mask: Mask, height: int, width: int, *, name: str = "the mask
     if mask.shape == (height, width):
         return mask
     sizes = f"{name} is {mask.shape[1]} x {mask.shape[0]}, its image {width} x {height}"
-    across, down = mask.shape[1] * height, mask.shape[0] * width
-    if max(across, down) > 1.01 * min(across, down):
+    if not _is_alike(mask, height, width):
+        if orientation >= 5 and _is_alike(mask, width, height):
+            raise errors.ShapeError(
+                f"{sizes}: the composite is turned by its EXIF orientation {orientation}; the mask fits it as stored: "
+                "make the mask of the upright picture"
+            )
         raise errors.ShapeError(f"{sizes}: another aspect ratio; export the mask at the image's size")
     if not allowed:
         raise errors.ShapeError(f"{sizes}: export the mask at the image's size, or give --resize-mask")
     return resize.resize_soft_mask(mask, height, width)
 
 
-def _grey(
-    colours: npt.NDArray[np.uint8 | np.uint16], name: str, tint: int
-) -> npt.NDArray[np.uint8 | np.uint16]:  # (H,W) or (H,W,3) -> (H,W)
+def _is_alike(mask: Mask, height: int, width: int) -> bool:
+    across, down = mask.shape[1] * height, mask.shape[0] * width
+    return bool(max(across, down) <= 1.01 * min(across, down))
+
+
+def _palette_indices(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return the (H,W) indices of a palette image that has been decoded before."""
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.array(picture)
+
+
+def _telling_alpha(planes: Planes) -> Plane | None:
+    """Return the alpha channel if it is the mask: not made from one colour, and not opaque but for noise."""
+    if planes.alpha is None or planes.keyed or not np.ptp(planes.alpha):
+        return None
+    top = np.iinfo(planes.alpha.dtype).max
+    return planes.alpha if planes.alpha.min() <= top - _noise(planes.alpha.dtype) else None
+
+
+def _check_agreement(colours: npt.NDArray[np.uint8 | np.uint16], alpha: Plane, name: str, lossy: bool) -> None:
+    """Refuse a mask whose grey values look like a mask, too, but another one. Grey photos that are cut out do not."""
+    if colours.ndim == 3 and _is_coloured(colours, _TINT[lossy]):
+        return
+    grey = colours if colours.ndim == 2 else colours[..., 1]
+    noise, top = _noise(grey.dtype), np.iinfo(grey.dtype).max
+    shown = grey[alpha > noise]
+    if np.ptp(grey) <= noise or ((shown < noise) | (shown > top - noise)).mean() < 0.5:
+        return
+    one, other = (image.threshold(image.to_8_bit(plane)) for plane in (grey, alpha))
+    differing = np.count_nonzero(one != other)
+    if differing > 0.02 * np.count_nonzero(one | other):
+        raise errors.DecodeError(
+            f"{name} holds two masks, its grey values and its alpha channel, which differ in {differing} pixels: save "
+            "the right one as grey without alpha"
+        )
+
+
+def _of_class(values: Plane, value: int, name: str, lossy: bool) -> Mask:
+    """Return the mask of one class of a label map."""
+    if lossy:
+        raise errors.DecodeError(f"{name} was compressed with loss, so it holds no exact value {value}: save it as PNG")
+    found = values == value
+    if not found.any():
+        raise errors.DecodeError(f"{name} has no pixel of the value {value}, but {_named(_held(values).tolist())}")
+    return image.soft_mask(found)
+
+
+def _check_foreground(held: npt.NDArray[np.intp], dtype: np.dtype[np.uint8 | np.uint16], name: str) -> None:
+    """Refuse a mask that is not empty and has no value of half of full scale or more."""
+    largest, top = int(held[-1]) if held.size else 0, int(np.iinfo(dtype).max)
+    if largest > 1 and image.to_8_bit(np.array(largest, dtype)) < image.FOREGROUND_FROM:
+        scale = f" of {top}" if top > 255 else ""
+        raise errors.DecodeError(
+            f"{name} is no mask: its largest value is {largest}{scale}: no pixel is foreground; save the object "
+            f"as {top}, or --mask-value {largest} takes that value"
+        )
+
+
+def _check_labels(values: Plane, counts: npt.NDArray[np.intp], held: npt.NDArray[np.intp], name: str) -> None:
+    """Refuse a label map: areas of a few values that are neither black nor white. Soft edges are no areas."""
+    top = int(np.iinfo(values.dtype).max)
+    between = held[(held > 0) & (held <= top - _noise(values.dtype))]
+    if held[-1:].sum() <= 1 or not between.size:
+        return
+    common = between[np.argsort(counts[between])[::-1][:FEW]]
+    pixels = counts[between].sum()
+    if counts[common].sum() < 0.75 * pixels or _in_areas(values, between) <= 0.5 * pixels:
+        return
+    raise errors.DecodeError(
+        f"{name} has {_named(held.tolist())}: a label map; save the object as {top}, or "
+        f"--mask-value {common[0]} takes that class"
+    )
+
+
+def _in_areas(values: Plane, wanted: npt.NDArray[np.intp]) -> int:
+    """Count the pixels of these values that equal their neighbours to the right, below and diagonally."""
+    is_wanted = np.zeros(np.iinfo(values.dtype).max + 1, np.bool_)
+    is_wanted[wanted] = True
+    corner = values[:-1, :-1]
+    same = is_wanted[corner]
+    for neighbour in (values[:-1, 1:], values[1:, :-1], values[1:, 1:]):
+        same &= corner == neighbour
+    return int(np.count_nonzero(same))
+
+
+def _histogram(values: Plane) -> npt.NDArray[np.intp]:
+    """Return how many pixels have each value of the dtype."""
+    total = np.zeros(np.iinfo(values.dtype).max + 1, np.intp)
+    rows = max(1, _CHUNK // max(1, values.shape[1]))
+    for start in range(0, len(values), rows):
+        total += np.bincount(values[start : start + rows].ravel(), minlength=total.size)
+    return total
+
+
+def _held(values: Plane) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(_histogram(values))
+
+
+def _named(values: Sequence[int]) -> str:
+    """Return a set of values for a message."""
+    shown = [str(value) for value in values]
+    if len(shown) > 10:
+        shown = [*shown[:8], "...", shown[-1]]
+    return f"{len(values)} value{'s' if len(values) > 1 else ''} ({', '.join(shown)})"
+
+
+def _grey(colours: npt.NDArray[np.uint8 | np.uint16], name: str, lossy: bool) -> Plane:
+    """Return the (H,W) grey values of (H,W) or (H,W,3) colours."""
     if colours.ndim == 2:
         return colours
-    red, green, blue = np.moveaxis(colours, 2, 0)
+    if _is_coloured(colours, _TINT[lossy]):
+        raise errors.DecodeError(f"{name} is a coloured mask: save it as grey, foreground white")
     # Green is the nearest to grey: JPEG and WebP change it least.
-    for other in (red, blue):
-        if (np.maximum(green, other) - np.minimum(green, other)).max() > tint:
-            raise errors.DecodeError(f"{name} is a coloured mask: save it as grey, foreground white")
-    return np.ascontiguousarray(green)
+    return np.ascontiguousarray(colours[..., 1])
 
 
-def _without_noise(values: npt.NDArray[np.uint8 | np.uint16]) -> npt.NDArray[np.uint8 | np.uint16]:
-    top = np.iinfo(values.dtype).max
-    noise = NOISE * (top // 255)
+def _is_coloured(colours: npt.NDArray[np.uint8 | np.uint16], tint: int) -> bool:
+    red, green, blue = np.moveaxis(colours, 2, 0)
+    return any((np.maximum(green, other) - np.minimum(green, other)).max() > tint for other in (red, blue))
+
+
+def _without_noise(values: Plane) -> Plane:
+    top, noise = np.iinfo(values.dtype).max, _noise(values.dtype)
     quiet = np.where(values < noise, 0, values)
     return np.where(quiet > top - noise, top, quiet).astype(values.dtype)
+
+
+def _noise(dtype: np.dtype[np.uint8 | np.uint16]) -> int:
+    return NOISE * (int(np.iinfo(dtype).max) // 255)

@@ -211,6 +211,24 @@ def list_files(uri: str) -> list[str]:
     return found
 
 
+def list_tree(uri: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the sorted paths of the files below a folder, on a local disk also through links to folders.
+
+    Returns:
+        The relative paths, and what was passed over, each a reason and a path: see `local.tree`.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        OSError: A local one cannot be listed.
+        StorageError: It cannot be read.
+    """
+    files, path = _locate(uri)
+    if not isinstance(files, LocalFileSystem):
+        return list_files(uri), []
+    found, others = local.tree(path)
+    return sorted(found), others
+
+
 def listing(folders: Collection[str], excuse: Callable[[StorageError], None] | None = None) -> dict[str, Listed]:
     """List the files of folders, by URI.
 
@@ -250,11 +268,16 @@ def join(base: str, uri: str) -> str:
     scheme, mark, folder = base.rpartition("://")
     if not mark:
         return posixpath.join(base, uri)
-    # An object store would take ".." as a name.
-    joined = posixpath.normpath(posixpath.join(folder, uri))
-    if joined.partition("/")[0] != folder.partition("/")[0]:
-        raise StorageError(f"{uri!r} leaves the bucket of {base}")
-    return f"{scheme}://{joined}"
+    # An object store would take "." and ".." as names; an empty name, as in "a//b.jpg", is one there.
+    names = folder.rstrip("/").split("/")
+    for name in uri.split("/"):
+        if name == "..":
+            names.pop()
+            if not names:
+                raise StorageError(f"{uri!r} leaves the bucket of {base}")
+        elif name != ".":
+            names.append(name)
+    return f"{scheme}://{'/'.join(names)}"
 
 
 def canonical(uri: str) -> str:

@@ -43,6 +43,36 @@ def replace(path: Path, data: bytes) -> None:
             raise
 
 
+def tree(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """List all files below a folder, through links to folders, too.
+
+    Returns:
+        The relative paths of the regular files, and those of what is none of them, each with the reason before it. A
+        link to a folder that it lies in is not followed.
+
+    Raises:
+        OSError: There is no such folder, or one in it cannot be listed.
+    """
+    files, others = list[str](), list[tuple[str, str]]()
+
+    def visit(path: str, prefix: str, above: frozenset[str]) -> None:
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = prefix + entry.name
+                if entry.is_file():
+                    files.append(name)
+                elif not entry.is_dir():
+                    kind = "links that lead nowhere" if entry.is_symlink() else "no regular files"
+                    others.append((kind, name))
+                elif (real := os.path.realpath(entry.path)) in above:
+                    others.append(("links to a folder that they lie in", name))
+                else:
+                    visit(entry.path, f"{name}/", above | {real})
+
+    visit(folder, "", frozenset({os.path.realpath(folder)}))
+    return files, others
+
+
 def sweep(folder: str) -> int:
     """Remove the temporary files below a folder that no process is writing, because their writers were killed.
 
