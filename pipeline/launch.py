@@ -97,6 +97,8 @@ def run(
     info = manifest_check.check(request.manifest, options.label_of, request.names)
     if info.format == "folder":
         click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
+    elif request.names != layouts.BY_STEM:
+        log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
     if not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)
     estimate = cost.estimate(request.manifest, work.peak_bytes, request.max_pixels, request.schemes, request.names)

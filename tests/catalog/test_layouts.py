@@ -147,9 +147,10 @@ def test_a_file_without_partner_is_named_as_it_is(tmp_path: Path, files: tuple[s
         rows(touch(tmp_path, *files))
 
 
-def test_masks_are_paired_by_a_pattern(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["{id}.out.png", "{id}.out"])
+def test_masks_are_paired_by_a_pattern(tmp_path: Path, pattern: str) -> None:
     touch(tmp_path, "composites/a.jpg", "composites/x/b.png", "masks/a.out.png", "masks/x/b.out.png", "masks/a.png")
-    found, passed = rows(tmp_path, pattern="{id}.out.png")
+    found, passed = rows(tmp_path, pattern=pattern)
     assert [(row["id"], row["mask"]) for row in found] == [("a", "masks/a.out.png"), ("x/b", "masks/x/b.out.png")]
     assert passed == {"not named as --pair says": ["masks/a.png"]}
 
