@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import tiff_ifd
+from hdnet.transforms.codecs.tiff_files import tiff_ifd
 
 GREYS, RGB, PALETTE, CMYK, YCBCR = (0, 1), 2, 3, 5, 6  # photometric interpretations; 0: white is zero
 PLAIN = 1  # compression: none
