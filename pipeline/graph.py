@@ -25,7 +25,8 @@ from hdnet.pipeline.steps.write import WriteRows, file_count
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import rows
 from hdnet.transforms.catalog.layouts import Names
-from hdnet.transforms.catalog.rows import FailureRow, MetricsRow, Record
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FailureRow, Record
 from hdnet.transforms.errors import ManifestError
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,18 @@ class Job:
         """Whether pairs are chosen by their ids, so that nobody knows beforehand how many there are."""
         return bool(self.retry or self.ids or self.skip_ids)
 
+    @property
+    def fewest(self) -> int:
+        """The number of rows of both tables below which the manifest has changed."""
+        return self.rows
+
+    def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
+        """Return what is to be done with the manifest's pairs: here, each as it is."""
+        return pairs
+
+    def conclude(self) -> None:
+        """Write what else belongs to a run whose tables are written."""
+
 
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
@@ -87,7 +100,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
     )
     metrics = (harmonized.rows, found.kept, found.orphans)
     failures = (harmonized.failures, unreadable, found.refused) | "KnownFailures" >> MarkKnown(layout, job.rows)
-    schema, largest = rows.schema(MetricsRow, job.extra), metrics | "Usual" >> LargestUsual()
+    schema, largest = rows.schema(job.settings.row, job.extra), metrics | "Usual" >> LargestUsual()
     failure_schema = rows.schema(FailureRow, rows.failure_extra(job.extra))
     written = (
         metrics | "WriteMetrics" >> WriteRows(layout.metrics, schema, files, largest),
@@ -111,7 +124,7 @@ def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Sorted
         Failure rows of the manifest's rows that are not pairs, and the pairs, compared with what earlier runs did.
     """
     manifest = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit, names=job.names)
-    pairs = manifest.pairs
+    pairs = job.expand(manifest.pairs)
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(job.settings.layout.of_run(job.retry).failures)
     if job.ids:
@@ -133,6 +146,7 @@ def finish(summary: Summary, job: Job, files: Iterable[str]) -> None:
     check_complete(summary, job)
     layout, written = job.settings.layout, sorted(files)
     remove_others(layout, written)
+    job.conclude()
     run = dataclasses.replace(job.run, finished=run_info.now())
     if job.report:
         write_report(run, summary, job.settings)
@@ -151,7 +165,7 @@ def check_complete(summary: Summary, job: Job) -> None:
         ManifestError: As for `finish`.
     """
     found = summary.done + summary.failed + summary.skipped
-    if found < job.rows and not job.selects:
+    if found < job.fewest and not job.selects:
         raise ManifestError(
             f"{job.manifest} changed while it was read: it held {job.rows:,} pairs when the run began, and {found:,} "
             "of them were processed; run again, and what is done is kept"

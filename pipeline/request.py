@@ -28,19 +28,19 @@ class Request:
     image_format: str
     quality: int
     resize_mask: bool
-    strength: float
-    mask_value: int | None
-    invert_mask: bool
     label: str | None
     run_id: str
     limit: int | None
     resume: bool
     verify: bool
     retry_failed: str | None
-    ids: str | None
-    skip_ids: str | None
     dry_run: bool
     report: bool
+    strength: float = 1.0
+    mask_value: int | None = None
+    invert_mask: bool = False
+    ids: str | None = None
+    skip_ids: str | None = None
     max_failure_rate: float = 1.0
     accelerator: str | None = None
     vcpu_price: float | None = None
@@ -49,7 +49,7 @@ class Request:
     skip_unpaired: bool = False
     beam_args: Sequence[str] = ()
     words: Sequence[str] = ()
-    """The command's options as a shell takes them: those that were given, without what names this run."""
+    """The command and the options that were given, as a shell takes them, without what names this run."""
 
     @property
     def memory_bytes(self) -> int | None:

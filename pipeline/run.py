@@ -1,13 +1,14 @@
 """`hdnet-harmonize`: a catalog in, harmonized images and metrics out."""
 
 import datetime
+import importlib
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,12 +17,15 @@ from hdnet.pipeline import options, photo, status
 from hdnet.pipeline.local import supervise
 from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
+if TYPE_CHECKING:
+    from hdnet.pipeline.totals import Totals
+
 NAMES_THE_RUN = frozenset({"run_id", "retry_failed", "ids", "skip_ids", "limit", "dry_run", "vcpu_price"})
 """Options that belong to one run, so that a command which retries what failed in it leaves them out."""
 EXIT_TOO_MANY_FAILURES = 3
 
 
-def _place(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def place(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return a URI or an absolute path, so that records do not depend on the folder that a run is started in.
 
     `~` is expanded here, for no shell expands it in --output=~/out.
@@ -43,9 +47,9 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
-@click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
+@click.option("--input", "manifest", required=True, metavar="URI", callback=place,
               help="Manifest (.csv, .tsv, .jsonl, .parquet), list, or folder with composites/ and masks/.")  # fmt: skip
-@click.option("--output", required=True, metavar="URI", callback=_place,
+@click.option("--output", required=True, metavar="URI", callback=place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--workers", default=0, type=click.IntRange(min=0), help="Local worker processes; 0 chooses.")
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
@@ -65,10 +69,10 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "--ids",
     metavar="URI",
-    callback=_place,
+    callback=place,
     help="Do only the pairs whose ids this file lists: a CSV with a column id, such as the report's review.",
 )
-@click.option("--skip-ids", metavar="URI", callback=_place, help="Leave out the pairs whose ids this file lists.")
+@click.option("--skip-ids", metavar="URI", callback=place, help="Leave out the pairs whose ids this file lists.")
 @click.option("--allow-scheme", multiple=True, metavar="SCHEME",
               type=click.Choice(["file", "gs", "https", "memory", "s3"]),
               help="Scheme that the manifest may use beside its own and the output's; may be repeated.")  # fmt: skip
@@ -106,11 +110,26 @@ def main(**given: Any) -> None:
     Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done, but with more failures than --max-failure-rate
     or with failures only, 130 ended by Ctrl-C.
     """
-    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
+    execute(given, _start)
+
+
+def _start(given: dict[str, Any]) -> "Totals | None":
+    # Beam and torch take seconds to import: --help does not wait for them.
     from hdnet.pipeline import launch
     from hdnet.pipeline.request import Request
 
+    return launch.run(Request(**given))
+
+
+def execute(given: dict[str, Any], start: Callable[[dict[str, Any]], "Totals | None"]) -> None:
+    """Set up the log, name the run, start it, and turn its end into an exit code.
+
+    Args:
+        given: The command's options.
+        start: Called with the options, complete; imports what takes seconds.
+    """
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    importlib.import_module("hdnet.pipeline.launch")  # Beam warns of clients we do not use
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("hdnet", logging.INFO), ("apache_beam", logging.CRITICAL)):
         logging.getLogger(package).setLevel(level)
@@ -122,8 +141,10 @@ def main(**given: Any) -> None:
     if given["retry_failed"]:
         _run_id(given["retry_failed"], "--retry-failed")
     given["output"] = given["output"].rstrip("/")
+    context = click.get_current_context()
+    given["words"] = [context.info_name or "hdnet-harmonize", *command.words(context, NAMES_THE_RUN)]
     try:
-        totals = launch.run(Request(**given, words=command.words(click.get_current_context(), NAMES_THE_RUN)))
+        totals = start(given)
     except BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
     except WorkerDied as error:
@@ -157,19 +178,29 @@ def other_command(arguments: Sequence[str]) -> click.Command | None:
 
 
 def entry() -> None:
-    """Run the command in a process that is watched over, and end that process at once with its exit code.
+    """Run `hdnet-harmonize`: a catalog is watched over."""
+    if (other := other_command(sys.argv[1:])) is not None:
+        other(sys.argv[1:] if other is photo.main else sys.argv[2:], prog_name="hdnet-harmonize")
+    run_watched(main, "hdnet-harmonize", "hdnet.pipeline.run")
+
+
+def run_watched(watched: click.Command, name: str, module: str) -> None:
+    """Run a command in a process that is watched over, and end that process at once with its exit code.
 
     Threads of Beam's C++ libraries outlive a local run. When the interpreter takes them down in order it aborts now
     and then, long after everything is written, and the exit code is lost.
+
+    Args:
+        watched: What to run.
+        name: What its messages call it.
+        module: The module that runs it when executed.
     """
-    if (other := other_command(sys.argv[1:])) is not None:
-        other(sys.argv[1:] if other is photo.main else sys.argv[2:], prog_name="hdnet-harmonize")
     if supervise.scratch() is None:
-        sys.exit(supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *sys.argv[1:]]))
+        sys.exit(supervise.run([sys.executable, "-m", module, *sys.argv[1:]]))
     supervise.exit_with_parent()
     code = 1
     try:
-        main(prog_name="hdnet-harmonize")
+        watched.main(prog_name=name)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:

@@ -50,7 +50,8 @@ def describe(output: str) -> str:
         totals = last["totals"]
         images = text.plural(totals["done"] + totals["skipped"], "image")
         parts.append(f"Up to date after {text.visible(last['run_id'])}: {images}.")
-        words = ["--input", last["manifest"], "--output", output, "--weights", last["weights"]["name"]]
+        weights = last["weights"]["name"]
+        words = ["hdnet-harmonize", "--input", last["manifest"], "--output", output, "--weights", weights]
         parts.append(closing.last_words(last, closing.retry_command(words, last["run_id"], ())))
     return "\n".join(filter(None, parts))
 

@@ -96,11 +96,11 @@ def retry_command(words: Sequence[str], run_id: str, beam_args: Sequence[str]) -
     """Return the command that does again what failed in a run.
 
     Args:
-        words: The options that the run was given, but for those that name it.
+        words: The command and the options that the run was given, but for those that name it.
         run_id: Name of the run.
         beam_args: The options for Beam.
     """
-    return shlex.join(["hdnet-harmonize", *words, "--retry-failed", run_id, *(["--", *beam_args] if beam_args else [])])
+    return shlex.join([*words, "--retry-failed", run_id, *(["--", *beam_args] if beam_args else [])])
 
 
 def last_words(content: Mapping[str, Any], retry: str) -> str:
