@@ -22,7 +22,9 @@ class Config:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}: {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(map(str, get_args(hint)))}: {getattr(self, name)!r}"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""

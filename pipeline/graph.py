@@ -24,7 +24,8 @@ from hdnet.pipeline.steps.write import WriteRows, file_count
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import rows
 from hdnet.transforms.catalog.layouts import Names
-from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, MetricsRow, Record
+from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import FAILURES_SCHEMA, Record
 from hdnet.transforms.errors import ManifestError
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,18 @@ class Job:
     max_failure_rate: float = 1.0
     hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def fewest(self) -> int:
+        """The number of rows of both tables below which the manifest has changed."""
+        return self.rows
+
+    def expand(self, pairs: PCollection[Pair]) -> PCollection[Pair]:
+        """Return what is to be done with the manifest's pairs: here, each as it is."""
+        return pairs
+
+    def conclude(self) -> None:
+        """Write what else belongs to a run whose tables are written."""
+
 
 def build(root: beam.Pipeline, job: Job) -> None:
     """Attach the graph to a pipeline."""
@@ -77,7 +90,7 @@ def build(root: beam.Pipeline, job: Job) -> None:
     )
     metrics = (harmonized.rows, found.kept, found.orphans)
     failures = (harmonized.failures, unreadable, found.refused)
-    schema, largest = rows.schema(MetricsRow, job.extra), metrics | "Usual" >> LargestUsual()
+    schema, largest = rows.schema(job.settings.row, job.extra), metrics | "Usual" >> LargestUsual()
     written = (
         metrics | "WriteMetrics" >> WriteRows(layout.metrics, schema, files, largest),
         failures | "WriteFailures" >> WriteRows(layout.failures, FAILURES_SCHEMA, files),
@@ -100,7 +113,7 @@ def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Sorted
         Failure rows of the manifest's rows that are not pairs, and the pairs, compared with what earlier runs did.
     """
     manifest = root | "ReadPairs" >> ReadPairs(job.manifest, job.limit, names=job.names)
-    pairs = manifest.pairs
+    pairs = job.expand(manifest.pairs)
     if job.retry:
         pairs = pairs | "KeepFailed" >> KeepFailed(job.settings.layout.of_run(job.retry).failures)
     return manifest.failures, pairs | "SkipDone" >> SkipDone(
@@ -118,6 +131,7 @@ def finish(summary: Summary, job: Job, files: Iterable[str]) -> None:
     check_complete(summary, job)
     layout, written = job.settings.layout, sorted(files)
     remove_others(layout, written)
+    job.conclude()
     run = dataclasses.replace(job.run, finished=run_info.now())
     if job.report:
         write_report(run, summary, job.settings)
@@ -136,7 +150,7 @@ def check_complete(summary: Summary, job: Job) -> None:
         ManifestError: As for `finish`.
     """
     found = summary.done + summary.failed + summary.skipped
-    if found < job.rows and not job.retry:
+    if found < job.fewest and not job.retry:
         raise ManifestError(
             f"{job.manifest} changed while it was read: it held {job.rows:,} pairs when the run began, and {found:,} "
             "of them were processed; run again, and what is done is kept"

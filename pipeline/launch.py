@@ -4,20 +4,19 @@ import io
 import json
 import logging
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 from pyarrow import parquet
 
-from hdnet.model.config import Config
-from hdnet.model.precision import Precision
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, dry_run, graph, runners
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.request import Request
+from hdnet.pipeline.runners.base import Runner
 from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
@@ -29,45 +28,32 @@ from hdnet.transforms.errors import StorageError
 log = logging.getLogger(__name__)
 
 
-def run(request: Request) -> Totals | None:
-    """Check the request, run it and show the outcome; None after a dry run, or where nobody waits for the end.
+class Work(NamedTuple):
+    """What a job does.
+
+    Attributes:
+        settings: What every worker must know.
+        header: Names of what decides the images: "architecture", "sha256" and more.
+        peak_bytes: Returns a worker's peak memory for an image's height and width.
+        per_row: How many images are made of a row of the manifest.
+    """
+
+    settings: Settings
+    header: Mapping[str, Any]
+    peak_bytes: Callable[[int, int], int]
+    per_row: int = 1
+
+
+def harmonization(request: Request, runner: Runner) -> Work:
+    """Describe what `hdnet-harmonize` does.
 
     Raises:
-        BeamOptionsError: The Beam options cannot be used as they are.
-        HarmonizeError: The manifest, the weights or the output cannot be used, or the job failed.
+        WeightsError: The weights cannot be used.
     """
-    runner = runners.choose(request)
-    runner.check()
     header = weights_header.read_header(request.weights)
     precision = runner.precision() if request.precision == "auto" else request.precision
     architecture, config = weights_header.architecture_of(header, request.weights)
-    options = _image_options(request, header, config, precision)
-    info = manifest_check.check(request.manifest, options.label_of, request.names)
-    if info.format == "folder":
-        click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
-    if not options.classes and (request.label or labels.COLUMN in info.extra):
-        log.warning("%s takes no labels: those given change no image", request.weights)
-    estimate = cost.estimate(
-        request.manifest,
-        lambda height, width: architecture.peak_bytes(config, height, width, precision),
-        request.max_pixels,
-        request.schemes,
-        request.names,
-    )
-    plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
-    job = _job(request, info, header, options)
-    _check(job)
-    if request.dry_run:
-        _check_output(request.output)
-        dry_run.show(request, info, estimate, plan, job)
-        return None
-    runner.complete()
-    _prepare(job)
-    return report_outcome(job) if runner.run(job, plan, estimate) else None
-
-
-def _image_options(request: Request, header: dict[str, Any], config: Config, precision: Precision) -> ImageOptions:
-    return ImageOptions(
+    options = ImageOptions(
         network=json.dumps([header["architecture"], header["config"]], sort_keys=True),
         precision=precision,
         format=request.image_format,
@@ -78,9 +64,6 @@ def _image_options(request: Request, header: dict[str, Any], config: Config, pre
         label=request.label,
         classes=config.classes,
     )
-
-
-def _job(request: Request, info: ManifestInfo, header: dict[str, Any], options: ImageOptions) -> graph.Job:
     settings = Settings(
         output=request.output,
         run_id=request.run_id,
@@ -88,11 +71,55 @@ def _job(request: Request, info: ManifestInfo, header: dict[str, Any], options: 
         max_pixels=request.max_pixels,
         image=options,
     )
-    rows = min(info.rows, request.limit or info.rows)
-    run = run_info.start(request.manifest, settings, header, info.rows, request.recorded())
-    return graph.Job(
+    return Work(settings, header, lambda height, width: architecture.peak_bytes(config, height, width, precision))
+
+
+def run(
+    request: Request,
+    describe: Callable[[Request, Runner], Work] = harmonization,
+    kind: type[graph.Job] = graph.Job,
+) -> Totals | None:
+    """Check the request, run it and show the outcome; None after a dry run, or where nobody waits for the end.
+
+    Args:
+        request: What was asked for.
+        describe: Returns what the job does.
+        kind: The job's graph.
+
+    Raises:
+        BeamOptionsError: The Beam options cannot be used as they are.
+        HarmonizeError: The manifest, the weights or the output cannot be used, or the job failed.
+    """
+    runner = runners.choose(request)
+    runner.check()
+    work = describe(request, runner)
+    options = work.settings.image
+    info = manifest_check.check(request.manifest, options.label_of, request.names)
+    if info.format == "folder":
+        click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
+    elif request.names != layouts.BY_STEM:
+        log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
+    if not options.classes and (request.label or labels.COLUMN in info.extra):
+        log.warning("%s takes no labels: those given change no image", work.settings.weights)
+    estimate = cost.estimate(request.manifest, work.peak_bytes, request.max_pixels, request.schemes, request.names)
+    plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
+    job = _job(request, info, work, kind)
+    _check(job)
+    if request.dry_run:
+        _check_output(request.output)
+        dry_run.show(request, info, estimate, plan, job)
+        return None
+    runner.complete()
+    _prepare(job)
+    return report_outcome(job) if runner.run(job, plan, estimate) else None
+
+
+def _job(request: Request, info: ManifestInfo, work: Work, kind: type[graph.Job]) -> graph.Job:
+    rows = work.per_row * min(info.rows, request.limit or info.rows)
+    run = run_info.start(request.manifest, work.settings, work.header, info.rows, request.recorded())
+    return kind(
         manifest=request.manifest,
-        settings=settings,
+        settings=work.settings,
         run=run,
         rows=rows,
         extra=info.extra,

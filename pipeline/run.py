@@ -1,12 +1,14 @@
 """`hdnet-harmonize`: a catalog in, harmonized images and metrics out."""
 
 import datetime
+import importlib
 import logging
 import os
 import re
 import sys
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +17,13 @@ from hdnet.pipeline.local import supervise
 from hdnet.transforms.codecs import limits, table
 from hdnet.transforms.errors import BeamOptionsError, HarmonizeError, WorkerDied
 
+if TYPE_CHECKING:
+    from hdnet.pipeline.totals import Totals
+
 EXIT_TOO_MANY_FAILURES = 3
 
 
-def _place(_: click.Context, parameter: click.Parameter, value: str) -> str:
+def place(_: click.Context, parameter: click.Parameter, value: str) -> str:
     """Return a URI or an absolute path, so that records do not depend on the folder that a run is started in.
 
     `~` is expanded here, for no shell expands it in --output=~/out.
@@ -38,9 +43,9 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 @click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
-@click.option("--input", "manifest", required=True, metavar="URI", callback=_place,
+@click.option("--input", "manifest", required=True, metavar="URI", callback=place,
               help="Manifest (.csv, .tsv, .jsonl, .parquet), list, or folder with composites/ and masks/.")  # fmt: skip
-@click.option("--output", required=True, metavar="URI", callback=_place,
+@click.option("--output", required=True, metavar="URI", callback=place,
               help="Folder to write to: local, gs:// or s3://.")  # fmt: skip
 @click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI.")
 @click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
@@ -103,11 +108,26 @@ def main(**options: Any) -> None:
     Exit codes: 0 done, 1 the job failed, 2 bad usage, 3 done, but with more failures than --max-failure-rate
     or with failures only, 130 ended by Ctrl-C.
     """
-    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    # Beam and torch take seconds to import: --help does not wait for them. Beam warns of clients we do not use.
+    execute(options, _start)
+
+
+def _start(options: dict[str, Any]) -> "Totals | None":
+    # Beam and torch take seconds to import: --help does not wait for them.
     from hdnet.pipeline import launch
     from hdnet.pipeline.request import Request
 
+    return launch.run(Request(**options))
+
+
+def execute(options: dict[str, Any], start: Callable[[dict[str, Any]], "Totals | None"]) -> None:
+    """Set up the log, name the run, start it, and turn its end into an exit code.
+
+    Args:
+        options: The command's options.
+        start: Called with the options, complete; imports what takes seconds.
+    """
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    importlib.import_module("hdnet.pipeline.launch")  # Beam warns of clients we do not use
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("hdnet", logging.INFO), ("apache_beam", logging.CRITICAL)):
         logging.getLogger(package).setLevel(level)
@@ -120,7 +140,7 @@ def main(**options: Any) -> None:
         _run_id(options["retry_failed"], "--retry-failed")
     options["output"] = options["output"].rstrip("/")
     try:
-        totals = launch.run(Request(**options))
+        totals = start(options)
     except BeamOptionsError as error:
         raise click.UsageError(str(error)) from error
     except WorkerDied as error:
@@ -147,17 +167,27 @@ def _run_id(name: str, option: str = "--run-id") -> str:
 
 
 def entry() -> None:
-    """Run the command in a process that is watched over, and end that process at once with its exit code.
+    """Run `hdnet-harmonize`, watched over."""
+    run_watched(main, "hdnet-harmonize", "hdnet.pipeline.run")
+
+
+def run_watched(command: click.Command, name: str, module: str) -> None:
+    """Run a command in a process that is watched over, and end that process at once with its exit code.
 
     Threads of Beam's C++ libraries outlive a local run. When the interpreter takes them down in order it aborts now
     and then, long after everything is written, and the exit code is lost.
+
+    Args:
+        command: What to run.
+        name: What its messages call it.
+        module: The module that runs it when executed.
     """
     if supervise.scratch() is None:
-        sys.exit(supervise.run([sys.executable, "-m", "hdnet.pipeline.run", *sys.argv[1:]]))
+        sys.exit(supervise.run([sys.executable, "-m", module, *sys.argv[1:]]))
     supervise.exit_with_parent()
     code = 1
     try:
-        main(prog_name="hdnet-harmonize")
+        command.main(prog_name=name)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING, ClassVar
 
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import Plan
 from hdnet.transforms.catalog import labels
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.catalog.rows import MetricsRow
 from hdnet.transforms.codecs import limits
 from hdnet.transforms.codecs.mask import Reading
+
+if TYPE_CHECKING:
+    from hdnet.pipeline.steps.pair import Worker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,7 +124,20 @@ class Settings:
     image: ImageOptions = ImageOptions()
     machine: Machine = Machine()
 
+    row: ClassVar[type[MetricsRow]] = MetricsRow
+    """What a pair that is done becomes."""
+
     @property
     def layout(self) -> Layout:
         """Where this run's results lie."""
         return Layout(self.output, self.run_id)
+
+    def load(self) -> "Worker":
+        """Load what a worker process needs for its work; this is slow.
+
+        Raises:
+            HarmonizeError: A file that the settings name cannot be used.
+        """
+        from hdnet.pipeline.steps.pair import Harmonizing
+
+        return Harmonizing.of(self)

@@ -41,6 +41,23 @@ class Network(nn.Module, abc.ABC):
         """
 
 
+class EncodingNetwork(Network):
+    """A network whose encoder has maps that relations can be distilled from and into."""
+
+    @abc.abstractmethod
+    def encode(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
+        """Return the encoder's maps, (B,C,h,w) each, from the finest to the deepest.
+
+        Args:
+            composite: As for `forward`.
+            mask: As for `forward`.
+        """
+
+    @abc.abstractmethod
+    def with_features(self, composite: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return what is trained: the result, (B,3,H,W), and the maps that learn, which correspond to `encode`'s."""
+
+
 class Renderer(abc.ABC):
     """Runs a network on one image of any size; any number of threads may call it at once."""
 

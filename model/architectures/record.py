@@ -83,6 +83,7 @@ class Architecture(Generic[C, N]):
         renderer: Called with (network, device, precision); runs the network on images of any size.
         objective: Called with (recipe, network, device, distribute); trains the network.
         converter: Converts a released checkpoint of other code; None where there is none.
+        choices: What is ours in the network and its training, and not known of the paper's; weights files say it.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Architecture(Generic[C, N]):
     renderer: Callable[[N, torch.device, Precision], Renderer]
     objective: Callable[[TrainConfig, N, torch.device, Distribute], Objective]
     converter: Converter | None = None
+    choices: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def configure(self, fields: Mapping[str, Any]) -> C:

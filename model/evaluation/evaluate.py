@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Measure a network on a data set.")
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Root in the iHarmony4 layout, or a folder with composites/, masks/ and references/.")  # fmt: skip
+              help="Root in the layout of iHarmony4 or ccHarmony, or composites/, masks/ and references/.")  # fmt: skip
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.")
 @click.option("--weights", default="hdnet-lite", show_default=True, help="A shipped name, a path or a URI.")
 @click.option("--subset", "subsets", multiple=True, metavar="NAME", help="Sub-dataset to measure; repeatable.")
@@ -37,9 +37,9 @@ def main(
     """Measure a network: error of its results, of the untouched composites and of a classical baseline.
 
     OUTPUT receives metrics.parquet (one row per pair), failures.parquet, tables.md, table1.csv (by sub-dataset),
-    table2.csv (by foreground ratio), contact_sheet.png and index.html, which shows all of them. docs/metrics.md
-    defines every number. A pair that cannot be read is counted as failed and does not end the run; the exit code is 1
-    when no pair could be measured.
+    table2.csv (by foreground ratio), table3.csv (means and medians), contact_sheet.png and index.html, which shows all
+    of them. docs/metrics.md defines every number. A pair that cannot be read is counted as failed and does not end the
+    run; the exit code is 1 when no pair could be measured.
 
     \b
     Examples:

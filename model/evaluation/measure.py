@@ -14,13 +14,13 @@ from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.progress import ProgressLine
 from hdnet.model.weights import weights_file
 from hdnet.transforms import storage, text
-from hdnet.transforms.catalog import layouts, manifest
+from hdnet.transforms.catalog import datasets, manifest
 from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
 from hdnet.transforms.scores import metrics
 
 METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
 PAGE = "index.html"
-OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", SHEET, PAGE)
+OUTPUTS = (METRICS, FAILURES, TABLES, "table1.csv", "table2.csv", "table3.csv", SHEET, PAGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ def read_pairs(root: Path, split: str, subsets: Sequence[str] = (), limit: int |
     """Read the pairs to measure, or `limit` of them spread evenly over the list.
 
     Raises:
-        DatasetError: As for `layouts.read_root`, or there are no real photos to measure against.
-        ManifestError: As for `layouts.read_root`.
+        DatasetError: As for `datasets.read_root`, or there are no real photos to measure against.
+        ManifestError: As for `datasets.read_root`.
     """
-    pairs = layouts.read_root(root, split, subsets)
+    pairs = datasets.read_root(root, split, subsets)
     if any(pair.reference is None for pair in pairs):
         raise DatasetError(f"{root}: an evaluation needs the real photos; put them in references/")
     if limit is None or limit >= len(pairs):
@@ -83,7 +83,7 @@ def evaluate(
     measured, failures = measure_all(pairs, harmonizer, how)
     records.write_metrics(output / METRICS, measured, name, weights_file.digest(harmonizer.network.state_dict()))
     records.write_failures(output / FAILURES, failures)
-    made = [tables.by_group(measured, name), tables.by_ratio(measured, name)] if measured else []
+    made = [make(measured, name) for make in (tables.by_group, tables.by_ratio, tables.medians) if measured]
     if made:
         _write_tables(output, made)
         title = f"{name}, {how} protocol, {text.plural(len(measured), 'image')}"

@@ -78,11 +78,28 @@ def by_group(rows: Sequence[Row], network: str) -> Table:
                ("SSIM", ".4f"), ("fSSIM", ".4f"), ("worse %", ".1f"))  # fmt: skip
     names = ("mse", "psnr", "fmse", "ssim", "fssim")
     body = tuple(
-        (label, len(part), method, *(_mean(part, scores, name) for name in names), _worse(part, scores))
+        (label, len(part), method, *(_average(part, scores, name) for name in names), _worse(part, scores))
         for label, part in parts
         for method, scores in _methods(network)
     )
     return Table(f"Table 1. By sub-dataset{_suffix(rows)}", columns, body)
+
+
+def medians(rows: Sequence[Row], network: str) -> Table:
+    """Make table 3: ccHarmony's four scores over all images, each as mean and median.
+
+    A few images with a large error can decide a mean.
+    """
+    scores = (("MSE", "mse", ".2f"), ("fMSE", "fmse", ".2f"), ("PSNR", "psnr", ".2f"), ("fSSIM", "fssim", ".4f"))
+    columns = [column for title, _, spec in scores for column in ((title, spec), ("median", spec))]
+    body = tuple(
+        (
+            method,
+            *(_average(rows, of, name, how) for _, name, _ in scores for how in (statistics.fmean, statistics.median)),
+        )
+        for method, of in _methods(network)
+    )
+    return Table(f"Table 3. Means and medians{_suffix(rows)}", (("method", ""), *columns), body)
 
 
 def by_ratio(rows: Sequence[Row], network: str) -> Table:
@@ -90,7 +107,7 @@ def by_ratio(rows: Sequence[Row], network: str) -> Table:
     columns = (("foreground", ""), ("images", "d"), ("method", ""), ("MSE", ".2f"), ("fMSE", ".2f"), ("PSNR", ".2f"))
     parts = [(f"{low:.0%} to {high:.0%}", _between(rows, low, high)) for low, high in RATIOS]
     body = tuple(
-        (label, len(part), method, *(_mean(part, scores, name) for name in ("mse", "fmse", "psnr")))
+        (label, len(part), method, *(_average(part, scores, name) for name in ("mse", "fmse", "psnr")))
         for label, part in parts
         for method, scores in _methods(network)
     )
@@ -117,10 +134,15 @@ def _between(rows: Sequence[Row], low: float, high: float) -> list[Row]:
     return [row for row in rows if low <= row.foreground_ratio < high or row.foreground_ratio == high == 1]
 
 
-def _mean(rows: Iterable[Row], scores: Callable[[Row], Scores], name: str) -> float | None:
+def _average(
+    rows: Iterable[Row],
+    scores: Callable[[Row], Scores],
+    name: str,
+    how: Callable[[list[float]], float] = statistics.fmean,
+) -> float | None:
     """Average over the images that have the score; None where none has it."""
     values = [value for row in rows if (value := getattr(scores(row), name)) is not None]
-    return statistics.fmean(values) if values else None
+    return how(values) if values else None
 
 
 def _worse(rows: Sequence[Row], scores: Callable[[Row], Scores]) -> float | None:

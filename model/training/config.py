@@ -15,7 +15,7 @@ class TrainConfig(Config):
     """A training run, complete; it is saved before the first step. The defaults are the recipe of HDNet's paper.
 
     Attributes:
-        data: Root of a data set in the iHarmony4 layout.
+        data: Root of a data set, as for `datasets.read_root`.
         arch: Name of the architecture.
         network: Fields of the network's configuration that differ from the architecture's own.
         subsets: Sub-datasets to train on; all when empty.
@@ -41,6 +41,9 @@ class TrainConfig(Config):
         recolor: Share of samples whose composite is made afresh from the real photo.
         illumination_maps: File of measured colour maps for `recolor`, or None.
         blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
+        distill: Teacher of the relation distillation: "own" for the network itself, "average" for the moving average
+            of its weights, or other weights to load; "off" for none.
+        distill_weight: Weight of the distillation's loss.
         init: Weights to start from, or None for a random start.
         cache: Where decoded images are kept.
         workers: Loader processes; 0 loads in the training process.
@@ -77,6 +80,8 @@ class TrainConfig(Config):
     recolor: float = 0.0
     illumination_maps: str | None = None
     blur_edges: float = 0.0
+    distill: str = "off"
+    distill_weight: float = 0.1
     init: str | None = None
     cache: Literal["ram", "disk", "none"] = "none"
     workers: int = 1
@@ -96,7 +101,7 @@ class TrainConfig(Config):
         super().__post_init__()
         for name in ("size", "epochs", "batch", "lr", "smallest_foreground", "checkpoint_steps", "validate_epochs"):
             _check_range(self, name, low=0, above=True)
-        for name in ("warmup", "log_loss", "adversarial", "clip", "seed", "workers"):
+        for name in ("warmup", "log_loss", "adversarial", "clip", "distill_weight", "seed", "workers"):
             _check_range(self, name, low=0)
         for name in ("drop", "final_lr", "recolor", "blur_edges"):
             _check_range(self, name, low=0, high=1)
@@ -111,7 +116,7 @@ class TrainConfig(Config):
 
 def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe for other people to read: files by their names alone, for a path is a machine's own."""
-    paths = ("data", "init", "illumination_maps")
+    paths = ("data", "init", "distill", "illumination_maps")
     return {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
 
 

@@ -14,14 +14,14 @@ from torch.utils.data import DataLoader
 
 from hdnet.model import architectures
 from hdnet.model.allocator import keep_all
-from hdnet.model.architectures.base import Distribute, Network
+from hdnet.model.architectures.base import Distribute, EncodingNetwork, Network
 from hdnet.model.training import augment, checkpoint, dataset
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.recorder import BEST_WEIGHTS, Recorder
 from hdnet.model.training.trainer import Trainer
 from hdnet.model.weights import weights_file
 from hdnet.transforms import storage, versions
-from hdnet.transforms.catalog import layouts
+from hdnet.transforms.catalog import datasets
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.errors import DatasetError, HarmonizeError
 
@@ -85,7 +85,7 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
 
 
 def _read_pairs(config: TrainConfig, world: int) -> tuple[list[Pair], list[Pair]]:
-    pairs = layouts.read_iharmony4(Path(config.data), "train", config.subsets)
+    pairs = datasets.read_root(Path(config.data), "train", config.subsets)
     training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
     if len(training) < config.batch:
         raise DatasetError(f"{config.data}: {len(training)} training pairs are less than one batch of {config.batch}")
@@ -110,6 +110,8 @@ def _build_trainer(
         raise HarmonizeError(f"cannot build the network: {error}") from error
     if config.init and fresh:
         weights_file.load_tensors(network, weights_file.load_network(config.init).state_dict(), config.init)
+    if config.distill != "off" and not isinstance(network, EncodingNetwork):
+        raise HarmonizeError(f"relations cannot be distilled into {config.arch}: it has no encoder features")
     objective = network.architecture.objective(config, network, device, _distribute(device, world))
     return Trainer(config, network, objective, steps_per_epoch, device)
 

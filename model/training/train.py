@@ -1,4 +1,4 @@
-"""`hdnet-train`: trains a network on a data set in the iHarmony4 layout."""
+"""`hdnet-train`: trains a network on a data set of composites and real photos."""
 
 import dataclasses
 import logging
@@ -48,7 +48,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 
 
 @click.command(short_help="Train a harmonization network.", context_settings={"show_default": True})
-@click.option("--data", required=True, help="Root of the data set, in the iHarmony4 layout.")
+@click.option("--data", required=True, help="Root of the data set, in the layout of iHarmony4 or ccHarmony.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--device", default="auto", help="auto, cpu or cuda.")
@@ -80,13 +80,16 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")
 @field_option("illumination_maps", "File of measured colour maps for --recolor.", metavar="FILE")
 @field_option("blur_edges", "Share of samples with a soft edge, and a mask that is a little off.")
+@field_option("distill", "Teacher of relations: own, average, weights, or off for none.",
+              metavar="TEACHER")  # fmt: skip
+@field_option("distill_weight", "Weight of the relations in the loss.")
 @field_option("init", "Weights to start from: a shipped name, a path or a URI.")
 @field_option("cache", "Where decoded images stay.")
 @field_option("workers", "Loader processes; 0 loads in the training process.")
 @field_option("checkpoint_steps", "Steps between checkpoints.")
 @field_option("validate_epochs", "Epochs between validations.")
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
-    """Train a network on a data set in the iHarmony4 layout.
+    """Train a network on a data set in the layout of iHarmony4 or ccHarmony.
 
     The defaults are the recipe of HDNet's paper; another --arch has its own paper's. Stop it whenever you like and go
     on with --resume.

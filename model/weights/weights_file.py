@@ -68,6 +68,7 @@ def save(network: Network, path: Path, card: Mapping[str, Any]) -> None:
         "architecture": network.architecture.name,
         "config": network.config.to_json(),
         "sha256": digest(tensors),
+        **({"choices": network.architecture.choices} if network.architecture.choices else {}),
     }
     if taken := sorted(set(header) & set(card)):
         raise ValueError(f"a model card cannot set {', '.join(taken)}")
@@ -85,7 +86,7 @@ def load_tensors(network: Network, tensors: Mapping[str, Tensor], name: str) -> 
 
 
 def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: str) -> None:
-    """Make sure that tensors have the names and shapes of those wanted, and are floating point.
+    """Make sure that tensors have the names and shapes of those wanted, and floating point numbers where they have.
 
     Raises:
         WeightsError: Names the missing and unknown tensors, and those of another shape or type.
@@ -95,7 +96,7 @@ def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: s
         "missing": sorted(set(wanted) - set(found)),
         "unknown": sorted(set(found) - set(wanted)),
         "wrong shape": [f"{k} {tuple(v.shape)}, not {tuple(shape)}" for k, shape, v in both if v.shape != shape],
-        "wrong type": [f"{k} {v.dtype}, not floating point" for k, _, v in both if v.dtype not in FLOATS],
+        "wrong type": [f"{k} {v.dtype}, not {wanted[k].dtype}" for k, _, v in both if not _fits(v, wanted[k])],
     }
     if any(faults.values()):
         parts = (f"{label}: {', '.join(keys[:5])} ({len(keys)})" for label, keys in faults.items() if keys)
@@ -109,6 +110,10 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         total.update(_plain(value).flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
+
+
+def _fits(found: Tensor, wanted: Tensor) -> bool:
+    return found.dtype in FLOATS if wanted.is_floating_point() else found.dtype == wanted.dtype
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -62,14 +62,14 @@ class HarmonizePairs(beam.PTransform[PCollection[Task], Harmonized]):
 
 
 class HarmonizePair(beam.DoFn):
-    """Runs `pair.harmonize` on each element, with weights that a process loads once.
+    """Does a worker's work on each element; a process loads its worker once.
 
     An expected error becomes a failure row; any other exception is a bug and stops the run.
     """
 
     def __init__(self, settings: Settings, extra: tuple[str, ...] = ()) -> None:
         self.settings = settings
-        self.schema = rows.schema(MetricsRow, extra)
+        self.schema = rows.schema(settings.row, extra)
         # One holder for everything a process shares: a second one would evict the first.
         self.shared = Shared()
 
@@ -92,12 +92,12 @@ class HarmonizePair(beam.DoFn):
         from hdnet.pipeline.steps import pair
 
         # We keep a reference, because the holder forgets what nobody else holds.
-        self.worker = self.shared.acquire(lambda: pair.Worker.load(self.settings), tag=self.settings)
+        self.worker = self.shared.acquire(self.settings.load, tag=self.settings)
         # A thread that has run torch before keeps its number of threads, so each one is told.
         torch.set_num_threads(self.worker.threads)
         stages = pair.Stages()
         try:
-            row = pair.harmonize(task, self.worker, stages, self.progress.begin)
+            row = self.worker.work(task, stages, self.progress.begin)
             record = row.record(task.pair.extra)
             self.journal.add(record)
         except OutputError:  # no other image could be written either

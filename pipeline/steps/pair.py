@@ -1,5 +1,6 @@
 """The work on one pair as a plain function: bytes in, an image written, one row of metrics out."""
 
+import abc
 import contextlib
 import dataclasses
 import hashlib
@@ -48,88 +49,120 @@ class Stages:
         return {f"seconds_{name}": seconds for name, seconds in self.seconds.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Worker:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Worker(abc.ABC):
     """What a worker process loads once and all of its threads use.
 
     Attributes:
-        settings: How to harmonize, and where results go.
+        settings: What to do, and where results go.
         threads: Torch threads of this process.
-        harmonizer: The network.
         admission: Keeps the processes of this machine within its memory.
-        arch: Name of the architecture.
-        weights_sha256: SHA-256 of the tensors.
         suspects: For each pair by id, how many processes died while working on it.
     """
 
     settings: Settings
     threads: int
-    harmonizer: Harmonizer
     admission: Admission
-    arch: str
-    weights_sha256: str
     suspects: Mapping[str, int]
 
+    @abc.abstractmethod
+    def work(self, task: Task, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
+        """Do the work on one pair.
+
+        Args:
+            task: The pair.
+            stages: Measures the time, and knows afterwards in which stage an error was raised.
+            under_way: Called with the id before the work that may bring the process down.
+
+        Raises:
+            HarmonizeError: A file cannot be read, is not an image, is too large or does not fit the others; the result
+                cannot be written; or processes died over the pair.
+        """
+
+    def deaths(self, pair: Pair) -> int:
+        """Return how many processes died over a pair.
+
+        Raises:
+            CrashError: They are too many for another try.
+        """
+        if (died := self.suspects.get(pair.id, 0)) >= supervise.TRIES:
+            raise CrashError(
+                f"{pair.composite}: {died} processes died over it, for lack of memory or because of a decoder's fault"
+            )
+        return died
+
+
+def machine_fields(settings: Settings) -> dict[str, Any]:
+    """Return the fields of a `Worker` that are this machine's."""
+    host = settings.machine
+    plan, locks = host.plan, host.scratch
+    if plan is None:
+        plan = machine.whole()
+        # The processes of one container find each other here. Those in containers of their own do not, and two
+        # very large images may be in work at the same time.
+        locks = os.path.join(tempfile.gettempdir(), "hdnet")
+        os.makedirs(locks, exist_ok=True)
+    return {
+        "threads": plan.threads,
+        "admission": Admission(plan.memory, plan.workers, locks),
+        "suspects": supervise.suspects(host.scratch),
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Harmonizing(Worker):
+    """Harmonizes pairs.
+
+    Attributes:
+        harmonizer: The network.
+        arch: Name of the architecture.
+        weights_sha256: SHA-256 of the tensors.
+    """
+
+    harmonizer: Harmonizer
+    arch: str
+    weights_sha256: str
+
     @classmethod
-    def load(cls, settings: Settings) -> "Worker":
+    def of(cls, settings: Settings) -> "Harmonizing":
         """Load the weights and build the network.
 
         Raises:
             HarmonizeError: The weights cannot be used.
             ValueError: The device does not exist.
         """
-        host = settings.machine
-        plan, locks = host.plan, host.scratch
-        if plan is None:
-            plan = machine.whole()
-            # The processes of one container find each other here. Those in containers of their own do not, and two
-            # very large images may be in work at the same time.
-            locks = os.path.join(tempfile.gettempdir(), "hdnet")
-            os.makedirs(locks, exist_ok=True)
         with weights_file.local_copy(settings.weights) as path:  # fetched once
             header = weights_file.read_header(path)
-            harmonizer = Harmonizer.load(path, host.device, settings.image.precision)
+            harmonizer = Harmonizer.load(path, settings.machine.device, settings.image.precision)
         return cls(
             settings=settings,
-            threads=plan.threads,
             harmonizer=harmonizer,
-            admission=Admission(plan.memory, plan.workers, locks),
             arch=header["architecture"],
             weights_sha256=header["sha256"],
-            suspects=supervise.suspects(host.scratch),
+            **machine_fields(settings),
         )
 
+    def work(self, task: Task, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
+        """Read, harmonize, write and score one pair."""
+        return harmonize(task, self, stages, under_way)
 
-def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
-    """Read, harmonize, write and score one pair.
 
-    Args:
-        task: The pair.
-        worker: What this process has loaded.
-        stages: Measures the time, and knows afterwards in which stage an error was raised.
-        under_way: Called with the id before the work that may bring the process down.
-
-    Raises:
-        HarmonizeError: A file cannot be read, is not an image, is too large or does not fit the others; the result
-            cannot be written; or processes died over the pair.
-    """
+def harmonize(task: Task, worker: Harmonizing, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
+    """Read, harmonize, write and score one pair, as `Worker.work`."""
     settings, pair = worker.settings, task.pair
     options, label = settings.image.of(pair), settings.image.label_of(pair)
-    _check_apart(pair, settings)
-    if (died := worker.suspects.get(pair.id, 0)) >= supervise.TRIES:
-        raise CrashError(
-            f"{pair.composite}: {died} processes died over it, for lack of memory or because of a fault in a decoder"
-        )
+    check_apart(pair, settings)
+    died = worker.deaths(pair)
     with stages("read"):
-        composite, mask_file = _fetch(pair.composite, settings), _fetch(pair.mask, settings)
-        reference_file = None if pair.reference is None else _fetch(pair.reference, settings)
+        composite, mask_file = fetch(pair.composite, settings), fetch(pair.mask, settings)
+        reference_file = None if pair.reference is None else fetch(pair.reference, settings)
         files = [file for file in (composite, mask_file, reference_file) if file]
         stages.bytes["read"] = sum(len(file.data) for file in files)
-    with worker.admission.hold(_memory(files, worker.harmonizer), pair.composite, alone=died > 0):
+    with worker.admission.hold(memory(files, worker.harmonizer.estimate), pair.composite, alone=died > 0):
         under_way(pair.id)
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
-            soft_mask = _decode_mask(mask_file, composite.header, settings, options.reading)
+            soft_mask = decode_mask(mask_file, composite.header, settings, options.reading)
             reference = _decode_reference(reference_file, picture, settings)
         with stages("network"):
             result = worker.harmonizer(picture.pixels, soft_mask, label)
@@ -139,13 +172,13 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
-            scores = _score(picture.pixels, result, reference, image.threshold(soft_mask))
+            scores = score(picture.pixels, result, reference, image.threshold(soft_mask))
     return MetricsRow(
-        **_inputs(task, composite, mask_file, reference_file),
+        **inputs(task, composite, mask_file, reference_file),
         **scores,
         **stages.columns(),
         output=output,
-        output_sha256=_sha256(encoded),
+        output_sha256=sha256(encoded),
         output_bytes=len(encoded),
         schema_version=SCHEMA_VERSION,
         arch=worker.arch,
@@ -158,7 +191,7 @@ def harmonize(task: Task, worker: Worker, stages: Stages, under_way: Callable[[s
 
 
 @dataclasses.dataclass(frozen=True)
-class _File:
+class File:
     """The bytes of an input, and what its header says before any pixel is decoded."""
 
     uri: str
@@ -166,7 +199,7 @@ class _File:
     header: Header
 
 
-def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | None) -> dict[str, Any]:
+def inputs(task: Task, composite: File, mask_file: File, reference: File | None) -> dict[str, Any]:
     """Return the columns that describe the pair and its files."""
     pair = task.pair
     return {
@@ -176,36 +209,56 @@ def _inputs(task: Task, composite: _File, mask_file: _File, reference: _File | N
         "reference": pair.reference,
         "width": composite.header.width,
         "height": composite.header.height,
-        "input_sha256": _sha256(composite.data),
-        "mask_sha256": _sha256(mask_file.data),
-        "reference_sha256": _sha256(reference.data) if reference else None,
+        "input_sha256": sha256(composite.data),
+        "mask_sha256": sha256(mask_file.data),
+        "reference_sha256": sha256(reference.data) if reference else None,
         **dict(zip(VERSIONS, task.versions, strict=True)),
     }
 
 
-def _check_apart(pair: Pair, settings: Settings) -> None:
+def check_apart(pair: Pair, settings: Settings) -> None:
+    """Make sure that a run does not read what it writes.
+
+    Raises:
+        StorageError: It would.
+    """
     images = storage.canonical(settings.layout.images) + "/"
     for uri in (pair.composite, pair.mask, pair.reference or pair.mask):
         if storage.canonical(uri).startswith(images):
             raise StorageError(f"{uri} is among the images this run writes: choose another --output")
 
 
-def _fetch(uri: str, settings: Settings) -> _File:
+def fetch(uri: str, settings: Settings) -> File:
+    """Read a file and its header.
+
+    Raises:
+        HarmonizeError: It cannot be read, is not an image or is too large.
+    """
     data = storage.read(uri, limit=limits.file_bytes(settings.max_pixels))
     found = header.read(data, uri)
     header.check_size(found, uri, settings.max_pixels)
-    return _File(uri, data, found)
+    return File(uri, data, found)
 
 
-def _memory(files: Sequence[_File], harmonizer: Harmonizer) -> int:
-    """Return about how many bytes a pair takes at its peak; a mask may be larger than its composite."""
+def memory(files: Sequence[File], estimate: Callable[[int, int], int]) -> int:
+    """Return about how many bytes a pair takes at its peak; a mask may be larger than its composite.
+
+    Args:
+        files: The composite first.
+        estimate: Returns the same for a composite's height and width alone.
+    """
     composite = files[0].header
     largest = max(file.header.pixels for file in files)
     decoding = limits.DECODE_BYTES * (largest - composite.pixels)
-    return harmonizer.estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
+    return estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
 
 
-def _decode_mask(file: _File, composite: Header, settings: Settings, reading: Reading) -> Mask:
+def decode_mask(file: File, composite: Header, settings: Settings, reading: Reading) -> Mask:
+    """Decode a composite's mask, or a photo's.
+
+    Raises:
+        HarmonizeError: It is not a mask, or does not fit the composite.
+    """
     soft_mask = mask.decode_mask(file.data, file.uri, settings.max_pixels, reading)
     return mask.resize_mask_to(
         soft_mask, composite.height, composite.width,
@@ -213,7 +266,7 @@ def _decode_mask(file: _File, composite: Header, settings: Settings, reading: Re
     )  # fmt: skip
 
 
-def _decode_reference(file: _File | None, picture: Picture, settings: Settings) -> Pixels | None:
+def _decode_reference(file: File | None, picture: Picture, settings: Settings) -> Pixels | None:
     if file is None:
         return None
     reference = decode.decode(file.data, file.uri, settings.max_pixels).pixels
@@ -225,7 +278,8 @@ def _decode_reference(file: _File | None, picture: Picture, settings: Settings) 
     return reference
 
 
-def _score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> dict[str, Any]:
+def score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> dict[str, Any]:
+    """Return the columns of the scores."""
     images = (composite, result)
     scores = (None, None) if reference is None else metrics.score_all(images, reference, foreground)
     return {
@@ -239,5 +293,6 @@ def _columns(scores: metrics.Scores | None, prefix: str) -> dict[str, Any]:
     return {prefix + field.name: getattr(scores, field.name, None) for field in dataclasses.fields(metrics.Scores)}
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

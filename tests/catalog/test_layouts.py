@@ -108,17 +108,6 @@ def test_folders_that_are_missing_or_empty_are_errors(tmp_path: Path) -> None:
         layouts.read_folder(touch(tmp_path, "composites/a.txt", "masks/b.txt"))
 
 
-def test_a_root_is_read_by_its_list_if_it_has_one(tmp_path: Path) -> None:
-    root = touch(tmp_path, "composites/a.jpg", "masks/a.png")
-    assert [pair.id for pair in layouts.read_root(root, "test")] == ["a"]
-    write_iharmony4(root, photos=1)
-    assert len(layouts.read_root(root, "test")) == 2
-    with pytest.raises(DatasetError, match="HOther_test"):
-        layouts.read_root(root, "test", ["HOther"])
-    with pytest.raises(DatasetError, match="IHD_test"):
-        layouts.read_root(tmp_path / "masks", "test")
-
-
 def rows(root: Path, **names: Any) -> tuple[list[dict[str, object]], layouts.Passed]:
     passed: layouts.Passed = {}
     return [row for _, row in layouts.folder_rows(str(root), layouts.Names(**names), passed)], passed
@@ -158,9 +147,10 @@ def test_a_file_without_partner_is_named_as_it_is(tmp_path: Path, files: tuple[s
         rows(touch(tmp_path, *files))
 
 
-def test_masks_are_paired_by_a_pattern(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["{id}.out.png", "{id}.out"])
+def test_masks_are_paired_by_a_pattern(tmp_path: Path, pattern: str) -> None:
     touch(tmp_path, "composites/a.jpg", "composites/x/b.png", "masks/a.out.png", "masks/x/b.out.png", "masks/a.png")
-    found, passed = rows(tmp_path, pattern="{id}.out.png")
+    found, passed = rows(tmp_path, pattern=pattern)
     assert [(row["id"], row["mask"]) for row in found] == [("a", "masks/a.out.png"), ("x/b", "masks/x/b.out.png")]
     assert passed == {"not named as --pair says": ["masks/a.png"]}
 

@@ -181,8 +181,9 @@ def test_a_mask_without_foreground_that_is_not_empty_is_an_error(values, dtype, 
 
 
 def test_a_faint_cut_out_is_an_error_too():
-    cut_out = np.dstack([labels(9, 9), labels(80, 80), labels(200, 200), labels(0, 90)])
-    assert "its largest value is 90: no pixel is foreground" in refused(cut_out)
+    for alpha in (90, 9):
+        cut_out = np.dstack([labels(80, 200)] * 3 + [labels(0, alpha)])
+        assert f"its largest value is {alpha}: no pixel is foreground" in refused(cut_out)
 
 
 @pytest.mark.parametrize("values", [(0, 255), (255, 255), (0, 0), (0, 1), (0, 254), (0, 250)])

@@ -51,6 +51,17 @@ def test_short_segments_that_say_nothing_about_pixels_are_left_out(marker, conte
     assert same(JPEG[:2] + bogus + JPEG[2:], JPEG)
 
 
+def test_a_jpeg_in_arithmetic_coding_may_take_nearly_no_bytes():
+    segments = [
+        (0xDB, b"\0" + b"\1" * 64),
+        (0xCA, struct.pack(">BHHB3B", 8, 900, 1000, 1, 1, 0x11, 0)),
+        (0xDA, b"\1\1\0\0\0\0"),
+    ]
+    body = b"".join(struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content for marker, content in segments)
+    found = decode.decode(b"\xff\xd8" + body + b"\xff\xd9", "a")
+    assert found.pixels.shape == (900, 1000, 3) and found.grey
+
+
 def test_long_text_and_a_long_profile_of_a_png_are_no_reason_to_refuse_it():
     text = pictures.chunk(b"zTXt", b"prompt\0\0" + zlib.compress(bytes(3_000_000)))
     profile = pictures.SRGB + bytes(2_000_000)

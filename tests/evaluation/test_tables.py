@@ -69,5 +69,13 @@ def test_table_2_puts_every_ratio_into_one_class() -> None:
     assert table.title == "Table 2. By foreground ratio (paper protocol, 6 images)"
 
 
+def test_table_3_puts_medians_beside_means() -> None:
+    table = tables.medians([row("A/1", 30), row("A/2", 31), row("B/1", 41)], "net")
+    composite, _, net = table.rows
+    assert [name for name, _ in table.columns[:5]] == ["method", "MSE", "median", "fMSE", "median"]
+    assert composite[1:] == (4, 4, 16, 16, 30, 30, 0.5, 0.5)
+    assert net[5:7] == (34, 31)
+
+
 def test_an_empty_class_shows_dashes() -> None:
     assert "0% to 5%          0  net           -" in tables.by_ratio([row("a", 31, 0.3)], "net").text()

@@ -213,7 +213,7 @@ def test_a_manifest_that_changes_meanwhile_is_one_clear_line_and_no_image_is_los
 
 
 def test_a_bug_stops_the_run(run, tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr("hdnet.pipeline.steps.pair._sha256", lambda data: 1 / 0)
+    monkeypatch.setattr("hdnet.pipeline.steps.pair.sha256", lambda data: 1 / 0)
     result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path, "--weights", tiny, "--workers", 1)
     assert result.exit_code == 1 and isinstance(result.exception, Exception)
     assert not list(tmp_path.glob("runs/*"))

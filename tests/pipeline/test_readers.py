@@ -70,7 +70,10 @@ class Recorder:
 def run(row: Pair, output: Path) -> Recorder:
     network = Recorder()
     settings = Settings(output=str(output), run_id="a")
-    worker = pair.Worker(settings, 1, network, Admission(10**9, 1, str(output)), "toy", "", {})  # type: ignore[arg-type]
+    worker = pair.Harmonizing(
+        settings=settings, threads=1, admission=Admission(10**9, 1, str(output)), suspects={},
+        harmonizer=network, arch="toy", weights_sha256="",  # type: ignore[arg-type]
+    )  # fmt: skip
     pair.harmonize(Task(row), worker, pair.Stages(), lambda _: None)
     return network
 

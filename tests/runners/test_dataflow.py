@@ -12,7 +12,6 @@ from hdnet.pipeline.run import main
 from hdnet.pipeline.runners import advice, cluster
 from hdnet.pipeline.runners.dataflow import DataflowRunner
 from hdnet.pipeline.settings import Machine, Settings
-from hdnet.pipeline.steps import pair
 from hdnet.pipeline.steps.harmonize import HarmonizePair
 from hdnet.transforms import versions
 from hdnet.transforms.errors import BeamOptionsError, VersionError
@@ -139,7 +138,7 @@ def test_a_dry_run_names_machines_and_cost(tmp_path):
 def test_workers_with_a_machine_of_their_own_divide_it(tmp_path):
     weights = write_weights(tmp_path / "w.safetensors")
     settings = Settings(output="out", run_id="a", weights=str(weights), machine=Machine(plan=None))
-    worker, plan = pair.Worker.load(settings), machine.whole()
+    worker, plan = settings.load(), machine.whole()
     assert worker.threads == 1 and worker.admission.memory == plan.memory
     assert worker.admission.workers == plan.workers and worker.admission.lock is not None
 

@@ -15,13 +15,13 @@ from tests.catalogs import write_catalog, write_weights
 @pytest.fixture
 def counted(tmp_path, monkeypatch):
     """Run five good pairs and two broken ones; return counters, distributions and how often weights were loaded."""
-    loads, load = [], pair.Worker.load
+    loads, load = [], pair.Harmonizing.of
 
     def counting(settings):
         loads.append(settings)
         return load(settings)
 
-    monkeypatch.setattr(pair.Worker, "load", counting)
+    monkeypatch.setattr(pair.Harmonizing, "of", counting)
     settings = Settings(output=str(tmp_path), run_id="a", weights=str(write_weights(tmp_path / "w.safetensors")))
     pairs = list(manifest_parts.rows(str(write_catalog(tmp_path / "in", good=5, broken=2))))
     root = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([]))

@@ -33,7 +33,7 @@ class Names:
 
     Attributes:
         pattern: Path of a mask below masks/, with {id} in the place of the composite's path without its suffix, such as
-            "{id}_mask.png"; None where the two have the same name but for the suffix.
+            "{id}_mask.png", or "{id}_mask" for any suffix; None where the two have the same name but for the suffix.
         skip_unpaired: Leave out files without a partner instead of refusing the folder.
     """
 
@@ -42,28 +42,17 @@ class Names:
 
     def identity(self, folder: str, path: str) -> str | None:
         """Return the id of the pair that a file belongs to; None for a mask that is not named by the pattern."""
+        stem = str(PurePosixPath(path).with_suffix(""))
         if self.pattern is None or folder != "masks":
-            return str(PurePosixPath(path).with_suffix(""))
+            return stem
         before, _, after = self.pattern.partition("{id}")
-        found = re.fullmatch(f"{re.escape(before)}(.+){re.escape(after)}", path)
+        whole = PurePosixPath(self.pattern).suffix.lower() in SUFFIXES
+        found = re.fullmatch(f"{re.escape(before)}(.+){re.escape(after)}", path if whole else stem)
         return found and found[1]
 
 
 BY_STEM = Names()
 """Files of the same name but for the suffix form a pair, and every file has a partner."""
-
-
-def read_root(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]:
-    """Read a folder in either layout: that of iHarmony4 if it has the list, otherwise that of `read_folder`.
-
-    Raises:
-        DatasetError: As for `read_iharmony4`.
-        ManifestError: As for `read_iharmony4` and `read_folder`.
-    """
-    listed = (root / f"IHD_{split}.txt").exists() or bool(subsets)
-    if not listed and all((root / name).is_dir() for name in FOLDERS[:2]):
-        return read_folder(root)
-    return read_iharmony4(root, split, subsets)
 
 
 def read_folder(root: Path | str) -> list[Pair]:
@@ -123,7 +112,7 @@ def folder_rows(
         lines = [line for stem in sorted(unpaired) for line in _lonely(stem, folders, images, passed)]
         raise ManifestError(
             f"{root}: {len(lines)} file{' is' if len(lines) == 1 else 's are'} missing, {first_ten(lines)}\n  "
-            "--pair pairs masks by a pattern, and --skip-unpaired leaves out what has no partner"
+            "hdnet-harmonize --pair pairs masks by a pattern, and --skip-unpaired leaves out what has no partner"
         )
     for stem in sorted(unpaired):
         lonely = [f"{name}/{images[name][stem]}" for name in folders if stem in images[name]]

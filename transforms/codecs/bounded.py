@@ -20,7 +20,9 @@ def exactly(file: BinaryIO, at: int, size: int) -> bytes:
     return file.read(size)
 
 
-_INSIDES = re.compile("decoder error|unpack|codec can't decode|buffer|byte must be|not enough values|out of range")
+_INSIDES = re.compile(
+    "decoder|unpack|codec can't decode|buffer|byte must be|not enough values|out of range|Truncated File Read"
+)
 
 
 def in_words(error: Exception) -> str:

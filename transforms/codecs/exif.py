@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from hdnet.transforms.codecs import tiff_ifd
+from hdnet.transforms.codecs.tiff_files import tiff_ifd
 
 PREFIX = b"Exif\0\0"
 

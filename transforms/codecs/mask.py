@@ -188,7 +188,7 @@ def _check_agreement(colours: npt.NDArray[np.uint8 | np.uint16], alpha: Plane, n
     grey = colours if colours.ndim == 2 else colours[..., 1]
     noise, top = _noise(grey.dtype), np.iinfo(grey.dtype).max
     shown = grey[alpha > noise]
-    if np.ptp(grey) <= noise or ((shown < noise) | (shown > top - noise)).mean() < 0.5:
+    if np.ptp(grey) <= noise or np.count_nonzero((shown < noise) | (shown > top - noise)) < max(1, shown.size / 2):
         return
     one, other = (image.threshold(image.to_8_bit(plane)) for plane in (grey, alpha))
     differing = np.count_nonzero(one != other)

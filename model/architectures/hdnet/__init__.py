@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from hdnet.model.architectures.base import Distribute, Renderer
     from hdnet.model.architectures.hdnet.network import HDNet
-    from hdnet.model.architectures.hdnet.objective import HDNetObjective
     from hdnet.model.training.config import TrainConfig
+    from hdnet.model.training.objective import RegressionObjective
 
 SIZE = Size(multiple=8)
 LARGE = 1 << 22
@@ -49,10 +49,12 @@ def _renderer(network: HDNet, device: torch.device, precision: Precision) -> Ren
     return engine.renderer(network, device, precision)
 
 
-def _objective(recipe: TrainConfig, network: HDNet, device: torch.device, distribute: Distribute) -> HDNetObjective:
-    from hdnet.model.architectures.hdnet.objective import HDNetObjective
+def _objective(
+    recipe: TrainConfig, network: HDNet, device: torch.device, distribute: Distribute
+) -> RegressionObjective:
+    from hdnet.model.architectures.hdnet.objective import objective
 
-    return HDNetObjective(recipe, network, device, distribute)
+    return objective(recipe, network, device, distribute)
 
 
 def _record(name: str, width: int) -> Architecture[HDNetConfig, HDNet]:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdnet.model.architectures.base import Network
+from hdnet.model.architectures.base import EncodingNetwork
 from hdnet.model.architectures.hdnet.config import HDNetConfig
 from hdnet.model.architectures.hdnet.global_dynamics import (
     Dynamics,
@@ -24,7 +24,7 @@ SLOPE = 0.2
 """The slope of the leaky activation for negative values."""
 
 
-class HDNet(Network):
+class HDNet(EncodingNetwork):
     """Hierarchical Dynamic Image Harmonization.
 
     Args:
@@ -69,10 +69,13 @@ class HDNet(Network):
         Raises:
             ValueError: H or W is no multiple of 8.
         """
-        if composite.shape[2] % 8 or composite.shape[3] % 8:
-            raise ValueError(f"height and width must be multiples of 8: {tuple(composite.shape)}")
+        return self.with_features(composite, mask)[0]
+
+    def with_features(self, composite: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the result of `forward`, and the maps of `encode`."""
+        features = self.encode(composite, mask)
+        skips = list(features)
         regions = [Regions.of(mask[..., :: 2**level, :: 2**level]) for level in range(4)]
-        skips = self._encode(composite.contiguous(memory_format=torch.channels_last))
 
         # Bottleneck
         x = self.local(self.neck(skips[-1]), regions[3])
@@ -83,11 +86,18 @@ class HDNet(Network):
             x = stage(join(skips.pop(), x), regions[LEVELS[i]], regions[LEVELS[i - 1]])
 
         x = F.relu_(self.last(join(skips.pop(), x), regions[0]))
-        return torch.where(mask > 0.5, self.out(x).to(composite.dtype).tanh(), composite)
+        return torch.where(mask > 0.5, self.out(x).to(composite.dtype).tanh(), composite), features
 
-    def _encode(self, composite: Tensor) -> list[Tensor]:
+    def encode(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
+        """Return the encoder's seven maps, from the finest to the deepest; it does not look at the mask.
+
+        Raises:
+            ValueError: As for `forward`.
+        """
+        if composite.shape[2] % 8 or composite.shape[3] % 8:
+            raise ValueError(f"height and width must be multiples of 8: {tuple(composite.shape)}")
         # The skips carry activated features, as in the authors' code.
-        skips = [_activate(self.stem(composite))]
+        skips = [_activate(self.stem(composite.contiguous(memory_format=torch.channels_last)))]
         for stage in self.encoder:
             skips.append(_activate(stage(skips[-1])))
         return skips

@@ -15,11 +15,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from hdnet.transforms.codecs import exif, libtiff, planes, sixteen_bit, tiff_ifd, tiff_layout
+from hdnet.transforms.codecs import exif, planes, sixteen_bit
 from hdnet.transforms.codecs.codec import Codec, Decoded, Writer
 from hdnet.transforms.codecs.picture import Header, Picture
 from hdnet.transforms.codecs.planes import Planes, Samples
-from hdnet.transforms.codecs.tiff_layout import Layout
+from hdnet.transforms.codecs.tiff_files import libtiff, tiff_ifd, tiff_layout
+from hdnet.transforms.codecs.tiff_files.tiff_layout import Layout
 from hdnet.transforms.pixels import image
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import tiff_ifd
+from hdnet.transforms.codecs.tiff_files import tiff_ifd
 
 GREYS, RGB, PALETTE, CMYK, YCBCR = (0, 1), 2, 3, 5, 6  # photometric interpretations; 0: white is zero
 PLAIN = 1  # compression: none
@@ -237,7 +237,7 @@ def _check_kind(tags: _Tags, photometric: int, compression: int) -> None:
 def _check_channels(layout: Layout) -> None:
     if layout.channels < layout.colours:
         raise ValueError(f"{layout.channels} channels, where its colours need {layout.colours}")
-    several = f"has {layout.channels} channels of {layout.bits} bits"
+    several = f"has {layout.channels} channel{'s' if layout.channels > 1 else ''} of {layout.bits} bits"
     if layout.channels * layout.bits > 8 * _MOST_BYTES:
         raise errors.DecodeError(f"{several}: save it without alpha channels")
     if layout.channels > 1 and layout.bits not in (8, 16) and not (layout.separate and layout.photometric != YCBCR):
