@@ -138,7 +138,7 @@ def test_the_summary_and_the_report_are_written(run):
     summary = json.loads((root / "out/runs/one.json").read_text())
     assert summary["totals"]["done"] == 175 and summary["totals"]["failed"] == 25
     page = (root / "out/runs/one.html").read_text()
-    assert "data:image/jpeg;base64" in page and "bad/empty-1" in page
+    assert "data:image/webp;base64" in page and "bad/empty-1" in page
     assert "images" in result.output and str(root / "out/images") in result.output
 
 
