@@ -89,6 +89,9 @@ class TrainConfig:
         recolor: Share of samples whose composite is made afresh from the real photo.
         illumination_maps: File of measured colour maps for `recolor`, or None.
         blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
+        photos: Folders of photos with masks, of which every visit makes a fresh composite, and how often each photo
+            is visited an epoch.
+        looks: Colour tables for those composites: .npz files, or folders of .cube files.
         init: Weights to start from, or None for a random start.
         cache: Where decoded images stay.
         workers: Loader processes; 0 loads in the training process.
@@ -124,6 +127,8 @@ class TrainConfig:
     recolor: float = 0.0
     illumination_maps: str | None = None
     blur_edges: float = 0.0
+    photos: dict[str, float] = dataclasses.field(default_factory=dict)
+    looks: tuple[str, ...] = ()
     init: str | None = None
     cache: Literal["ram", "disk", "none"] = "none"
     workers: int = 1
@@ -140,8 +145,12 @@ class TrainConfig:
             _check_range(self, name, low=0, high=1)
         for name in ("ema", "val_fraction"):
             _check_range(self, name, low=0, high=1, below=True)
-        if self.illumination_maps and not self.recolor:
-            raise ValueError("illumination_maps are used by recolor alone: give it a share above 0")
+        if not all(0 < weight < math.inf for weight in self.photos.values()):
+            raise ValueError(f"photos must have weights above 0: {self.photos}")
+        if self.illumination_maps and not self.recolor and not self.photos:
+            raise ValueError("illumination_maps are used by recolor and photos alone: give recolor a share above 0")
+        if self.looks and not self.photos:
+            raise ValueError("looks are used by photos alone: name a folder")
         if self.size % 8:
             raise ValueError(f"size must be a multiple of 8: {self.size}")
 
@@ -154,7 +163,10 @@ class TrainConfig:
 def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe for other people to read: of files their names, for a path is a machine's own."""
     paths = ("data", "init", "illumination_maps")
-    return {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
+    plain = {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
+    plain["photos"] = {PurePath(folder).name: weight for folder, weight in recipe["photos"].items()}
+    plain["looks"] = [PurePath(path).name for path in recipe["looks"]]
+    return plain
 
 
 def _check_choices(config: object) -> None:

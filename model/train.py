@@ -35,6 +35,17 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return fields
 
 
+def _weighted(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    folders: dict[str, float] = {}
+    for value in values:
+        folder, equals, weight = value.rpartition("=")
+        try:
+            folders[folder if equals else value] = float(weight) if equals else 1.0
+        except ValueError:
+            raise click.BadParameter(f"FOLDER or FOLDER=WEIGHT is wanted: {value!r}") from None
+    return folders
+
+
 def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
     """Make the option of a TrainConfig field; type and default are the field's own."""
     flag, default, hint = f"--{name.replace('_', '-')}", FIELDS[name].default, HINTS[name]
@@ -75,8 +86,14 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("flip", "Mirror half of the samples.")
 @field_option("crop", "Train on random resized crops.")
 @field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")
-@field_option("illumination_maps", "File of measured colour maps for --recolor.", metavar="FILE")
+@field_option("illumination_maps", "File of measured colour maps for --recolor and --photos.", metavar="FILE")
 @field_option("blur_edges", "Share of samples with a soft edge, and a mask that is a little off.")
+@click.option(
+    "--photos", multiple=True, callback=_weighted, metavar="FOLDER[=WEIGHT]",
+    help="Train on fresh composites of these photos with masks too, each visited WEIGHT times an epoch;"
+    " may be repeated.",
+)  # fmt: skip
+@click.option("--looks", multiple=True, metavar="PATH", help="Colour tables for --photos: .npz, or a folder of .cube.")
 @field_option("init", "Weights to start from: a shipped name, a path or a URI.")
 @field_option("cache", "Where decoded images stay.")
 @field_option("workers", "Loader processes; 0 loads in the training process.")
@@ -91,6 +108,8 @@ def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     hdnet-train --data /data/iHarmony4 --output runs/hdnet
     hdnet-train --data photos --output runs/lite --arch hdnet-lite --precision bfloat16 \\
         --cache ram --flip --crop --recolor 0.85 --ema 0.999 --schedule cosine
+    hdnet-train --data photos --output runs/mixed --arch hdnet-lite --cache ram \\
+        --photos pool=1 --photos photos=2 --looks film.npz --log-loss 0.015 --clip 4
     hdnet-train --data photos --output runs/no-ld --network local_dynamics=none
     torchrun --nproc-per-node 4 -m model.train --data /data/iHarmony4 --output runs/ddp --batch 48
     """

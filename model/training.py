@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from model import augment, checkpoint, dataset, registry, weights
 from model.allocator import keep_all
 from model.config import TrainConfig
+from model.mixture import Mixture, Sources
 from model.recorder import BEST_WEIGHTS, Recorder
 from model.trainer import Trainer
 from transforms import layouts, storage, versions
@@ -49,27 +50,32 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    training, held_out = _read_pairs(config, world)
+    sources = Sources(config)
+    training, held_out = _read_pairs(config, sources, world)
+    count = len(training) + sum(sources.visits)
     last = output / checkpoint.LAST
     resuming = resume and last.exists()
-    trainer = _build_trainer(config, len(training) // config.batch, device, world, fresh=not resuming)
+    trainer = _build_trainer(config, count // config.batch, device, world, fresh=not resuming)
     augmentation = _augmentation(config)
-    resolved = _resolve(config, trainer.network, [*training, *held_out], device)
+    composer = sources.composer(augmentation.illumination_maps)
+    resolved = _resolve(config, trainer.network, [*training, *held_out], sources, device)
     _check_folder(output, resolved, resume)
     progress = checkpoint.restore(last, trainer) if resuming else checkpoint.Progress()
     if rank == 0:
         storage.write(output / CONFIG, json.dumps(resolved, indent=1).encode())
-        log.info("%d training pairs, %d held out, on %s", len(training), len(held_out), device)
+        log.info("%d training pairs, %d held out, %d photo visits an epoch, on %s",
+                 len(training), len(held_out), sum(sources.visits), device)  # fmt: skip
     packed = _pack(training, config, output, rank, world)
     batches = dataset.EpochBatches(
-        count=len(training), batch=config.batch, epochs=config.epochs, seed=config.seed,
+        count=count, batch=config.batch, epochs=config.epochs, seed=config.seed,
         start=trainer.step, rank=rank, world=world,
     )  # fmt: skip
     callbacks = []
     if rank == 0:
-        packed_held_out = dataset.pack(held_out, config.size, config.cache, output)
-        callbacks.append(Recorder(config, output, progress, packed_held_out, len(training)))
-    loader = _loader(config, dataset.TrainingSet(packed, augmentation, config.seed), batches, device)
+        packed_held_out = sources.validation(dataset.pack(held_out, config.size, config.cache, output), composer)
+        callbacks.append(Recorder(config, output, progress, packed_held_out, count))
+    samples = sources.mixture(dataset.TrainingSet(packed, augmentation, config.seed), composer)
+    loader = _loader(config, samples, batches, device)
     trainer.run(loader, callbacks)
     if world > 1:
         # gloo's threads give back Python's objects after a step, and one that does so while the interpreter ends
@@ -79,9 +85,10 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     return output / BEST_WEIGHTS
 
 
-def _read_pairs(config: TrainConfig, world: int) -> tuple[list[Pair], list[Pair]]:
+def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
     pairs = layouts.read_iharmony4(Path(config.data), "train", config.subsets)
     training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
+    training = sources.without_held_out(training)
     if len(training) < config.batch:
         raise DatasetError(f"{config.data}: {len(training)} training pairs are less than one batch of {config.batch}")
     if config.batch % world:
@@ -113,13 +120,16 @@ def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
     return nn.parallel.DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 
 
-def _resolve(config: TrainConfig, network: nn.Module, pairs: list[Pair], device: torch.device) -> dict[str, Any]:
+def _resolve(
+    config: TrainConfig, network: nn.Module, pairs: list[Pair], sources: Sources, device: torch.device
+) -> dict[str, Any]:
     """Return what config.json holds: the recipe with the network's every field, the data, and where it ran."""
     names = "\n".join(pair.id for pair in pairs)
     return {
         **config.to_json(),
         "network": network.config.to_json(),  # type: ignore[union-attr, operator]
         "pairs_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "photos_sha256": sources.digest(),
         "device": str(device),
         "versions": versions.versions("torch", "hdnet-pipeline"),
     }
@@ -156,7 +166,7 @@ def _pack(training: list[Pair], config: TrainConfig, output: Path, rank: int, wo
 
 
 def _loader(
-    config: TrainConfig, samples: dataset.TrainingSet, batches: dataset.EpochBatches, device: torch.device
+    config: TrainConfig, samples: Mixture, batches: dataset.EpochBatches, device: torch.device
 ) -> DataLoader[Any]:
     return DataLoader(
         samples,
