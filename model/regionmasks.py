@@ -23,10 +23,15 @@ GAP = 2
 def draw(labels: Labels, rng: np.random.Generator) -> Mask:
     """Draw a mask of a photo, (H,W) bool."""
     if rng.random() >= SHAPES:
-        mask = labels == OBJECT if labels.max() == OBJECT else _union(labels, rng)
+        mask = natural(labels, rng)
         if 0 < np.count_nonzero(mask) <= LARGEST * mask.size:
             return mask
     return _shape(labels.shape[0], labels.shape[1], rng)
+
+
+def natural(labels: Labels, rng: np.random.Generator) -> Mask:
+    """Return the object, or else a union of segments, empty where there are none; (H,W) bool."""
+    return labels == OBJECT if labels.max() == OBJECT else _union(labels, rng)
 
 
 def _union(labels: Labels, rng: np.random.Generator) -> Mask:
