@@ -92,9 +92,9 @@ def gain_field(image: RGB, rng: np.random.Generator) -> RGB:
     stops = rng.uniform(0.2, 1.0) * (rng.uniform(-1, 1, (cells, cells, 1)) + 0.25 * rng.normal(0, 1, (cells, cells, 3)))
     fields = [
         np.asarray(Image.fromarray(channel).resize((width, height), Image.Resampling.BICUBIC))
-        for channel in np.moveaxis(np.clip(stops, -1, 1).astype(np.float32), -1, 0)
+        for channel in np.moveaxis(stops.astype(np.float32), -1, 0)
     ]
-    light = lab.LIGHT[image.dtype][image] * np.exp2(np.stack(fields, axis=-1))
+    light = lab.LIGHT[image.dtype][image] * np.exp2(np.clip(np.stack(fields, axis=-1), -1, 1))
     return np.rint(lab.encode(light)).astype(np.uint8)
 
 
