@@ -64,7 +64,7 @@ class TrainConfig:
     """A training run, complete: saved before the first step. The defaults are the paper's recipe.
 
     Attributes:
-        data: Root of a data set in the iHarmony4 layout.
+        data: Root of a data set in the iHarmony4 layout, or None to train on `photos` alone.
         arch: Name in the registry.
         network: The network's own fields, where they differ from the architecture's.
         subsets: Sub-datasets to train on; all when empty.
@@ -102,7 +102,7 @@ class TrainConfig:
         ValueError: A field is outside its range; the message names field and value.
     """
 
-    data: str
+    data: str | None = None
     arch: str = "hdnet"
     network: dict[str, Any] = dataclasses.field(default_factory=dict)
     subsets: tuple[str, ...] = ()
@@ -145,6 +145,8 @@ class TrainConfig:
             _check_range(self, name, low=0, high=1)
         for name in ("ema", "val_fraction"):
             _check_range(self, name, low=0, high=1, below=True)
+        if self.data is None and not self.photos:
+            raise ValueError("there is nothing to train on: give data or photos")
         if not all(0 < weight < math.inf for weight in self.photos.values()):
             raise ValueError(f"photos must have weights above 0: {self.photos}")
         if self.illumination_maps and not self.recolor and not self.photos:

@@ -57,7 +57,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 
 
 @click.command(short_help="Train a harmonization network.", context_settings={"show_default": True})
-@click.option("--data", required=True, help="Root of the data set, in the iHarmony4 layout.")
+@click.option("--data", help="Root of the data set, in the iHarmony4 layout; optional with --photos.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--device", default="auto", help="auto, cpu or cuda.")
@@ -100,7 +100,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("checkpoint_steps", "Steps between checkpoints.")
 @field_option("validate_epochs", "Epochs between validations.")
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
-    """Train a network on a data set in the iHarmony4 layout.
+    """Train a network on a data set in the iHarmony4 layout, on photos with masks, or on both.
 
     The defaults are the paper's recipe. Stop it whenever you like and go on with --resume.
 

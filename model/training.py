@@ -86,11 +86,13 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
 
 
 def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
-    pairs = layouts.read_iharmony4(Path(config.data), "train", config.subsets)
+    pairs = layouts.read_iharmony4(Path(config.data), "train", config.subsets) if config.data else []
     training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
     training = sources.without_held_out(training)
-    if len(training) < config.batch:
-        raise DatasetError(f"{config.data}: {len(training)} training pairs are less than one batch of {config.batch}")
+    count = len(training) + sum(sources.visits)
+    if count < config.batch:
+        named = ", ".join([*([config.data] if config.data else []), *config.photos])
+        raise DatasetError(f"{named}: {count} samples an epoch are less than one batch of {config.batch}")
     if config.batch % world:
         raise HarmonizeError(f"a batch of {config.batch} does not divide over {world} processes: choose a multiple")
     dataset.check_sizes(pairs)

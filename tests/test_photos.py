@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from model import dataset, photos, regionmasks, training
+from model import dataset, photos, regionmasks, training, weights
 from model.composer import Composer
+from model.config import TrainConfig
 from model.mixture import Sources
 from model.photos import Album, FreshComposites
 from tests.samples import write_iharmony4
@@ -179,3 +180,19 @@ def test_validation_has_one_composite_a_held_out_photo_the_same_every_time(fresh
     for i in range(48):
         composite, target, mask = dataset.unpack(one[i])
         np.testing.assert_array_equal(composite[~mask], target[~mask])
+
+
+def test_photos_alone_are_enough_to_train_on(folder, tmp_path):
+    config = recipe(None, photos={str(folder): 0.2}, epochs=1)
+    config = dataclasses.replace(config, data=None)
+    training.train(config, tmp_path / "run", device=CPU)
+    assert weights.read_header(tmp_path / "run/best.safetensors")["training_data"]["pairs"] == 9
+
+
+def test_nothing_to_train_on_is_refused(folder):
+    with pytest.raises(ValueError, match="nothing to train on"):
+        TrainConfig()
+    with pytest.raises(ValueError, match="looks"):
+        TrainConfig(data="", looks=("film.npz",))
+    with pytest.raises(ValueError, match="weights above 0"):
+        TrainConfig(photos={str(folder): 0.0})
