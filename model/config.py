@@ -97,6 +97,7 @@ class TrainConfig:
         workers: Loader processes; 0 loads in the training process.
         checkpoint_steps: Steps between checkpoints.
         validate_epochs: Epochs between validations.
+        minutes: After so many the run stops at a checkpoint, to be gone on with; 0 for no limit.
 
     Raises:
         ValueError: A field is outside its range; the message names field and value.
@@ -134,12 +135,13 @@ class TrainConfig:
     workers: int = 1
     checkpoint_steps: int = 500
     validate_epochs: int = 1
+    minutes: float = 0.0
 
     def __post_init__(self) -> None:
         _check_choices(self)
         for name in ("size", "epochs", "batch", "lr", "smallest_foreground", "checkpoint_steps", "validate_epochs"):
             _check_range(self, name, low=0, above=True)
-        for name in ("warmup", "log_loss", "clip", "seed", "workers"):
+        for name in ("warmup", "log_loss", "clip", "seed", "workers", "minutes"):
             _check_range(self, name, low=0)
         for name in ("drop", "final_lr", "recolor", "blur_edges"):
             _check_range(self, name, low=0, high=1)

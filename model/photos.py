@@ -1,11 +1,12 @@
 """Photos with masks and no composites as training samples: every visit makes a fresh composite.
 
-Two layouts are read: `real_images/<source>/<name>.<suffix>` beside `masks/<source>/<name>.png` (see
-`regionmasks.Labels`), and iHarmony4's, of which the train list's photos and masks are taken. Some photos are held
-out from every training by a hash of their source and name.
+Three layouts are read: `real_images/<source>/<name>.<suffix>` beside `masks/<source>/<name>.png` (see
+`regionmasks.Labels`); iHarmony4's, of which the train list's photos and masks are taken; and a list, photos.json, as
+`model.kit` writes it. Some photos are held out from every training by a hash of their source and name.
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from transforms.errors import DatasetError, StorageError
 from transforms.lab import Floats
 from transforms.manifest import Pair
 
+LIST = "photos.json"
 STORED = 256
 """Pixels of the shorter side at most, of photos in memory."""
 SMALLEST_CROP = 0.5
@@ -57,12 +59,17 @@ class Photo:
 
 
 def read(root: Path) -> list[Photo]:
-    """List a folder's photos, held out or not, in either layout.
+    """List a folder's photos, held out or not, in any of the layouts.
 
     Raises:
         DatasetError: There is no photo, or one has no mask.
         ManifestError: As for `layouts.read_iharmony4`.
     """
+    if (root / LIST).exists():
+        listed = (Photo(**fields) for fields in json.loads((root / LIST).read_text()))
+        return [
+            dataclasses.replace(photo, real=str(root / photo.real), mask=str(root / photo.mask)) for photo in listed
+        ]
     if (root / "IHD_train.txt").exists():
         pairs = {(pair.reference, pair.mask): pair for pair in layouts.read_iharmony4(root, "train")}
         return [of_pair(pair) for pair in pairs.values()]
@@ -74,7 +81,7 @@ def read(root: Path) -> list[Photo]:
             raise DatasetError(f"{root}: {path.name} has no mask: {mask} is missing")
         found.append(Photo(name.as_posix(), name.parent.as_posix(), str(path), str(mask), True))
     if not found:
-        raise DatasetError(f"{root}: neither an IHD_train.txt nor photos in real_images/<source>/")
+        raise DatasetError(f"{root}: neither {LIST} nor IHD_train.txt nor photos in real_images/<source>/")
     return found
 
 

@@ -99,6 +99,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("workers", "Loader processes; 0 loads in the training process.")
 @field_option("checkpoint_steps", "Steps between checkpoints.")
 @field_option("validate_epochs", "Epochs between validations.")
+@field_option("minutes", "Stop at a checkpoint after so many, to go on with --resume; 0 for no limit.")
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     """Train a network on a data set in the iHarmony4 layout, on photos with masks, or on both.
 

@@ -1,9 +1,13 @@
 """A training run: the data, the network and the trainer put together, from the first step or resumed."""
 
 import hashlib
+import itertools
 import json
 import logging
+import math
 import os
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from transforms.manifest import Pair
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
-FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "device", "versions"})
+FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "minutes", "device", "versions"})
 """What a resumed run may set anew: it does not change what its steps compute. The data set may have moved; that it
 is the same one is told by `pairs_sha256`."""
 
@@ -36,7 +40,8 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
 
     Args:
         config: The recipe.
-        output: The run's folder: config.json, last.pt, best.pt, best.safetensors, metrics.csv, curves.png.
+        output: The run's folder: config.json, last.pt, last.safetensors, best.pt, best.safetensors, metrics.csv,
+            curves.png.
         device: Where to train.
         resume: Go on from output/last.pt where there is one.
 
@@ -76,7 +81,9 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
         callbacks.append(Recorder(config, output, progress, packed_held_out, count))
     samples = sources.mixture(dataset.TrainingSet(packed, augmentation, config.seed), composer)
     loader = _loader(config, samples, batches, device)
-    trainer.run(loader, callbacks)
+    trainer.run(_within(config.minutes, loader), callbacks)
+    for recorder in callbacks:
+        recorder.close(trainer)
     if world > 1:
         # gloo's threads give back Python's objects after a step, and one that does so while the interpreter ends
         # aborts the process: no process leaves before the first has validated and written.
@@ -93,6 +100,8 @@ def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list
     if count < config.batch:
         named = ", ".join([*([config.data] if config.data else []), *config.photos])
         raise DatasetError(f"{named}: {count} samples an epoch are less than one batch of {config.batch}")
+    if config.minutes and world > 1:
+        raise HarmonizeError("minutes are for one process: several would not stop at the same step")
     if config.batch % world:
         raise HarmonizeError(f"a batch of {config.batch} does not divide over {world} processes: choose a multiple")
     dataset.check_sizes(pairs)
@@ -165,6 +174,12 @@ def _pack(training: list[Pair], config: TrainConfig, output: Path, rank: int, wo
     if world > 1 and config.cache == "disk" and rank == 0:
         torch.distributed.barrier()
     return packed
+
+
+def _within(minutes: float, batches: Iterable[Any]) -> Iterable[Any]:
+    """Give batches until the time is over."""
+    end = time.monotonic() + 60 * minutes if minutes else math.inf
+    return itertools.takewhile(lambda _: time.monotonic() < end, batches)
 
 
 def _loader(
