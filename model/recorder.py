@@ -101,9 +101,9 @@ class Recorder:
         self._write_history(row)
 
     def _save_weights(self, name: str, trainer: Trainer) -> None:
-        recipe, row = without_folders(self.config.to_json()), dict(*self.progress.history[-1:])
+        recipe, rows = without_folders(self.config.to_json()), self.progress.history
         data = {"name": recipe.pop("data"), "pairs": self.pairs, "held_out": len(self.held_out)}
-        card = {"training_data": data, "recipe": recipe, "metrics": {"validation": row} if row else {}}
+        card = {"training_data": data, "recipe": recipe, "metrics": {"validation": rows[-1]} if rows else {}}
         with validation.averaged(trainer):
             weights.save(trainer.network, self.output / name, self.config.arch, card)
 
