@@ -11,7 +11,7 @@ from transforms.lab import Floats
 
 RELIT = 0.35
 """Share of the scenes that are shown under other light as a whole, object and all."""
-KINDS = {"recolor": 0.42, "retouch": 0.28, "look": 0.22, "relight": 0.08}
+KINDS = {"recolor": 0.5, "retouch": 0.24, "look": 0.14, "relight": 0.12}
 """How often an object gets each change: what data sets are made with, a photographer's, a film's, another hour's."""
 SCENE_KINDS = {"retouch": 0.3, "look": 0.3, "relight": 0.4}
 UNRELIT = 0.5
@@ -20,8 +20,12 @@ FIELDS = 0.2
 """Share of the changes that differ over the object."""
 CODED = 0.22
 """Share of the composites written as JPEG after the paste."""
-LARGEST_FMSE = 6000.0
-"""Foreground MSE, 0..255 scale, beyond which little is left to restore; stronger changes are weakened."""
+WEAK, LARGEST_FMSE = 250.0, 6000.0
+"""Foreground MSE, 0..255 scale: changes under the first are strengthened, for what an object's colours in a scene
+could be differs by as much, and nothing but restraint is to be learned from them; those over the second, of which
+little could be restored, are weakened."""
+STRENGTHENED = 2.5
+"""The largest factor by which a weak change is strengthened."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ class Composer:
         return retouch.relight(rng) if kind == "relight" else retouch.retouch(rng)
 
     def _limited(self, colours: RGB, real: RGB, region: Mask, rng: np.random.Generator) -> RGB:
-        """Weaken a change that is too strong; in some composites, weaken it to little or nothing."""
+        """Bring a change to a useful strength; in some composites, to little or nothing."""
         drawn = rng.random()
         if drawn < self.untouched:
             return real
@@ -94,9 +98,11 @@ class Composer:
         share = rng.uniform(0.05, 0.35) if drawn < self.untouched + self.slight else 1.0
         inside = change[region]
         strength = float(np.mean(inside * inside)) if inside.size else 0.0
-        if strength > LARGEST_FMSE:
+        if 0 < strength < WEAK:
+            share *= min(STRENGTHENED, (rng.uniform(1, 4) * WEAK / strength) ** 0.5)
+        elif strength > LARGEST_FMSE:
             share *= (LARGEST_FMSE / strength) ** 0.5 * rng.uniform(0.5, 1.0)
-        return colours if share == 1 else np.rint(real + np.float32(share) * change).astype(np.uint8)
+        return colours if share == 1 else np.rint(np.clip(real + np.float32(share) * change, 0, 255)).astype(np.uint8)
 
 
 def _pick(shares: dict[str, float], rng: np.random.Generator) -> str:

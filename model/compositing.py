@@ -17,7 +17,7 @@ from transforms import lab
 from transforms.lab import Floats
 
 Edge = Literal["hard", "soft", "cut out"]
-EDGES: dict[Edge, float] = {"hard": 0.2, "soft": 0.45, "cut out": 0.35}
+EDGES: dict[Edge, float] = {"hard": 0.2, "soft": 0.5, "cut out": 0.3}
 """How often a paste has each edge: sharp; fading over some pixels; fading, and its old surroundings gone."""
 SOFTEST, ERODED, REFILLED = 2.0, 3.0, 6.0
 """Pixels: the largest deviation of a soft edge, how much of its border a cut-out can lose, how far around it the

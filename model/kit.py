@@ -1,8 +1,8 @@
 """Training on a machine that is at hand for minutes only.
 
-    python -m model.kit pack kit.tar --photos pool=1 --photos photos=2 --looks film.npz \\
+    python -m model.kit pack kit.zip --photos pool=1 --photos photos=2 --looks film.npz \\
         --illumination-maps ccharmony_maps.npz --init runs/lite/last.safetensors
-    python -m model.kit train kit.tar --output out --minutes 25     # there
+    python -m model.kit train kit.zip --output out --minutes 25     # there
 
 A kit is one small file that holds all that training needs beside this program: photos with masks, shrunk, looks,
 illumination maps, and the weights to start from.
@@ -11,9 +11,9 @@ illumination maps, and the weights to start from.
 import dataclasses
 import io
 import json
-import tarfile
 import tempfile
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,21 +53,21 @@ def main() -> None:
 @click.option("--illumination-maps", required=True, type=click.Path(path_type=Path))
 @click.option("--init", required=True, help="Weights to go on from.")
 @click.option("--side", default=192, show_default=True, help="Pixels of the photos' shorter side.")
-@click.option("--quality", default=75, show_default=True, help="Of the photos, as WebP.")
+@click.option("--quality", default=70, show_default=True, help="Of the photos, as WebP.")
 def pack(
     out: Path, folders: tuple[str, ...], looks: Path, illumination_maps: Path, init: str, side: int, quality: int
 ) -> None:
-    """Write the kit OUT, a tar file."""
+    """Write the kit OUT, a zip file."""
     visits = {folder: float(weight or 1) for folder, _, weight in (value.partition("=") for value in folders)}
-    with tarfile.open(out, "w") as tar:
+    with zipfile.ZipFile(out, "w") as kit:
         for number, folder in enumerate(visits):
-            _add_photos(tar, f"photos{number}", photos.read(Path(folder)), side, quality)
+            _add_photos(kit, f"photos{number}", photos.read(Path(folder)), side, quality)
         for name, path in ((LOOKS, looks), (MAPS, illumination_maps)):
-            tar.add(path, name)
+            kit.write(path, name)
         with weights.local_copy(init) as path:
-            tar.add(path, INIT)
+            kit.write(path, INIT)
         names = {f"photos{number}": weight for number, weight in enumerate(visits.values())}
-        _add(tar, RECIPE, json.dumps({"photos": names, "arch": weights.read_header(init)["architecture"]}).encode())
+        kit.writestr(RECIPE, json.dumps({"photos": names, "arch": weights.read_header(init)["architecture"]}))
     if (size := out.stat().st_size) > LARGEST:
         raise click.ClickException(f"{out} has {size:,} bytes, over {LARGEST:,}: lower --side or --quality")
     click.echo(f"{out}: {size:,} bytes")
@@ -86,8 +86,8 @@ def pack(
 def train(kit: Path, output: Path, minutes: float, device: str, **fields: Any) -> None:
     """Go on from the kit's weights: at a steady rate for most of the time, then down to nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(kit) as tar:
-            tar.extractall(folder, filter="data")
+        with zipfile.ZipFile(kit) as packed:
+            packed.extractall(folder)
         try:
             made = run(Path(folder), output, minutes, choose_device(device), fields)
         except (HarmonizeError, ValueError) as error:
@@ -142,16 +142,20 @@ def _speed(folder: Path, minutes: float) -> tuple[int, float]:
     return int(state["step"]), 60 * minutes
 
 
-def _add_photos(tar: tarfile.TarFile, folder: str, found: list[Photo], side: int, quality: int) -> None:
+def _add_photos(kit: zipfile.ZipFile, folder: str, found: list[Photo], side: int, quality: int) -> None:
+    """Write the photos, each once however many masks it has, their masks, and the list of both."""
+    listed: list[dict[str, Any]] = []
+    written: set[str] = set()
     with ThreadPoolExecutor() as threads:
         files = threads.map(lambda photo: _shrunk(photo, side, quality), found)
-        listed = []
-        for photo, (real, mask) in zip(found, files, strict=True):
-            names = {"real": f"real_images/{photo.id}/{Path(photo.real).stem}.webp", "mask": f"masks/{photo.id}.png"}
-            _add(tar, f"{folder}/{names['real']}", real)
-            _add(tar, f"{folder}/{names['mask']}", mask)
-            listed.append({**dataclasses.asdict(photo), **names})
-    _add(tar, f"{folder}/{LIST}", json.dumps(listed).encode())
+        for number, (photo, (real, mask)) in enumerate(zip(found, files, strict=True)):
+            name = f"real_images/{photo.source}/{Path(photo.real).stem}.webp"
+            if name not in written:
+                kit.writestr(f"{folder}/{name}", real)
+                written.add(name)
+            kit.writestr(f"{folder}/masks/{number}.png", mask)
+            listed.append({**dataclasses.asdict(photo), "real": name, "mask": f"masks/{number}.png"})
+    kit.writestr(f"{folder}/{LIST}", json.dumps(listed), zipfile.ZIP_DEFLATED)
 
 
 def _shrunk(photo: Photo, side: int, quality: int) -> tuple[bytes, bytes]:
@@ -160,12 +164,6 @@ def _shrunk(photo: Photo, side: int, quality: int) -> tuple[bytes, bytes]:
     Image.fromarray(real).save(picture, "WEBP", quality=quality, method=4)
     Image.fromarray(np.ascontiguousarray(labels)).save(mask, "PNG", optimize=True)
     return picture.getvalue(), mask.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from transforms.lab import Floats
 _LINEAR = cast(Floats, np.where(IDENTITY <= 0.04045, IDENTITY / 12.92, ((IDENTITY + 0.055) / 1.055) ** 2.4)).astype(
     np.float32
 )
+STRONGEST = 1.2
+"""Amount of a tone change from which on dark and light would trade places."""
 LAMPS = {"moon": (-0.9, -0.25, 0.75), "sodium": (0.7, -0.05, -1.3), "tungsten": (0.45, -0.05, -0.75),
          "shade": (-0.3, 0.0, 0.4), "leaves": (-0.15, 0.3, -0.35), "neon": (0.5, -0.6, 0.35)}  # fmt: skip
 """Casts of red, green and blue in stops, of light that is far from white."""
@@ -19,7 +21,7 @@ LAMPS = {"moon": (-0.9, -0.25, 0.75), "sodium": (0.7, -0.05, -1.3), "tungsten": 
 
 def retouch(rng: np.random.Generator) -> Table:
     """Draw what one session with a photo editor does to a photo: a coherent whole, mild to strong."""
-    strength = rng.uniform(0.4, 1.6)
+    strength = rng.uniform(0.5, 2.0)
     warmth, tint = strength * rng.normal(0, 0.3), strength * rng.normal(0, 0.1)
     stops = strength * rng.normal(0, 0.55) + np.array([warmth, tint, -warmth])
     values = _exposed(stops)
@@ -49,12 +51,12 @@ def _exposed(stops: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Floats
 
 def _toned(values: Floats, amounts: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Floats:
     """Change contrast, shadows, highlights and the black point, each by an amount of about -1 to 1."""
-    contrast, shadows, highlights, black = amounts.astype(np.float32)
+    contrast, shadows, highlights, black = np.clip(amounts, -STRONGEST, STRONGEST).astype(np.float32)
     curve = 4 * values * (1 - values) * (values - 0.5)
     dark = values * (1 - values) ** 3
     bright = values**3 * (1 - values)
     level = np.float32(0.03) * black * (1 - values)
-    bent = values + 0.35 * contrast * curve + 0.5 * (shadows * dark + highlights * bright) + level
+    bent = values + 0.25 * contrast * curve + 0.3 * (shadows * dark + highlights * bright) + level
     toned: Floats = np.clip(bent, 0, 1)
     return toned
 
