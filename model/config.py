@@ -168,8 +168,9 @@ def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe for other people to read: of files their names, for a path is a machine's own."""
     paths = ("data", "init", "illumination_maps")
     plain = {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
-    plain["photos"] = {PurePath(folder).name: weight for folder, weight in recipe["photos"].items()}
-    plain["looks"] = [PurePath(path).name for path in recipe["looks"]]
+    if "photos" in recipe:
+        plain["photos"] = {PurePath(folder).name: weight for folder, weight in recipe["photos"].items()}
+        plain["looks"] = [PurePath(path).name for path in recipe["looks"]]
     return plain
 
 

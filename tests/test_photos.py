@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from model import dataset, photos, regionmasks, training, weights
+from model import dataset, looks, photos, regionmasks, training, weights
 from model.composer import Composer
-from model.config import TrainConfig
+from model.config import TrainConfig, without_folders
 from model.mixture import Sources
 from model.photos import Album, FreshComposites
 from tests.samples import write_iharmony4
@@ -196,3 +196,10 @@ def test_nothing_to_train_on_is_refused(folder):
         TrainConfig(data="", looks=("film.npz",))
     with pytest.raises(ValueError, match="weights above 0"):
         TrainConfig(photos={str(folder): 0.0})
+
+
+def test_a_card_names_no_folders(folder, tmp_path):
+    np.savez(tmp_path / "film.npz", names=np.array(["none"]), lut=looks.IDENTITY[None])
+    config = TrainConfig(data=None, photos={str(folder): 2.0}, looks=(str(tmp_path / "film.npz"),))
+    plain = without_folders(config.to_json())
+    assert plain["photos"] == {"pool": 2.0} and plain["looks"] == ["film.npz"] and str(tmp_path) not in str(plain)
