@@ -41,7 +41,7 @@ class Composer:
 
     maps: IlluminationMaps | None = None
     tables: Sequence[looks.Table] = ()
-    untouched: float = 0.07
+    untouched: float = 0.1
     slight: float = 0.07
 
     def __call__(

@@ -16,7 +16,8 @@ from model.allocator import keep_strips
 from model.engine import Engine
 from model.hdnet import HDNet
 from model.memory import peak_bytes
-from model.weights import load_network
+from model.smooth import smooth_change
+from model.weights import load_network, read_header
 from transforms import edges, errors, image, tensor
 
 Precision = Literal["float32", "bfloat16"]
@@ -33,11 +34,13 @@ class Harmonizer:
         network: In eval mode, on `device`. From the first image on, changes of its weights may go unseen.
         device: Where it runs.
         precision: Of the convolutions; statistics, search and blend are in float32 or better.
+        smoothing: How far an object's change of colour is moved towards one smooth map, 0 to 1 (`model.smooth`).
     """
 
     network: HDNet
     device: torch.device
     precision: Precision = "float32"
+    smoothing: float = 0.0
 
     @classmethod
     def load(
@@ -46,7 +49,7 @@ class Harmonizer:
         device: str = "auto",
         precision: Precision | Literal["auto"] = "float32",
     ) -> Self:
-        """Load weights and put the network on a device.
+        """Load weights and put the network on a device; the smoothing is what their card asks for.
 
         Args:
             weights: The name of shipped weights, a path, or any URI fsspec opens.
@@ -61,7 +64,8 @@ class Harmonizer:
             raise ValueError(f"precision must be auto, float32 or bfloat16: {precision!r}")
         chosen = choose_device(device)
         network = cast(HDNet, load_network(weights))
-        return cls(network.to(chosen), chosen, choose_precision(precision, chosen))
+        smoothing = float(read_header(weights).get("smoothing", 0.0))
+        return cls(network.to(chosen), chosen, choose_precision(precision, chosen), smoothing)
 
     @overload
     def __call__(self, composite: Image.Image, mask: MaskLike) -> Image.Image: ...
@@ -92,6 +96,7 @@ class Harmonizer:
             return _with_pixels(composite, self(_pixels(composite), mask))
         soft = _soft_mask(mask)
         result = self.colours(composite, soft)
+        smooth_change(result, composite, image.threshold(soft), self.smoothing)
         edges.carry_outward(result, composite, soft)
         return tensor.blend(composite, result, soft)
 
