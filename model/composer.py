@@ -21,9 +21,9 @@ FIELDS = 0.2
 CODED = 0.22
 """Share of the composites written as JPEG after the paste."""
 WEAK, LARGEST_FMSE = 250.0, 6000.0
-"""Foreground MSE, 0..255 scale: changes under the first are strengthened, for what an object's colours in a scene
-could be differs by as much, and nothing but restraint is to be learned from them; those over the second, of which
-little could be restored, are weakened."""
+"""Foreground MSE, 0..255 scale. Changes under the first are strengthened: they are no larger than the doubt about an
+object's colours in a scene, so nothing but restraint could be learned from them. Those over the second are weakened:
+too little of the object is left to restore."""
 STRENGTHENED = 2.5
 """The largest factor by which a weak change is strengthened."""
 
