@@ -14,7 +14,7 @@ from PIL import Image
 from hdnet.model import team
 from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
-from hdnet.model.weights.weights_file import load_network
+from hdnet.model.weights.weights_file import load_network, read_header
 from hdnet.transforms import errors, storage
 from hdnet.transforms.catalog import labels
 from hdnet.transforms.codecs import mask as masks
@@ -34,12 +34,14 @@ class Harmonizer:
         device: The device that the network runs on.
         precision: The precision of the convolutions.
         label: Class of the foreground, by name or number, for images that are given none.
+        smoothing: How far an object's change of colour is moved towards one smooth map, 0 to 1 (`hdnet.model.smooth`).
     """
 
     network: Network
     device: torch.device
     precision: Precision = "float32"
     label: str | int | None = None
+    smoothing: float = 0.0
 
     @classmethod
     def load(
@@ -49,7 +51,7 @@ class Harmonizer:
         precision: Precision | Literal["auto"] = "float32",
         label: str | int | None = None,
     ) -> Self:
-        """Load weights and put the network on a device.
+        """Load weights and put the network on a device; the smoothing is what their card asks for.
 
         Args:
             weights: The name of shipped weights, a path, or any URI fsspec opens.
@@ -64,7 +66,8 @@ class Harmonizer:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}: {precision!r}")
         chosen = choose_device(device)
-        return cls(load_network(weights).to(chosen), chosen, choose_precision(precision, chosen), label)
+        network, smoothing = load_network(weights), float(read_header(weights).get("smoothing", 0.0))
+        return cls(network.to(chosen), chosen, choose_precision(precision, chosen), label, smoothing)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -140,7 +143,9 @@ class Harmonizer:
     def _renderer(self) -> Renderer:
         """The architecture's renderer; two threads that both make it make the same."""
         team.outlive_forks()
-        return self.network.architecture.renderer(self.network, self.device, self.precision)
+        renderer = self.network.architecture.renderer(self.network, self.device, self.precision)
+        renderer.smoothing = self.smoothing
+        return renderer
 
 
 def read_mask(

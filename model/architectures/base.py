@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from hdnet.model import smooth
 from hdnet.model.architectures.record import Architecture, Size
 from hdnet.model.config import Config
 from hdnet.model.precision import Precision
@@ -59,7 +60,13 @@ class EncodingNetwork(Network):
 
 
 class Renderer(abc.ABC):
-    """Runs a network on one image of any size; any number of threads may call it at once."""
+    """Runs a network on one image of any size; any number of threads may call it at once.
+
+    Attributes:
+        smoothing: How far an object's change of colour is moved towards one smooth map, 0 to 1 (`hdnet.model.smooth`).
+    """
+
+    smoothing: float = 0.0
 
     @abc.abstractmethod
     def colours(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.FloatPixels:
@@ -78,7 +85,7 @@ class Renderer(abc.ABC):
         """
 
     def __call__(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.Pixels:
-        """Harmonize an image: carry the colours outward over the soft edge and blend them by the soft mask.
+        """Harmonize an image: smooth the change, carry it outward over the soft edge, and blend by the soft mask.
 
         Args:
             composite: As for `colours`.
@@ -92,6 +99,7 @@ class Renderer(abc.ABC):
             HarmonizeError: The network's result is not finite.
         """
         result = self.colours(composite, mask, label)
+        smooth.smooth_change(result, composite, image.threshold(mask), self.smoothing)
         edges.carry_outward(result, composite, mask)
         return tensor.blend(composite, result, mask)
 

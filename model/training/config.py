@@ -15,7 +15,7 @@ class TrainConfig(Config):
     """A training run, complete; it is saved before the first step. The defaults are the recipe of HDNet's paper.
 
     Attributes:
-        data: Root of a data set, as for `datasets.read_root`.
+        data: Root of a data set, as for `datasets.read_root`, or None to train on `photos` alone.
         arch: Name of the architecture.
         network: Fields of the network's configuration that differ from the architecture's own.
         subsets: Sub-datasets to train on; all when empty.
@@ -41,6 +41,9 @@ class TrainConfig(Config):
         recolor: Share of samples whose composite is made afresh from the real photo.
         illumination_maps: File of measured colour maps for `recolor`, or None.
         blur_edges: Share of samples whose foreground fades at its edge, and whose mask is a little off.
+        photos: Folders of photos with masks, of which every visit makes a fresh composite, and how often each photo
+            is visited in an epoch.
+        looks: Colour tables for those composites: .npz files, or folders of .cube files.
         distill: Teacher of the relation distillation: "own" for the network itself, "average" for the moving average
             of its weights, or other weights to load; "off" for none.
         distill_weight: Weight of the distillation's loss.
@@ -49,12 +52,13 @@ class TrainConfig(Config):
         workers: Loader processes; 0 loads in the training process.
         checkpoint_steps: Steps between checkpoints.
         validate_epochs: Epochs between validations.
+        minutes: The run stops at a checkpoint after this long, and can be resumed; 0 for no limit.
 
     Raises:
         ValueError: A field is outside its range; the message names field and value.
     """
 
-    data: str
+    data: str | None = None
     arch: str = "hdnet"
     network: dict[str, Any] = dataclasses.field(default_factory=dict)
     subsets: tuple[str, ...] = ()
@@ -80,6 +84,8 @@ class TrainConfig(Config):
     recolor: float = 0.0
     illumination_maps: str | None = None
     blur_edges: float = 0.0
+    photos: dict[str, float] = dataclasses.field(default_factory=dict)
+    looks: tuple[str, ...] = ()
     distill: str = "off"
     distill_weight: float = 0.1
     init: str | None = None
@@ -87,6 +93,7 @@ class TrainConfig(Config):
     workers: int = 1
     checkpoint_steps: int = 500
     validate_epochs: int = 1
+    minutes: float = 0.0
 
     @classmethod
     def of(cls, arch: str, **fields: Any) -> Self:
@@ -101,23 +108,36 @@ class TrainConfig(Config):
         super().__post_init__()
         for name in ("size", "epochs", "batch", "lr", "smallest_foreground", "checkpoint_steps", "validate_epochs"):
             _check_range(self, name, low=0, above=True)
-        for name in ("warmup", "log_loss", "adversarial", "clip", "distill_weight", "seed", "workers"):
+        for name in ("warmup", "log_loss", "adversarial", "clip", "distill_weight", "seed", "workers", "minutes"):
             _check_range(self, name, low=0)
         for name in ("drop", "final_lr", "recolor", "blur_edges"):
             _check_range(self, name, low=0, high=1)
         for name in ("ema", "val_fraction"):
             _check_range(self, name, low=0, high=1, below=True)
-        if self.illumination_maps and not self.recolor:
-            raise ValueError("illumination_maps are used by recolor alone: give it a share above 0")
+        self._check_photos()
         wanted = architectures.find(self.arch).size
         if self.size != wanted.padded(self.size):
             raise ValueError(f"size must be at least {wanted.minimum} and a multiple of {wanted.multiple}: {self.size}")
+
+    def _check_photos(self) -> None:
+        if self.data is None and not self.photos:
+            raise ValueError("there is nothing to train on: give data or photos")
+        if not all(0 < weight < math.inf for weight in self.photos.values()):
+            raise ValueError(f"photos must have weights above 0: {self.photos}")
+        if self.illumination_maps and not self.recolor and not self.photos:
+            raise ValueError("illumination_maps are used by recolor and photos alone: give recolor a share above 0")
+        if self.looks and not self.photos:
+            raise ValueError("looks are used by photos alone: name a folder")
 
 
 def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe for other people to read: files by their names alone, for a path is a machine's own."""
     paths = ("data", "init", "distill", "illumination_maps")
-    return {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
+    plain = {name: PurePath(value).name if name in paths and value else value for name, value in recipe.items()}
+    if "photos" in recipe:
+        plain["photos"] = {PurePath(folder).name: weight for folder, weight in recipe["photos"].items()}
+        plain["looks"] = [PurePath(path).name for path in recipe["looks"]]
+    return plain
 
 
 def _check_range(

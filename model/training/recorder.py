@@ -26,7 +26,7 @@ from hdnet.transforms.errors import HarmonizeError
 
 log = logging.getLogger(__name__)
 
-BEST_WEIGHTS = "best.safetensors"
+BEST_WEIGHTS, LAST_WEIGHTS = "best.safetensors", "last.safetensors"
 
 
 class Recorder:
@@ -66,10 +66,15 @@ class Recorder:
         if place == 0 and (epoch % self.config.validate_epochs == 0 or epoch == self.config.epochs):
             self._validate(trainer, epoch)
         if trainer.step % self.config.checkpoint_steps == 0 or epoch == self.config.epochs or self.interrupt.came:
-            self._save(checkpoint.LAST, trainer)
+            self._save_last(trainer)
         if self.interrupt.came and epoch < self.config.epochs:
             self._close_line()
             raise KeyboardInterrupt
+
+    def close(self, trainer: Trainer) -> None:
+        """Write the last step's checkpoint, wherever the run stopped."""
+        if trainer.step % self.config.checkpoint_steps:
+            self._save_last(trainer)
 
     def _show(self, trainer: Trainer, loss: Tensor) -> None:
         total = self.config.epochs * trainer.steps_per_epoch
@@ -81,6 +86,10 @@ class Recorder:
         if self.line:
             self.line.close()
             self.line = None
+
+    def _save_last(self, trainer: Trainer) -> None:
+        self._save(checkpoint.LAST, trainer)
+        self._save_weights(LAST_WEIGHTS, trainer)
 
     def _save(self, name: str, trainer: Trainer) -> None:
         self.progress.loss_sum = self.loss_sum.item()
@@ -103,15 +112,15 @@ class Recorder:
         if not scores or scores["psnr"] > self.progress.best:
             self.progress.best = scores.get("psnr", self.progress.best)
             self._save(checkpoint.BEST, trainer)
-            self._save_weights(trainer, row)
+            self._save_weights(BEST_WEIGHTS, trainer)
         self._write_history(row)
 
-    def _save_weights(self, trainer: Trainer, row: dict[str, float]) -> None:
-        recipe = without_folders(self.config.to_json())
+    def _save_weights(self, name: str, trainer: Trainer) -> None:
+        recipe, rows = without_folders(self.config.to_json()), self.progress.history
         data = {"name": recipe.pop("data"), "pairs": self.pairs, "held_out": len(self.held_out)}
-        card = {"training_data": data, "recipe": recipe, "metrics": {"validation": row}}
+        card = {"training_data": data, "recipe": recipe, "metrics": {"validation": rows[-1]} if rows else {}}
         with validation.averaged(trainer):
-            weights_file.save(trainer.network, self.output / BEST_WEIGHTS, card)
+            weights_file.save(trainer.network, self.output / name, card)
 
     def _write_history(self, row: dict[str, float]) -> None:
         self._close_line()

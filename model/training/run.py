@@ -2,9 +2,13 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
+import math
 import os
+import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from hdnet.model import architectures
 from hdnet.model.allocator import keep_all
 from hdnet.model.architectures.base import Distribute, EncodingNetwork, Network
 from hdnet.model.training import augment, checkpoint, dataset
+from hdnet.model.training.composites.mixture import Mixture, Sources
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.interrupt import Interrupt, ignore
 from hdnet.model.training.recorder import BEST_WEIGHTS, Recorder
@@ -30,7 +35,7 @@ from hdnet.transforms.errors import DatasetError, HarmonizeError
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
-FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "device", "versions"})
+FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "minutes", "device", "versions"})
 """What a resumed run may set anew, for it does not change what the steps compute. The data set may have moved;
 `pairs_sha256` shows that it is the same one."""
 
@@ -42,7 +47,8 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
 
     Args:
         config: The recipe.
-        output: The run's folder: config.json, last.pt, best.pt, best.safetensors, metrics.csv, curves.png.
+        output: The run's folder: config.json, last.pt, last.safetensors, best.pt, best.safetensors, metrics.csv,
+            curves.png.
         device: The device to train on.
         resume: Go on from output/last.pt where there is one.
 
@@ -57,44 +63,60 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    training, held_out = _read_pairs(config, world)
+    sources = Sources(config)
+    training, held_out = _read_pairs(config, sources, world)
+    count = len(training) + sum(sources.visits)
     last = output / checkpoint.LAST
     resuming = resume and last.exists()
-    trainer = _build_trainer(config, len(training) // config.batch, device, world, fresh=not resuming)
+    trainer = _build_trainer(config, count // config.batch, device, world, fresh=not resuming)
     augmentation = _augmentation(config)
-    resolved = _resolve(config, trainer.network, [*training, *held_out], device)
+    composer = sources.composer(augmentation.illumination_maps)
+    resolved = _resolve(config, trainer.network, [*training, *held_out], sources, device)
     _check_folder(output, resolved, resume)
     progress = checkpoint.restore(last, trainer) if resuming else checkpoint.Progress()
     if rank == 0:
         storage.write(output / CONFIG, json.dumps(resolved, indent=1).encode())
-        log.info("%d training pairs, %d held out, on %s", len(training), len(held_out), device)
+        log.info("%d training pairs, %d held out, %d photo visits an epoch, on %s",
+                 len(training), len(held_out), sum(sources.visits), device)  # fmt: skip
     packed = _pack(training, config, output, rank, world)
-    batches = dataset.EpochBatches(
-        count=len(training), batch=config.batch, epochs=config.epochs, seed=config.seed,
-        start=trainer.step, rank=rank, world=world,
-    )  # fmt: skip
     callbacks = []
     interrupt = Interrupt()
     if rank == 0:
-        packed_held_out = dataset.pack(held_out, config.size, config.cache, output)
-        callbacks.append(Recorder(config, output, progress, packed_held_out, len(training), interrupt))
-    loader = _loader(config, dataset.TrainingSet(packed, augmentation, config.seed), batches, device)
+        packed_held_out = sources.validation(dataset.pack(held_out, config.size, config.cache, output), composer)
+        callbacks.append(Recorder(config, output, progress, packed_held_out, count, interrupt))
+    samples = sources.mixture(dataset.TrainingSet(packed, augmentation, config.seed), composer)
+    batches = dataset.EpochBatches(
+        count=count, batch=config.batch, epochs=config.epochs, seed=config.seed,
+        start=trainer.step, rank=rank, world=world,
+    )  # fmt: skip
+    loader = _within(config.minutes, _loader(config, samples, batches, device))
     # Processes of a team would stop at different steps, and wait for each other for ever.
     with interrupt.watch() if world == 1 else contextlib.nullcontext():
         trainer.run(loader, callbacks)
+    for recorder in callbacks:
+        recorder.close(trainer)
+    _leave_together(world)
+    return output / BEST_WEIGHTS
+
+
+def _leave_together(world: int) -> None:
     if world > 1:
         # gloo's threads give back Python's objects after a step, and one that does so while the interpreter ends
         # aborts the process: no process leaves before the first has validated and written.
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-    return output / BEST_WEIGHTS
 
 
-def _read_pairs(config: TrainConfig, world: int) -> tuple[list[Pair], list[Pair]]:
-    pairs = datasets.read_root(Path(config.data), "train", config.subsets)
+def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
+    pairs = datasets.read_root(Path(config.data), "train", config.subsets) if config.data else []
     training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
-    if len(training) < config.batch:
-        raise DatasetError(f"{config.data}: {len(training)} training pairs are less than one batch of {config.batch}")
+    training = sources.without_held_out(training)
+    count = len(training) + sum(sources.visits)
+    if count < config.batch:
+        named = ", ".join([*([config.data] if config.data else []), *config.photos])
+        raise DatasetError(f"{named}: {count} samples an epoch are less than one batch of {config.batch}")
+    if config.minutes and world > 1:
+        raise HarmonizeError("minutes are for one process: several would not stop at the same step")
     if config.batch % world:
         raise HarmonizeError(f"a batch of {config.batch} does not divide over {world} processes: choose a multiple")
     dataset.check_sizes(pairs)
@@ -130,13 +152,16 @@ def _distribute(device: torch.device, world: int) -> Distribute:
     return partial(nn.parallel.DistributedDataParallel, device_ids=devices)
 
 
-def _resolve(config: TrainConfig, network: Network, pairs: list[Pair], device: torch.device) -> dict[str, Any]:
+def _resolve(
+    config: TrainConfig, network: Network, pairs: list[Pair], sources: Sources, device: torch.device
+) -> dict[str, Any]:
     """Return what config.json holds: the recipe with the network's every field, the data, and where it ran."""
     names = "\n".join(pair.id for pair in pairs)
     return {
         **config.to_json(),
         "network": network.config.to_json(),
         "pairs_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "photos_sha256": sources.digest(),
         "device": str(device),
         "versions": versions.versions("torch", "hdnet-pipeline"),
     }
@@ -172,8 +197,14 @@ def _pack(training: list[Pair], config: TrainConfig, output: Path, rank: int, wo
     return packed
 
 
+def _within(minutes: float, batches: Iterable[Any]) -> Iterable[Any]:
+    """Give batches until the time is over."""
+    end = time.monotonic() + 60 * minutes if minutes else math.inf
+    return itertools.takewhile(lambda _: time.monotonic() < end, batches)
+
+
 def _loader(
-    config: TrainConfig, samples: dataset.TrainingSet, batches: dataset.EpochBatches, device: torch.device
+    config: TrainConfig, samples: Mixture, batches: dataset.EpochBatches, device: torch.device
 ) -> DataLoader[Any]:
     return DataLoader(
         samples,

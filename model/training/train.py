@@ -40,6 +40,17 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return fields
 
 
+def _weighted(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    folders: dict[str, float] = {}
+    for value in values:
+        folder, equals, weight = value.rpartition("=")
+        try:
+            folders[folder if equals else value] = float(weight) if equals else 1.0
+        except ValueError:
+            raise click.BadParameter(f"FOLDER or FOLDER=WEIGHT is wanted: {value!r}") from None
+    return folders
+
+
 def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
     """Make the option of a TrainConfig field; type and default are the field's own."""
     flag, default, hint = f"--{name.replace('_', '-')}", FIELDS[name].default, HINTS[name]
@@ -51,7 +62,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 
 
 @click.command(short_help="Train a harmonization network.", context_settings={"show_default": True})
-@click.option("--data", required=True, help="Root of the data set, in the layout of iHarmony4 or ccHarmony.")
+@click.option("--data", help="Root of the data set, in the layout of iHarmony4 or ccHarmony; optional with --photos.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--device", default="auto", help="auto, cpu or cuda.")
@@ -81,20 +92,27 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("flip", "Mirror half of the samples.")
 @field_option("crop", "Train on random resized crops.")
 @field_option("recolor", "Share of samples whose composite is made afresh from the real photo.")
-@field_option("illumination_maps", "File of measured colour maps for --recolor.", metavar="FILE")
+@field_option("illumination_maps", "File of measured colour maps for --recolor and --photos.", metavar="FILE")
 @field_option("blur_edges", "Share of samples with a soft edge, and a mask that is a little off.")
 @field_option("distill", "Teacher of relations: own, average, weights, or off for none.",
               metavar="TEACHER")  # fmt: skip
 @field_option("distill_weight", "Weight of the relations in the loss.")
+@click.option(
+    "--photos", multiple=True, callback=_weighted, metavar="FOLDER[=WEIGHT]",
+    help="Train on fresh composites of these photos with masks too, each visited WEIGHT times an epoch;"
+    " may be repeated.",
+)  # fmt: skip
+@click.option("--looks", multiple=True, metavar="PATH", help="Colour tables for --photos: .npz, or a folder of .cube.")
 @field_option("init", "Weights to start from: a shipped name, a path or a URI.")
 @field_option("cache", "Where decoded images stay.")
 @field_option("workers", "Loader processes; 0 loads in the training process.")
 @field_option("checkpoint_steps", "Steps between checkpoints.")
 @field_option("validate_epochs", "Epochs between validations.")
+@field_option("minutes", "Stop at a checkpoint after so many, to go on with --resume; 0 for no limit.")
 @command.config
 @command.version
 def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
-    """Train a network on a data set in the layout of iHarmony4 or ccHarmony.
+    """Train a network on a data set in the layout of iHarmony4 or ccHarmony, on photos with masks, or on both.
 
     The defaults are the recipe of HDNet's paper; another --arch has its own paper's. Stop it whenever you like and go
     on with --resume: Ctrl-C finishes the step under way, writes a checkpoint and ends with exit code 130.
@@ -103,6 +121,8 @@ def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     hdnet-train --data /data/iHarmony4 --output runs/hdnet
     hdnet-train --data photos --output runs/lite --arch hdnet-lite --precision bfloat16 \\
         --cache ram --flip --crop --recolor 0.85 --ema 0.999 --schedule cosine
+    hdnet-train --data photos --output runs/mixed --arch hdnet-lite --cache ram \\
+        --photos pool=1 --photos photos=2 --looks film.npz --log-loss 0.015 --clip 4
     hdnet-train --data photos --output runs/no-ld --network local_dynamics=none
     torchrun --nproc-per-node 4 -m hdnet.model.training.train --data /data/iHarmony4 --output runs/ddp --batch 48
     """

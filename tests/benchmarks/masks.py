@@ -1,12 +1,13 @@
 """Measure what edges that are a little off cost: gains in PSNR on the example catalog, with changed masks and pastes.
 
     python -m tests.benchmarks.masks
-    python -m tests.benchmarks.masks --weights runs/lite/best.safetensors
+    python -m tests.benchmarks.masks --weights runs/lite/best.safetensors --sheet docs/weights.png
 
 A mask that is too small leaves a rim of the pasted object in the background, one that is too large takes background
 into the foreground. A soft paste fades inwards over some pixels, for outside its mask composite and reference are
 equal, so that about half of the step at the edge stays; its mask is blurred as much. The gain is the
-result's PSNR less that of the composite that went in, against the reference, the mean over the catalog.
+result's PSNR less that of the composite that went in, against the reference, the mean over the catalog. The sheet
+shows the best, the middle and the worst of some cases.
 """
 
 import csv
@@ -18,8 +19,12 @@ import click
 import numpy as np
 from PIL import Image, ImageFilter
 
+from hdnet.model.evaluation import contact_sheet
+from hdnet.model.evaluation.protocol import DecodedPair
+from hdnet.model.evaluation.records import Row
 from hdnet.model.harmonizer import Harmonizer
-from hdnet.transforms.scores.metrics import psnr
+from hdnet.transforms.pixels import image
+from hdnet.transforms.scores import metrics
 
 CATALOG = Path(__file__).parents[2] / "examples" / "catalog"
 
@@ -66,19 +71,38 @@ CASES: dict[str, Callable[[Triple], Triple]] = {
 }
 
 
+PICTURED = ("exact", "soft, deviation 0.7", "soft, deviation 1.5", "2 pixels too large")
+
+
+def measured(harmonizer: Harmonizer, name: str, triple: Triple, number: int) -> tuple[Row, DecodedPair, image.Pixels]:
+    """Harmonize and score one image; the baseline's place in the row is the composite's."""
+    composite, mask, reference = (np.asarray(picture) for picture in triple)
+    sample, result = DecodedPair(composite, mask, reference), np.asarray(harmonizer(composite, mask))
+    before, after = (metrics.score(pixels, reference, sample.foreground) for pixels in (composite, result))
+    height, width = mask.shape
+    ratio = float(sample.foreground.mean())
+    row = Row(f"image {number}, {name}", "", "native", width, height, ratio, after, before, before, 0.0)
+    return row, sample, result
+
+
 @click.command()
 @click.option("--weights", default="hdnet-lite", show_default=True, help="A shipped name, a path or a URI.")
-def main(weights: str) -> None:
+@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG of results.")
+def main(weights: str, sheet: Path | None) -> None:
     """Print a table: the mask, and the mean gain in dB."""
     harmonizer, triples = Harmonizer.load(weights), catalog()
-    click.echo("| mask | gain dB |\n|---|---|")
+    sections = []
+    click.echo("| mask | gain dB | worst |\n|---|---|---|")
     for name, change in CASES.items():
-        gains = []
-        for composite, mask, reference in map(change, triples):
-            wanted = np.asarray(reference)
-            result = np.asarray(harmonizer(composite, mask))
-            gains.append(psnr(result, wanted) - psnr(np.asarray(composite), wanted))
-        click.echo(f"| {name} | {statistics.fmean(gains):+.2f} |")
+        found = [measured(harmonizer, name, change(triple), i) for i, triple in enumerate(triples, 1)]
+        gains = [row.gain for row, _, _ in found]
+        click.echo(f"| {name} | {statistics.fmean(gains):+.2f} | {min(gains):+.2f} |")
+        if name in PICTURED:
+            chosen = contact_sheet.choose([row for row, _, _ in found], count=1)
+            tiles = [contact_sheet.tile(*each) for rows in chosen.values() for each in found if each[0] in rows]
+            sections.append(contact_sheet.TileGroup(f"{name}: best, median and worst", tiles))
+    if sheet:
+        contact_sheet.sheet(f"{Path(weights).stem} on the example catalog", sections).save(sheet, optimize=True)
 
 
 if __name__ == "__main__":
