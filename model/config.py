@@ -82,7 +82,8 @@ class TrainConfig:
         clip: Largest gradient norm; 0 for none.
         ema: Decay of a moving average of the weights, validated and saved in their place; 0 for none.
         precision: "float32", or "bfloat16" for mixed precision.
-        val_fraction: Share of the train list's photos held out for validation.
+        val_fraction: Share of the train list's photos held out for validation; with `photos`, a twentieth is held out
+            by their names instead.
         seed: Of initialisation, order and augmentation.
         flip: Mirror half of the samples.
         crop: Train on random resized crops.

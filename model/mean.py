@@ -5,6 +5,7 @@ what the second learned (docs/training.md has figures).
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,7 +43,7 @@ def mean(source: str, other: str, out: Path, share: float) -> None:
     weights.check_fit(network.state_dict(), added.state_dict(), other)
     pairs = zip(network.state_dict().items(), added.state_dict().values(), strict=True)
     network.load_state_dict({name: value.lerp(second, share) for (name, value), second in pairs})
-    kept = {name: header[name] for name in ("recipe", "training_data", "metrics") if name in header}
+    kept: dict[str, Any] = {name: header[name] for name in ("recipe", "training_data", "metrics") if name in header}
     weights.save(network, out, header["architecture"], kept)
 
 

@@ -94,8 +94,7 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
 
 def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
     pairs = layouts.read_iharmony4(Path(config.data), "train", config.subsets) if config.data else []
-    training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
-    training = sources.without_held_out(training)
+    training, held_out = sources.split(pairs)
     count = len(training) + sum(sources.visits)
     if count < config.batch:
         named = ", ".join([*([config.data] if config.data else []), *config.photos])
