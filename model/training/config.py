@@ -34,7 +34,8 @@ class TrainConfig(Config):
         clip: Largest gradient norm; 0 for none.
         ema: Decay of a moving average of the weights, validated and saved in their place; 0 for none.
         precision: "float32", or "bfloat16" for mixed precision.
-        val_fraction: Share of the train list's photos held out for validation.
+        val_fraction: Share of the train list's photos held out for validation; with `photos` it is a twentieth of each
+            folder, and the same photos of the list.
         seed: Decides initialisation, order and augmentation.
         flip: Mirror half of the samples.
         crop: Train on random resized crops.

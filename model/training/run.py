@@ -109,8 +109,7 @@ def _leave_together(world: int) -> None:
 
 def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
     pairs = datasets.read_root(Path(config.data), "train", config.subsets) if config.data else []
-    training, held_out = dataset.split_by_photo(pairs, config.val_fraction, config.seed)
-    training = sources.without_held_out(training)
+    training, held_out = sources.split(pairs)
     count = len(training) + sum(sources.visits)
     if count < config.batch:
         named = ", ".join([*([config.data] if config.data else []), *config.photos])

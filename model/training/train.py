@@ -87,7 +87,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @field_option("clip", "Largest gradient norm; 0 for none.")
 @field_option("ema", "Decay of the weights' moving average; 0 for none.")
 @field_option("precision", "The number type of the convolutions.")
-@field_option("val_fraction", "Share of the train list's photos held out for validation.")
+@field_option("val_fraction", "Share of the train list's photos held out for validation; with --photos a twentieth.")
 @field_option("seed", "Decides initialisation, order and augmentation.")
 @field_option("flip", "Mirror half of the samples.")
 @field_option("crop", "Train on random resized crops.")

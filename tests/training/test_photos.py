@@ -73,9 +73,11 @@ def test_the_photos_of_pairs_are_held_out_with_the_pairs(tmp_path):
     found = photos.read(data)
     assert len(found) == 40 and any(photo.held_out for photo in found)
     sources = Sources(recipe(data, photos={str(data): 1.0}))
-    kept = sources.without_held_out(layouts.read_iharmony4(data, "train"))
-    assert len(kept) == 2 * (40 - sum(photo.held_out for photo in found))
+    kept, held_out = sources.split(layouts.read_iharmony4(data, "train"))
+    assert len(held_out) == 2 * sum(photo.held_out for photo in found) and len(kept) == 80 - len(held_out)
     assert sources.visits == [len(kept) // 2]
+    trained_on = {photo.real for photo in sources.training[str(data)]}
+    assert trained_on == {pair.reference for pair in kept} and not trained_on & {p.reference for p in held_out}
 
 
 def test_what_is_missing_or_does_not_fit_is_named(folder, tmp_path):

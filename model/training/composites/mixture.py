@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from hdnet.model.training import augment
+from hdnet.model.training import augment, dataset
 from hdnet.model.training.composites import looks, photos
 from hdnet.model.training.composites.composer import Composer
 from hdnet.model.training.composites.photos import Album, FreshComposites, Photo
@@ -62,9 +62,15 @@ class Sources:
         self.held_out = [photo for part in found.values() for photo in part if photo.held_out]
         self.visits = [round(config.photos[folder] * len(part)) for folder, part in self.training.items()]
 
-    def without_held_out(self, pairs: list[Pair]) -> list[Pair]:
-        """Leave out the pairs of photos that are held out; all stay where the recipe has no photos."""
-        return [pair for pair in pairs if not (self.config.photos and photos.of_pair(pair).held_out)]
+    def split(self, pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
+        """Divide pairs into those to train on and those held out.
+
+        With photos in the recipe by the photos' own rule, for one photo may be in both, else by `val_fraction`.
+        """
+        if not self.config.photos:
+            return dataset.split_by_photo(pairs, self.config.val_fraction, self.config.seed)
+        held_out = [pair for pair in pairs if photos.of_pair(pair).held_out]
+        return [pair for pair in pairs if not photos.of_pair(pair).held_out], held_out
 
     def digest(self) -> str:
         """Return what tells these photos from others, wherever they lie."""
