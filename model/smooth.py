@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from hdnet.model.training.colours import polynomial_terms
+from hdnet.model.training.composites.colours import polynomial_terms
 from hdnet.transforms.pixels import image
 from hdnet.transforms.pixels.image import FloatPixels
 from hdnet.transforms.pixels.lab import Floats

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hdnet.model.synthesis import illumination
 from hdnet.model.synthesis.illumination import Change
-from hdnet.model.training import augment, colours
+from hdnet.model.training.composites import augment, colours
 from hdnet.transforms.errors import DatasetError
 
 Method = Callable[[npt.NDArray[np.uint8], np.random.Generator], Change]

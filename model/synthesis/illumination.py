@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hdnet.model.synthesis import checkers
 from hdnet.model.synthesis.checkers import Values
-from hdnet.model.training import augment, colours
+from hdnet.model.training.composites import augment, colours
 from hdnet.transforms.errors import DatasetError
 from hdnet.transforms.pixels.image import LUMA
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from hdnet.model.training import augment
+from hdnet.model.training.composites import augment
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import decode, header
 from hdnet.transforms.codecs import mask as masks

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from hdnet.model import architectures
 from hdnet.model.allocator import keep_all
 from hdnet.model.architectures.base import Distribute, EncodingNetwork, Network
-from hdnet.model.training import augment, checkpoint, dataset
+from hdnet.model.training import checkpoint, dataset
+from hdnet.model.training.composites import augment
 from hdnet.model.training.composites.mixture import Mixture, Sources
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.interrupt import Interrupt, ignore

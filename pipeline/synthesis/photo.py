@@ -11,7 +11,7 @@ import numpy as np
 
 from hdnet.model.synthesis import composite, illumination
 from hdnet.model.synthesis.composite import Composite, Method
-from hdnet.model.training.augment import RGB
+from hdnet.model.training.composites.augment import RGB
 from hdnet.pipeline.steps import pair as pairs
 from hdnet.pipeline.steps.pair import Stages, Worker
 from hdnet.pipeline.steps.resume import Task

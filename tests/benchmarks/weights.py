@@ -21,9 +21,8 @@ import numpy as np
 from skimage import color
 
 from hdnet.model.harmonizer import Harmonizer
-from hdnet.model.training import augment, colours
-from hdnet.model.training.augment import RGB, Mask
-from hdnet.model.training.composites import compositing, looks, photos, region_masks, retouch
+from hdnet.model.training.composites import augment, colours, compositing, looks, photos, region_masks, retouch
+from hdnet.model.training.composites.augment import RGB, Mask
 from hdnet.transforms.pixels.lab import Floats
 from hdnet.transforms.scores import metrics
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hdnet.model.synthesis import checkers, illumination
-from hdnet.model.training import colours
+from hdnet.model.training.composites import colours
 from hdnet.transforms.errors import DatasetError
 
 DATA = Path(__file__).parent.parent / "data"

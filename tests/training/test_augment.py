@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdnet.model.training import augment, colours
+from hdnet.model.training.composites import augment, colours
 from hdnet.transforms import errors
 
 # Photo to standard light and back, as plain gains with a little of the higher terms.

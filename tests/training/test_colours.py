@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hdnet.model.training import colours
+from hdnet.model.training.composites import colours
 from hdnet.transforms.pixels import lab
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hdnet.model.training.augment import RGB, IlluminationMaps, Mask, Recolor
 from hdnet.model.training.composites import compositing, looks, retouch
+from hdnet.model.training.composites.augment import RGB, IlluminationMaps, Mask, Recolor
 from hdnet.transforms.pixels.lab import Floats
 
 RELIT = 0.35

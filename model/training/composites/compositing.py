@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from hdnet.model.training.augment import MIN_PIXELS, RGB, Mask
+from hdnet.model.training.composites.augment import MIN_PIXELS, RGB, Mask
 from hdnet.transforms.pixels import lab
 from hdnet.transforms.pixels.lab import Floats
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from hdnet.model.training import augment, dataset
-from hdnet.model.training.composites import looks, photos
+from hdnet.model.training import dataset
+from hdnet.model.training.composites import augment, looks, photos
 from hdnet.model.training.composites.composer import Composer
 from hdnet.model.training.composites.photos import Album, FreshComposites, Photo
 from hdnet.model.training.config import TrainConfig

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from hdnet.model.training import dataset
-from hdnet.model.training.augment import RGB, Mask
 from hdnet.model.training.composites import looks, region_masks
+from hdnet.model.training.composites.augment import RGB, Mask
 from hdnet.model.training.composites.composer import Composer
 from hdnet.model.training.composites.region_masks import OBJECT, Labels
 from hdnet.transforms.catalog import layouts

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from hdnet.model.training.augment import Mask
+from hdnet.model.training.composites.augment import Mask
 
 Labels = npt.NDArray[np.uint8]
 """(H,W): 0 outside, 255 the object, 1 to 254 segments."""

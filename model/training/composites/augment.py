@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from hdnet.model.training import colours
+from hdnet.model.training.composites import colours
 from hdnet.transforms import errors
 from hdnet.transforms.pixels import lab
 
