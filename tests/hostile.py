@@ -78,7 +78,7 @@ class Outcome:
 
     Attributes:
         kind: "image", or the class of the expected error.
-        seconds: Of the processor, which a busy machine does not stretch.
+        seconds: Processor time, which a busy machine does not stretch.
         excess: Bytes of memory that it took at its peak, above what was estimated for it.
     """
 

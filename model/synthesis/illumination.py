@@ -7,7 +7,6 @@ ours.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -74,26 +73,13 @@ def load(path: str | Path = SHIPPED, split: Literal["train", "test"] = "train") 
         split: ccHarmony's; training data is made with the training photos' maps only.
 
     Raises:
-        DatasetError: The file is missing, is not an npz of plain arrays, lacks an array, or has other shapes.
+        DatasetError: As for `augment.read_maps`.
     """
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            name, splits, forward, reverse = (file[key] for key in ("name", "split", "to_standard", "from_standard"))
-    except KeyError as error:
-        raise _unusable(path, f"lacks an array: {error.args[0]}") from error
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise _unusable(path, f"cannot be read: {error}") from error
-    rows = len(name)
-    if splits.shape != (rows,) or not forward.shape == reverse.shape == (rows, 3, 11):
-        raise _unusable(path, f"needs {rows} splits and maps of shape ({rows},3,11)")
-    chosen = splits == split
-    sources = np.flatnonzero(~np.isin(name[chosen], augment.STALE_MAPS))
-    if len(sources) < 2:
-        raise _unusable(path, f"has fewer than two {split} photos")
+    names, forward, reverse, sources = augment.read_maps(path, split)
     return IlluminationMaps(
-        names=tuple(name[chosen].tolist()),
-        to_standard=forward[chosen].astype(np.float64),
-        from_standard=reverse[chosen].astype(np.float64),
+        names=tuple(names.tolist()),
+        to_standard=forward.astype(np.float64),
+        from_standard=reverse.astype(np.float64),
         sources=sources,
     )
 
@@ -180,10 +166,3 @@ def _standard(maps: IlluminationMaps, row: int, rgb: Values) -> Values:  # (3,N)
 def _apply(matrix: Values, rgb: Values) -> Values:  # (3,11), (3,N) -> (3,N)
     result: Values = matrix @ checkers.terms(rgb)
     return result
-
-
-def _unusable(path: str | Path, why: str) -> DatasetError:
-    return DatasetError(
-        f"illumination maps {str(path)!r}: {why}; the file is an npz of name, split, to_standard and from_standard, as"
-        " docs/ccharmony.md describes it"
-    )

@@ -166,7 +166,7 @@ class TrainingSet(Dataset[Sample]):
     Args:
         packed: The pairs.
         augmentation: What to do to them.
-        seed: Of the augmentation.
+        seed: Decides the augmentation.
     """
 
     def __init__(self, packed: PackedPairs, augmentation: Augmentation, seed: int) -> None:
@@ -213,7 +213,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         count: Samples in the set.
         batch: Samples a batch, over all processes; a multiple of `world`.
         epochs: Epochs in all.
-        seed: Of the permutations.
+        seed: Decides the permutations.
         start: Steps already done.
         rank: This process.
         world: Processes.

@@ -20,7 +20,7 @@ from hdnet.transforms.errors import WeightsError
 MAJORITY = 0.5
 """Share of a cell that must be exceeded for it to count as foreground, or as background."""
 DECAY = 0.999
-"""Of an averaging teacher's weights, each step."""
+"""Decay of an averaging teacher's weights in each step."""
 FAINT = 1e-6
 """Added to a vector's squared length: what hardly differs from the background's mean then points nowhere."""
 

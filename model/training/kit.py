@@ -55,7 +55,7 @@ def main() -> None:
 @click.option("--illumination-maps", required=True, type=click.Path(path_type=Path))
 @click.option("--init", required=True, help="Weights to go on from.")
 @click.option("--side", default=168, show_default=True, help="Pixels of the photos' shorter side.")
-@click.option("--quality", default=70, show_default=True, help="Of the photos, as WebP.")
+@click.option("--quality", default=70, show_default=True, help="Quality of the photos, as WebP.")
 def pack(
     out: Path, folders: tuple[str, ...], looks: Path, illumination_maps: Path, init: str, side: int, quality: int
 ) -> None:

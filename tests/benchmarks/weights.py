@@ -53,7 +53,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Of one result: PSNR and foreground MSE of composite and result, and CIEDE2000 between the two."""
+    """One result: PSNR and foreground MSE of composite and result, and CIEDE2000 between the two."""
 
     source: str
     psnr: tuple[float, float]

@@ -16,7 +16,7 @@ class Decoded:
         planes: The pixels as they are stored, before the header's orientation is applied.
         icc: The profile that describes them.
         dpi: Dots per inch, where the format has a place for them outside EXIF.
-        png_colour: Of a PNG alone.
+        png_colour: Colour chunks, of a PNG alone.
     """
 
     planes: Planes

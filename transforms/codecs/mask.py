@@ -135,8 +135,8 @@ def resize_mask_to(
 
     Args:
         mask: (H,W) uint8.
-        height: Of the image, upright.
-        width: Of the image, upright.
+        height: Height of the upright image.
+        width: Width of the upright image.
         name: What to call the mask in an error message, usually its URI.
         allowed: Whether resizing was asked for (`--resize-mask`); a mask of the right size never needs it.
         orientation: The EXIF orientation that turned the image upright, for the message.

@@ -11,10 +11,10 @@ class Header:
     """What a file says about its image, read before any pixel is decoded.
 
     Attributes:
-        width: Of the upright image.
-        height: Of the upright image.
+        width: Width of the upright image.
+        height: Height of the upright image.
         format: Name of its codec, such as "jpeg"; decided by content, never by extension.
-        bits: Of one channel as it is decoded: 1, 2, 4, 8 or 16.
+        bits: Bits of one channel as it is decoded: 1, 2, 4, 8 or 16.
         channels: Stored per pixel: 1 grey or palette, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK.
         lossy: The pixels were compressed with loss, so a flat area may hold noise.
         orientation: EXIF's, 1 to 8; `width` and `height` have it applied.

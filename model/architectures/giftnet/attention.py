@@ -9,7 +9,7 @@ from hdnet.model.architectures.giftnet.layers import double_convolution, mask_at
 SMALLEST_HIDDEN, REDUCTION = 8, 16
 """A gate's hidden layer has a sixteenth of the channels, and at least eight."""
 BLUR_SIZE, BLUR_DEVIATION = 7, 1.0
-"""Of the Gaussian that softens the mask, in positions."""
+"""Standard deviation, in positions, of the Gaussian that softens the mask."""
 
 
 class SpatialSeparatedAttention(nn.Module):

@@ -13,7 +13,7 @@ from hdnet.model.architectures.giftnet.transformation import FeatureTransformati
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, of colours in [0, 1]: what the network sees is normalised by them."""
 STEEPNESS = 3.0
-"""Of the sigmoid in the output's blend."""
+"""Slope of the sigmoid in the output's blend."""
 
 
 class GiftNet(EncodingNetwork):

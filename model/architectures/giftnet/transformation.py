@@ -10,7 +10,7 @@ from hdnet.model.architectures.giftnet.config import Code
 from hdnet.model.architectures.giftnet.layers import mask_at
 
 SLOPE = 0.2
-"""Of the leaky activation for negative values."""
+"""Slope of the leaky activation for negative values."""
 EPS = 1e-8
 
 

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -61,33 +61,47 @@ def load_illumination_maps(path: str | Path) -> IlluminationMaps:
     """Read the maps of ccHarmony's training photos from an npz file.
 
     Raises:
+        DatasetError: As for `read_maps`.
+    """
+    _, forward, reverse, sources = read_maps(path, "train")
+    return IlluminationMaps(
+        to_standard=forward.astype(np.float32), from_standard=reverse.astype(np.float32), sources=sources
+    )
+
+
+def read_maps(
+    path: str | Path, split: Literal["train", "test"]
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Read names, maps to standard light (K,3,11), maps from it, and the usable rows, from an npz file.
+
+    Args:
+        path: The file: `name`, `split`, `to_standard` and `from_standard`.
+        split: The photos to keep.
+
+    Raises:
         DatasetError: The file is missing, is not an npz of plain arrays, lacks an array, or has other shapes.
     """
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            name, split, forward, reverse = (file[key] for key in ("name", "split", "to_standard", "from_standard"))
+            name, splits, forward, reverse = (file[key] for key in ("name", "split", "to_standard", "from_standard"))
     except KeyError as error:
         raise _unusable(path, f"lacks an array: {error.args[0]}") from error
     except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise _unusable(path, f"cannot be read: {error}") from error
     rows = len(name)
-    if split.shape != (rows,) or not forward.shape == reverse.shape == (rows, 3, 11):
+    if splits.shape != (rows,) or not forward.shape == reverse.shape == (rows, 3, 11):
         raise _unusable(path, f"needs {rows} splits and maps of shape ({rows},3,11)")
-    train = split == "train"
-    sources = np.flatnonzero(~np.isin(name[train], STALE_MAPS))
+    chosen = splits == split
+    sources = np.flatnonzero(~np.isin(name[chosen], STALE_MAPS))
     if len(sources) < 2:
-        raise _unusable(path, "has fewer than two training photos")
-    return IlluminationMaps(
-        to_standard=forward[train].astype(np.float32),
-        from_standard=reverse[train].astype(np.float32),
-        sources=sources,
-    )
+        raise _unusable(path, f"has fewer than two {split} photos")
+    return name[chosen], forward[chosen], reverse[chosen], sources
 
 
 def _unusable(path: str | Path, why: str) -> errors.DatasetError:
     return errors.DatasetError(
-        f"illumination maps {str(path)!r}: {why}; give ccharmony_maps.npz (name, split, to_standard,"
-        " from_standard), or train without illumination maps"
+        f"illumination maps {str(path)!r}: {why}; the file is an npz of name, split, to_standard and from_standard, such as"
+        " ccharmony_maps.npz, which ships (docs/ccharmony.md)"
     )
 
 

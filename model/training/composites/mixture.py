@@ -24,7 +24,7 @@ class Mixture(Dataset[Sample]):
         pairs: The pairs.
         fresh: Makes composites of each folder's photos.
         visits: An epoch, of each folder.
-        seed: Of all randomness, together with the address (epoch, index).
+        seed: Decides all randomness, together with the address (epoch, index).
     """
 
     def __init__(self, pairs: TrainingSet, fresh: Sequence[FreshComposites], visits: Sequence[int], seed: int) -> None:

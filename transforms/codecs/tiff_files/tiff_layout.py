@@ -61,7 +61,7 @@ class Layout:
     Attributes:
         width: In pixels.
         height: In pixels.
-        bits: Of a channel.
+        bits: Bits of a channel.
         channels: Stored for each pixel.
         photometric: What the channels mean, by TIFF's number.
         compression: TIFF's number.
@@ -69,7 +69,7 @@ class Layout:
         separate: The channels are stored one after the other.
         extra: Meaning of the channels beyond the colours: 0 none, 1 alpha multiplied into the colours, 2 alpha.
         tile: Width and height of its tiles, or None where it has strips.
-        rows: Of one strip.
+        rows: Rows of one strip.
         places: Offsets of the strips or tiles.
         sizes: Their bytes.
         further: Other tags that a decoder needs, by tag.
