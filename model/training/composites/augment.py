@@ -100,8 +100,8 @@ def read_maps(
 
 def _unusable(path: str | Path, why: str) -> errors.DatasetError:
     return errors.DatasetError(
-        f"illumination maps {str(path)!r}: {why}; the file is an npz of name, split, to_standard and from_standard, such as"
-        " ccharmony_maps.npz, which ships (docs/ccharmony.md)"
+        f"illumination maps {str(path)!r}: {why}; the file is an npz of name, split, to_standard and from_standard,"
+        " such as ccharmony_maps.npz, which ships (docs/ccharmony.md)"
     )
 
 
