@@ -69,5 +69,5 @@ def _texts(option: click.Option, value: Any) -> list[str]:
     if isinstance(value, dict):
         return [f"{name}={each}" for name, each in value.items()]
     if option.multiple:
-        return [str(each) for each in value]
+        return ["=".join(map(str, each)) if isinstance(each, tuple) else str(each) for each in value]
     return [",".join(map(str, value)) if isinstance(value, tuple) else str(value)]

@@ -14,7 +14,8 @@ from PIL import Image
 from hdnet.model import team
 from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
-from hdnet.model.weights.weights_file import load_network, read_header
+from hdnet.model.weights.weights_file import load_with_header
+from hdnet.model.weights.weights_header import smoothing_of
 from hdnet.transforms import errors, storage
 from hdnet.transforms.catalog import labels
 from hdnet.transforms.codecs import mask as masks
@@ -66,7 +67,8 @@ class Harmonizer:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}: {precision!r}")
         chosen = choose_device(device)
-        network, smoothing = load_network(weights), float(read_header(weights).get("smoothing", 0.0))
+        network, header = load_with_header(weights)
+        smoothing = smoothing_of(header, os.fspath(weights))
         return cls(network.to(chosen), chosen, choose_precision(precision, chosen), label, smoothing)
 
     @property

@@ -65,6 +65,7 @@ def harmonization(request: Request, runner: Runner) -> Work:
         invert_mask=request.invert_mask,
         label=request.label,
         classes=config.classes,
+        smoothing=weights_header.smoothing_of(header, request.weights),
     )
     settings = Settings(
         output=request.output,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 QUALITY_COUNTS = frozenset({*table.CODECS["jpeg"].suffixes, *table.CODECS["avif"].suffixes})
 """Suffixes of the formats that are written with loss."""
-DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None}
+DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None, "smoothing": 0.0}
 """Values that are left out of an image's record."""
 
 
@@ -38,6 +38,7 @@ class ImageOptions:
         invert_mask: Whether masks show the background.
         label: Class of the foregrounds that the manifest gives none; None for none.
         classes: The classes that the network must be told; () for none.
+        smoothing: What the weights' card asks for, 0 to 1.
     """
 
     network: str = ""
@@ -50,6 +51,7 @@ class ImageOptions:
     invert_mask: bool = False
     label: str | None = None
     classes: tuple[str, ...] = ()
+    smoothing: float = 0.0
 
     def label_of(self, pair: Pair) -> int | None:
         """Return the number of the class of a pair's foreground; None where the network takes no label.
@@ -77,7 +79,8 @@ class ImageOptions:
             label: As returned by `label_of`.
             resized: Whether its mask was resized.
         """
-        own = {"strength": self.strength, "mask_value": self.mask_value, "invert_mask": self.invert_mask}
+        own = {"strength": self.strength, "mask_value": self.mask_value, "invert_mask": self.invert_mask,
+               "smoothing": self.smoothing}  # fmt: skip
         # Records of runs before there were these options lack them, and stay up to date.
         own = {name: value for name, value in {**own, "label": label}.items() if value != DEFAULTS[name]}
         shared = {name: getattr(self, name) for name in ("format", "network", "precision", "quality")}

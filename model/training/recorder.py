@@ -72,8 +72,10 @@ class Recorder:
             raise KeyboardInterrupt
 
     def close(self, trainer: Trainer) -> None:
-        """Write the last step's checkpoint, wherever the run stopped."""
-        if trainer.step % self.config.checkpoint_steps:
+        """Leave the live line, and write the last step's checkpoint where the run stopped before its end."""
+        self._close_line()
+        unfinished = trainer.step < self.config.epochs * trainer.steps_per_epoch
+        if unfinished and trainer.step % self.config.checkpoint_steps:
             self._save_last(trainer)
 
     def _show(self, trainer: Trainer, loss: Tensor) -> None:

@@ -36,9 +36,9 @@ from hdnet.transforms.errors import DatasetError, HarmonizeError
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
-FREE_TO_CHANGE = frozenset({"data", "cache", "workers", "checkpoint_steps", "minutes", "device", "versions"})
+FREE_TO_CHANGE = frozenset({"data", "photos", "cache", "workers", "checkpoint_steps", "minutes", "device", "versions"})
 """What a resumed run may set anew, for it does not change what the steps compute. The data set may have moved;
-`pairs_sha256` shows that it is the same one."""
+`pairs_sha256` and `photos_sha256` show that it is the same one."""
 
 
 def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bool = False) -> Path:

@@ -152,7 +152,10 @@ def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None
         sys.exit(command.INTERRUPTED)
     except HarmonizeError as error:
         raise click.ClickException(_message(error)) from error
-    click.echo(f"Best weights: {best}")
+    if best.exists():
+        click.echo(f"Best weights: {best}")
+    else:  # --minutes were over before the first validation
+        click.echo(f"Time is over. {_how_to_go_on(output / checkpoint.LAST)}")
 
 
 def _how_to_go_on(last: Path) -> str:

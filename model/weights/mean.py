@@ -1,7 +1,7 @@
 """Take the weighted mean of two weights files of one run's line: `python -m hdnet.model.weights.mean`.
 
 Where one was trained on from the other, their mean can be better than both: it keeps what the first knew, and part of
-what the second learned (docs/training.md has figures).
+what the second learned (docs/lessons.md has figures).
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def mean(source: str, other: str, out: Path, share: float) -> None:
     """Write the mean of two networks of one configuration.
 
     Args:
-        source: Weights; their header stays.
+        source: Weights; their card stays, but for its name and figures, which are of these weights alone.
         other: Weights.
         out: Where to.
         share: Of `other`.
@@ -44,7 +44,8 @@ def mean(source: str, other: str, out: Path, share: float) -> None:
     weights_file.check_fit(network.state_dict(), added.state_dict(), other)
     pairs = zip(network.state_dict().items(), added.state_dict().values(), strict=True)
     network.load_state_dict({name: value.lerp(second, share) for (name, value), second in pairs})
-    kept: dict[str, Any] = {name: header[name] for name in ("recipe", "training_data", "metrics") if name in header}
+    own = {"version", "architecture", "config", "sha256", "choices", "metrics", "name"}
+    kept: dict[str, Any] = {name: value for name, value in header.items() if name not in own}
     weights_file.save(network, out, kept)
 
 

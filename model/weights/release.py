@@ -52,7 +52,7 @@ def release(source: str, out: Path, card: dict[str, Any], metrics: Path) -> dict
     header, network = weights_file.read_header(source), weights_file.load_network(source)
     if weights_file.digest(network.state_dict()) != _evaluated(metrics):
         raise WeightsError(f"{metrics} is no evaluation of {source}: run hdnet-evaluate on these weights")
-    kept = {name: header[name] for name in ("recipe", "metrics", "training_data") if name in header}
+    kept = {name: header[name] for name in ("recipe", "metrics", "training_data", "smoothing") if name in header}
     figures: dict[str, Any] = {"metrics": kept.get("metrics", {}) | {"test": summary(metrics)}}
     full = kept | {"recipe": without_folders(kept.get("recipe", {}))} | card | figures
     weights_file.save(network, out, full)

@@ -37,6 +37,15 @@ def load_network(source: str | os.PathLike[str]) -> Network:
         WeightsError: There is no such file, it is no safetensors file, is truncated or altered, has no
             header of ours or a newer one, or its tensors do not fit the architecture it names.
     """
+    return load_with_header(source)[0]
+
+
+def load_with_header(source: str | os.PathLike[str]) -> tuple[Network, dict[str, Any]]:
+    """Load a network as `load_network` does, and return it with its file's header.
+
+    Raises:
+        WeightsError: As for `load_network`.
+    """
     name = os.fspath(source)
     with local_copy(name) as path:
         header = header_of(path, name)
@@ -48,7 +57,7 @@ def load_network(source: str | os.PathLike[str]) -> Network:
             raise WeightsError(f"{name}: the tensors do not match the header's sha256; copy the file again")
         network = _build(header, "cpu", name).float()
         network.load_state_dict(tensors)
-    return network.eval()
+    return network.eval(), header
 
 
 def save(network: Network, path: Path, card: Mapping[str, Any]) -> None:
@@ -57,7 +66,7 @@ def save(network: Network, path: Path, card: Mapping[str, Any]) -> None:
     Args:
         network: It was built by its architecture.
         path: Where to write.
-        card: JSON values for people: training data, recipe, metrics, limits.
+        card: JSON values for people: training data, recipe, metrics, limits; and `smoothing`, which `Harmonizer` obeys.
 
     Raises:
         StorageError: The file cannot be written.

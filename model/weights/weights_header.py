@@ -118,6 +118,18 @@ def architecture_of(header: dict[str, Any], name: str) -> tuple[Architecture[Any
         raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
 
 
+def smoothing_of(header: dict[str, Any], name: str) -> float:
+    """Return how far a card asks an object's change of colour to be smoothed; `name` is what messages call its file.
+
+    Raises:
+        WeightsError: It is not a number from 0 to 1.
+    """
+    share = header.get("smoothing", 0.0)
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise WeightsError(f"{name}: its card asks for smoothing {share!r}; a number from 0 to 1 is wanted")
+    return float(share)
+
+
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
     """Turn the block's errors of reading a file into a `WeightsError`."""

@@ -56,7 +56,7 @@ def test_it_trains_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "descend", breaking)
-        assert invoke(train.main, *options, tmp_path / "broken").exit_code == 1
+        assert invoke(train.main, *options, tmp_path / "broken").exit_code == 130
     assert invoke(train.main, *options, tmp_path / "broken", "--resume").exit_code == 0
     states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "broken")]
     assert states[0].keys() >= {"optimizers", "second"} and states[0]["step"] == 12

@@ -1,6 +1,7 @@
 """Manifests of every format, read whole and in parts."""
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -28,6 +29,10 @@ def write(path: Path, text: str | bytes) -> str:
 
 def read(uri: str, part_bytes: int | None = None) -> list[Pair | FailureRow]:
     return [row for part in manifest_parts.plan(uri, part_bytes) for row in manifest_parts.read(part)]
+
+
+def untimed(rows: list[Pair | FailureRow]) -> list[Pair | FailureRow]:
+    return [row if isinstance(row, Pair) else dataclasses.replace(row, failed_at=None) for row in rows]
 
 
 def pairs(uri: str, part_bytes: int | None = None) -> list[Pair]:
@@ -120,7 +125,7 @@ def test_bad_rows_of_a_csv_are_named_and_the_others_read(tmp_path):
 def test_a_quote_that_is_never_closed_is_named(tmp_path):
     uri = write(tmp_path / "pairs.csv", f'{HEADER}\na,c,m\n"b,c,m\nd,c,m')
     assert problems(uri) == [", line 3: not CSV: a quote is opened and never closed"]
-    assert read(uri, 1) == read(uri)
+    assert untimed(read(uri, 1)) == untimed(read(uri))
 
 
 def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):

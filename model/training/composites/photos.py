@@ -32,7 +32,7 @@ LIST = "photos.json"
 STORED = 256
 """Pixels of the shorter side at most, of photos in memory."""
 SMALLEST_CROP = 0.5
-"""The smallest share of a photo's shorter side in a crop, which also has three quarters of the pixels shown."""
+"""The smallest share of a photo's shorter side in a crop. A crop also has at least three quarters of the pixels shown."""
 MAX_TRIES = 10
 SHRUNK, SCALES = 0.2, (0.4, 0.9)
 """Share of the composites that are made larger and then scaled, and by how much."""
@@ -78,9 +78,9 @@ def read(root: Path) -> list[Photo]:
         pairs = {(pair.reference, pair.mask): pair for pair in layouts.read_iharmony4(root, "train")}
         return [of_pair(pair) for pair in pairs.values()]
     found = []
-    for path in sorted((root / "real_images").rglob("*.*")):
+    for path in sorted((root / "real_images").rglob("[!.]*.*")):
         name = path.relative_to(root / "real_images").with_suffix("")
-        mask = (root / "masks" / name).with_suffix(".png")
+        mask = root / "masks" / f"{name}.png"
         if not mask.exists():
             raise DatasetError(f"{root}: {path.name} has no mask: {mask} is missing")
         found.append(Photo(name.as_posix(), name.parent.as_posix(), str(path), str(mask), True))
