@@ -32,7 +32,7 @@ LIST = "photos.json"
 STORED = 256
 """Pixels of the shorter side at most, of photos in memory."""
 SMALLEST_CROP = 0.5
-"""The smallest share of a photo's shorter side in a crop. A crop also has at least three quarters of the pixels shown."""
+"""Share of a photo's shorter side that a crop has at least; it also has three quarters of the pixels shown."""
 MAX_TRIES = 10
 SHRUNK, SCALES = 0.2, (0.4, 0.9)
 """Share of the composites that are made larger and then scaled, and by how much."""
