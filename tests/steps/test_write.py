@@ -10,7 +10,10 @@ from hdnet.pipeline.steps import blocks
 from hdnet.pipeline.steps.write import ROWS_PER_FILE, WriteRows, file_count, write_file
 
 SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("error", pa.string()), pa.field("n", pa.int32())])
-ROWS = [{"id": f"image {i}", "error": "DecodeError" if i % 5 else "SizeError", "n": i} for i in range(50)]
+ROWS = [
+    {"id": f"image {i}", "error": "DecodeError" if i % 5 else "SizeError", "known_since": None, "n": i}
+    for i in range(50)
+]
 
 
 def write(folder, rows, files):
