@@ -1,6 +1,7 @@
 """What the command was asked to do."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from typing import Literal
 
@@ -67,6 +68,7 @@ class Request:
         return Names(self.pair, self.skip_unpaired)
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
-        """Return the options that the run's record shows under "options"; it has the others as fields of their own."""
+        """Return the options that the record shows under "options", and the command without what names the run."""
         values = {name: getattr(self, name) for name in _RECORDED}
-        return {**values, "format": self.image_format, "beam": " ".join(self.beam_args)}
+        written = {"beam": shlex.join(self.beam_args), "command": shlex.join(self.words)}
+        return {**values, "format": self.image_format, **written}

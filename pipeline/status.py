@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,9 +51,18 @@ def describe(output: str) -> str:
         totals = last["totals"]
         images = text.plural(totals["done"] + totals["skipped"], "image")
         parts.append(f"Up to date after {text.visible(last['run_id'])}: {images}.")
-        weights = last["weights"]["name"]
-        words = ["hdnet-harmonize", "--input", last["manifest"], "--output", output, "--weights", weights]
-        parts.append(closing.last_words(last, closing.retry_command(words, last["run_id"], ())))
+        # Runs of older programs do not record their command.
+        usual = [
+            "hdnet-harmonize",
+            "--input",
+            last["manifest"],
+            "--output",
+            output,
+            "--weights",
+            last["weights"]["name"],
+        ]
+        words, beam_args = (shlex.split(last["options"].get(name) or "") for name in ("command", "beam"))
+        parts.append(closing.last_words(last, closing.retry_command(words or usual, last["run_id"], beam_args)))
     return "\n".join(filter(None, parts))
 
 

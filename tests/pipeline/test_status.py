@@ -35,6 +35,16 @@ def test_runs_are_listed_as_they_ended_with_what_failed_and_what_is_under_way(tm
     assert "b: DecodeError: broken" in rest and "--retry-failed a" in rest
 
 
+def test_the_retry_is_the_command_that_ran(tmp_path):
+    write_run(tmp_path, "a", "2026-11-21T07:30:10Z", failed())
+    path = tmp_path / "runs/a.json"
+    content = json.loads(path.read_text())
+    content["options"] |= {"command": "hdnet-synthesize --input 'my photos.csv'", "beam": "--runner=FlinkRunner"}
+    path.write_text(json.dumps(content))
+    retry = "hdnet-synthesize --input 'my photos.csv' --retry-failed a -- --runner=FlinkRunner"
+    assert retry in ask(tmp_path).output
+
+
 def test_runs_of_an_older_program_are_understood(tmp_path):
     write_run(tmp_path, "a", "2026-11-21T07:30:10Z", row("a"), failed())
     path = tmp_path / "runs/a.json"
