@@ -28,7 +28,7 @@ from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.settings import Machine
 from hdnet.pipeline.steps.earlier_runs import list_tables
 from hdnet.pipeline.steps.resume import COUNTERS, Backlog, trusted
-from hdnet.transforms import errors
+from hdnet.transforms import errors, text
 from hdnet.transforms.errors import HarmonizeError, WorkerDied
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,8 @@ def run(job: graph.Job, plan: Plan, beam_args: Sequence[str]) -> None:
         settings = dataclasses.replace(job.settings, machine=Machine(plan=plan, scratch=str(scratch)))
         stack.enter_context(_early_end())
         stack.enter_context(_environment(scratch, plan.threads))
-        log.info("%d pairs on %d workers of %d threads", job.rows, plan.workers, plan.threads)
+        counts = ((job.rows, "pair"), (plan.workers, "worker"), (plan.threads, "thread"))
+        log.info("%s on %s of %s", *(text.plural(count, noun) for count, noun in counts))
         stack.enter_context(Watch(scratch, job.rows))
         with beam.Pipeline(_runner(plan.workers), _options(beam_args, plan.workers)) as root:
             graph.build(
