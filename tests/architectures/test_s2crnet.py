@@ -85,6 +85,7 @@ def test_labels_matter_to_semantic_networks_alone():
         ({"stages": 5}, "5"),
         ({"stages": 2.0}, "2.0"),
         ({"semantic": 1}, "semantic"),
+        ({"thumbnail": 31}, "31"),
     ],
 )
 def test_impossible_configurations_are_refused(fields, said):

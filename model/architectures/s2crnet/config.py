@@ -7,8 +7,8 @@ from hdnet.model.config import Config
 
 Backbone = Literal["squeezenet", "vgg16"]
 
-THUMBNAIL = 256
-"""Height and width of what the network sees."""
+SMALLEST_THUMBNAIL = 32
+"""Smaller ones would leave the backbone no pixel."""
 PIECES = 64
 """Linear pieces of a curve."""
 MOST_STAGES = 4
@@ -26,6 +26,7 @@ class S2CRNetConfig(Config):
         semantic: Whether the network takes the class of each image's foreground (Semantic-CRM).
         start: What training begins with: "random" for layers at random as published, whose first curves are wild;
             "identity" for curves that change nothing, which spares a start without ImageNet weights.
+        thumbnail: Height and width of what the network sees, in pixels; the paper has 256.
 
     Raises:
         ValueError: A field is outside its range; the message names field and value.
@@ -35,6 +36,7 @@ class S2CRNetConfig(Config):
     stages: int = 2
     semantic: bool = False
     start: Literal["random", "identity"] = "random"
+    thumbnail: int = 256
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -47,3 +49,5 @@ class S2CRNetConfig(Config):
             raise ValueError(f"stages must be a whole number from 1 to {MOST_STAGES}: {self.stages!r}")
         if type(self.semantic) is not bool:
             raise ValueError(f"semantic must be true or false: {self.semantic!r}")
+        if type(self.thumbnail) is not int or self.thumbnail < SMALLEST_THUMBNAIL:
+            raise ValueError(f"thumbnail must be a whole number from {SMALLEST_THUMBNAIL}: {self.thumbnail!r}")
