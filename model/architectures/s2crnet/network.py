@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hdnet.model.architectures.base import Network
 from hdnet.model.architectures.s2crnet import curves
-from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, initialise
+from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, NormalisedConv2d, initialise
 from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, S2CRNetConfig
 
 
@@ -15,16 +15,19 @@ class SpatialSeparatedEmbedding(nn.Module):
 
     Args:
         backbone: (B,3,H,W) -> (B,512,h,w).
+        normalise: Whether both are normalised over the batch.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, normalise: bool) -> None:
         super().__init__()
         self.backbone = backbone
+        self.norms = nn.ModuleList([nn.BatchNorm1d(FEATURES) for _ in range(2)] if normalise else [])
 
     def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:  # (B,3,H,W) -> (B,512)
         both = torch.cat([foreground, background]).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.backbone(both).mean((2, 3), dtype=both.dtype)
-        return features[: len(foreground)], features[len(foreground) :]
+        features = self.backbone(both).mean((2, 3), dtype=both.dtype).split(len(foreground))
+        first, second = (norm(one) for norm, one in zip(self.norms, features, strict=True)) if self.norms else features
+        return first, second
 
 
 class CurveRenderingModule(nn.Module):
@@ -70,7 +73,8 @@ class S2CRNet(Network):
     def __init__(self, config: S2CRNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = SpatialSeparatedEmbedding(BACKBONES[config.backbone]().apply(initialise))
+        backbone = BACKBONES[config.backbone](NormalisedConv2d if config.normalise else nn.Conv2d)
+        self.embedding = SpatialSeparatedEmbedding(backbone.apply(initialise), config.normalise)
         modules = [CurveRenderingModule(config.semantic) for _ in range(config.stages)]
         self.stages = nn.ModuleList(modules)
         if config.start == "identity":
