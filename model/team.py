@@ -33,6 +33,12 @@ def _begin_alone() -> None:
     torch.set_num_threads(1)
 
 
+def work_alone() -> None:
+    """Let this thread run torch by itself from now on, whatever the others do."""
+    torch.get_num_threads()  # takes over the process's setting, which would otherwise undo the next line
+    torch.set_num_threads(1)
+
+
 def lead(work: Callable[[], Result]) -> Result:
     """Do work that calls `share`, in inference mode, in a team of as many threads as torch has here.
 
@@ -90,8 +96,7 @@ def _team(count: int) -> ThreadPoolExecutor:
     begun = threading.Barrier(count + 1)
 
     def begin() -> None:
-        torch.get_num_threads()  # takes over the process's setting, which would otherwise undo the next line
-        torch.set_num_threads(1)
+        work_alone()
         _member.team = team, count
         begun.wait()
 
