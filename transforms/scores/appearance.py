@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-from skimage import color
 
 from hdnet.transforms import errors
 from hdnet.transforms.pixels import lab
 from hdnet.transforms.pixels.image import Foreground, Pixels
+from hdnet.transforms.scores import ciede2000
 
 STRIP = 1 << 15
 """The number of pixels in a strip."""
@@ -79,18 +79,17 @@ class _Sums:
         regions = np.stack([inside, ~inside]).astype(np.float64)
         self.counts += regions.sum(axis=1)
         before = lab.from_rgb(composite)
-        moments = _moments(before, regions)
-        self.moments += moments
+        self.moments += _moments(before, regions)
         changed = np.flatnonzero((composite != result).any(axis=0))
         if changed.size:
-            after = before.copy()
-            after[:, changed] = lab.from_rgb(result.take(changed, axis=1))
-            self.moments[1] += _moments(after, regions) - moments
-            among = changed[inside[changed]]
-            self.delta_e += _delta_e(before.take(among, axis=1), after.take(among, axis=1))
-        was, now = (_at_ends(pixels) & inside for pixels in (composite, result))
-        self.clipped += int(np.count_nonzero(now))
-        self.newly_clipped += int(np.count_nonzero(now.any(axis=0) & ~was.any(axis=0)))
+            was, now = before.take(changed, axis=1), lab.from_rgb(result.take(changed, axis=1))
+            where = regions.take(changed, axis=1)
+            self.moments[1] += _moments(now, where) - _moments(was, where)
+            among = inside[changed]
+            self.delta_e += float(ciede2000.difference(was, now)[among].sum(dtype=np.float64))
+        ended, ends = (_at_ends(pixels) & inside for pixels in (composite, result))
+        self.clipped += int(np.count_nonzero(ends))
+        self.newly_clipped += int(np.count_nonzero(ends.any(axis=0) & ~ended.any(axis=0)))
 
     def gap(self, image: int) -> float | None:
         """Return the distance of the two regions' statistics in one image, None if a region is empty."""
@@ -130,10 +129,6 @@ def _moments(values: lab.Floats, regions: Numbers) -> Numbers:  # (3,N), (2,N) -
     terms[3:] *= terms[:3]
     sums: Numbers = regions @ terms.T
     return sums
-
-
-def _delta_e(first: lab.Floats, second: lab.Floats) -> float:  # (3,N)
-    return float(color.deltaE_ciede2000(first, second, channel_axis=0).sum())  # type: ignore[no-untyped-call]
 
 
 def _at_ends(pixels: Pixels) -> npt.NDArray[np.bool_]:
