@@ -72,6 +72,7 @@ def harmonization(request: Request, runner: Runner) -> Work:
         run_id=request.run_id,
         weights=request.weights,
         max_pixels=request.max_pixels,
+        scores=request.scores,
         image=options,
     )
     return Work(settings, header, lambda height, width: architecture.peak_bytes(config, height, width, precision))

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hdnet.model.precision import Precision
+from hdnet.pipeline.settings import Scores
 from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
 _RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "mask_value", "invert_mask", "pair",
-    "skip_unpaired", "label", "limit", "resume", "verify", "retry_failed", "ids", "skip_ids", "report",
+    "workers", "memory", "max_pixels", "scores", "quality", "resize_mask", "strength", "mask_value", "invert_mask",
+    "pair", "skip_unpaired", "label", "limit", "resume", "verify", "retry_failed", "ids", "skip_ids", "report",
 )  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class Request:
     retry_failed: str | None
     dry_run: bool
     report: bool
+    scores: Scores = "all"
     strength: float = 1.0
     mask_value: int | None = None
     invert_mask: bool = False

@@ -19,7 +19,7 @@ from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.weights import weights_file
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.local.admission import Admission
-from hdnet.pipeline.settings import Settings
+from hdnet.pipeline.settings import Scores, Settings
 from hdnet.pipeline.steps.relay import Work
 from hdnet.pipeline.steps.resume import Task
 from hdnet.transforms import storage
@@ -169,7 +169,7 @@ def harmonize(task: Task, worker: Harmonizing, stages: Stages, under_way: UnderW
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
             soft_mask = decode_mask(mask_file, composite.header, settings, options.reading)
-            reference = _decode_reference(reference_file, picture, settings)
+            reference = None if settings.scores == "none" else _decode_reference(reference_file, picture, settings)
         yield
         with stages("network"):
             harmonized = worker.harmonizer(picture.pixels, soft_mask, label)
@@ -181,7 +181,7 @@ def harmonize(task: Task, worker: Harmonizing, stages: Stages, under_way: UnderW
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
-            scores = score(picture.pixels, result, reference, image.threshold(soft_mask))
+            scores = score(picture.pixels, result, reference, image.threshold(soft_mask), settings.scores)
     return MetricsRow(
         **inputs(task, composite, mask_file, reference_file),
         **scores,
@@ -306,15 +306,18 @@ def _decode_reference(file: File | None, picture: Picture, settings: Settings) -
     return reference
 
 
-def score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> dict[str, Any]:
-    """Return the columns of the scores."""
-    images = (composite, result)
-    scores = (None, None) if reference is None else metrics.score_all(images, reference, foreground)
-    return {
-        **_columns(scores[1], ""),
-        **_columns(scores[0], "input_"),
-        **dataclasses.asdict(appearance.compare(composite, result, foreground)),
-    }
+def score(
+    composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground, wanted: Scores = "all"
+) -> dict[str, Any]:
+    """Return the columns of the scores; those that are not wanted are null."""
+    scores: Sequence[metrics.Scores | None] = (None, None)
+    if wanted == "none":
+        seen = appearance.coverage(foreground)
+    else:
+        seen = appearance.compare(composite, result, foreground, colours=wanted == "all")
+        if reference is not None:
+            scores = metrics.score_all((composite, result), reference, foreground, structure=wanted == "all")
+    return {**_columns(scores[1], ""), **_columns(scores[0], "input_"), **dataclasses.asdict(seen)}
 
 
 def _columns(scores: metrics.Scores | None, prefix: str) -> dict[str, Any]:

@@ -61,6 +61,23 @@ def sums(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) ->
     return [Sums(*map(float, total)) for total in totals]
 
 
+def errors(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) -> list[Sums]:
+    """Sum the squared errors alone, as `sums`."""
+    return [_errors(image, reference, foreground) for image in images]
+
+
+def _errors(image: Pixels, reference: Pixels, foreground: Foreground) -> Sums:
+    whole = inside = 0.0
+    for top in range(0, len(image), ROWS):
+        rows = slice(top, top + ROWS)
+        difference = image[rows].astype(np.float32) - reference[rows]
+        squared = np.einsum("ijk,ijk->ij", difference, difference)
+        whole += float(squared.sum(dtype=np.float64))
+        inside += float(squared[foreground[rows]].sum(dtype=np.float64))
+    unit = 257**2 if image.dtype == np.uint16 else 1
+    return Sums(error=whole / unit, error_inside=inside / unit)
+
+
 def _tiles(height: int, width: int) -> Iterator[Box]:
     count = max(1, round(width / COLUMNS))
     columns = PIECES * -(-width // (PIECES * count))  # of equal width, and nothing to fill up but in the last one
