@@ -1,5 +1,6 @@
 """The options that decide what an image becomes, for one image as for a catalog."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,16 @@ import click
 from hdnet.model.precision import PRECISIONS
 from hdnet.transforms.codecs import limits, table
 
+
+def _weights(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Make the path of a file absolute, so that the record of a run names it wherever it is read."""
+    from hdnet.model.weights import weights_header  # slow to import
+
+    return os.path.abspath(value) if os.path.isfile(value) and value not in weights_header.shipped() else value
+
+
 _IMAGE = (
-    click.option("--weights", default="hdnet-lite", help="A shipped name, a path or a URI."),
+    click.option("--weights", default="hdnet-lite", callback=_weights, help="A shipped name, a path or a URI."),
     click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
                  help="Precision of the network; auto: bfloat16 if this machine does the work and has it."),
     click.option("--strength", default=1.0, type=click.FloatRange(0, 1),

@@ -79,7 +79,7 @@ def _read(uri: str) -> dict[str, Any]:
 
     content: dict[str, Any] = json.loads(storage.read(uri))
     # What older programs did not count.
-    content["totals"] = {"new": 0, "flagged": 0, **content["totals"]}
+    content["totals"] = {"kept": 0, "new": 0, "flagged": 0, **content["totals"]}
     return {"first_failed": [], "first_flagged": [], **content}
 
 

@@ -38,14 +38,17 @@ def table(content: Mapping[str, Any]) -> str:
 
 def _images(content: Mapping[str, Any]) -> list[Line]:
     totals, rates, done = content["totals"], content["rates"], content["totals"]["done"]
-    rows = [("images", f"{done:,}", _rate(rates["images_per_second"], ".2f", "per second") if done else "")]
-    if done:
+    made = done > totals["kept"]
+    rows = [("images", f"{done:,}", _rate(rates["images_per_second"], ".2f", "per second") if made else "")]
+    if totals["kept"]:
+        rows.append(("  kept", f"{totals['kept']:,}", "done by this run before it was started again"))
+    if made:
         megapixels = f"{totals['pixels'] / 1e6:,.1f}"
         rows.append(("megapixels", megapixels, _rate(rates["megapixels_per_second"], ".2f", "per second")))
     rows += [(name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]]
     if totals["stale"]:
         rows.append(("stale", f"{totals['stale']:,}", _stale(content["stale"])))
-    seconds = totals["seconds"].items() if done else ()
+    seconds = totals["seconds"].items() if made else ()
     rows += [(f"{stage} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
     return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()]
 
@@ -106,6 +109,8 @@ def retry_command(words: Sequence[str], run_id: str, beam_args: Sequence[str]) -
 def last_words(content: Mapping[str, Any], retry: str) -> str:
     """Return lines that name the first failures with their reasons, how to retry them, and the first flagged images.
 
+    Where no image was made because all are up to date, a line says so.
+
     Args:
         content: Content of runs/<run>.json.
         retry: The command that retries what failed.
@@ -116,10 +121,20 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
         total, new = content["totals"]["failed"], content["totals"]["new"]
         lines += [f"{total:,} failed, {new:,} of them new:", *map(_failure, failed), *_more(total - len(failed))]
         lines += ["To retry them:", f"  {text.visible(retry)}"]
+    if up_to_date := _up_to_date(content["totals"]):
+        lines.append(up_to_date)
     if flagged:
         total = content["totals"]["flagged"]
         lines += [f"{total:,} flagged, look at them:", *map(_flagged, flagged), *_more(total - len(flagged))]
     return "\n".join(lines)
+
+
+def _up_to_date(totals: Mapping[str, Any]) -> str:
+    """Say that no image was made because those that are there are up to date; "" where one was made."""
+    there = text.plural(totals["skipped"] + totals["kept"], "image")
+    if totals["done"] > totals["kept"] or not totals["skipped"] + totals["kept"]:
+        return ""
+    return f"Up to date: {there}." if totals["failed"] else f"Nothing was to do: {there} up to date."
 
 
 def _stale(examples: Sequence[str]) -> str:

@@ -105,10 +105,11 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - run_id, started, finished, output, manifest, rows, precision, options, versions: as in `RunInfo`.
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
-        - totals: done, failed, new (failures that no earlier run has had), flagged (images with a flag), skipped (done
-          by an earlier run), removed (recorded, but no longer in the manifest), stale (images of earlier runs whose ids
-          now have an image with another suffix), pixels, compared (images with a reference), worse (those of them that
-          are farther from it than their composite), seconds (of all workers together, by stage).
+        - totals: done, kept (those of them that this very run had done before it was started again), failed, new
+          (failures that no earlier run has had), flagged (images with a flag), skipped (done by an earlier run),
+          removed (recorded, but no longer in the manifest), stale (images of earlier runs whose ids now have an image
+          with another suffix), pixels, compared (images with a reference), worse (those of them that are farther from
+          it than their composite), seconds (of all workers together, by stage).
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: the count of each class, the largest first.
         - flags: the count of each flag, the largest first.
@@ -129,8 +130,8 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "options": dict(info.options),
         "versions": dict(info.versions),
         "totals": {
-            **{name: whole[name] for name in ("done", "failed", "new", "flagged", "skipped", "removed", "stale")},
-            **{name: whole[name] for name in ("pixels", "worse", "seconds")},
+            **{name: whole[name] for name in ("done", "kept", "failed", "new", "flagged", "skipped", "removed")},
+            **{name: whole[name] for name in ("stale", "pixels", "worse", "seconds")},
             "compared": compared(summary),
         },
         "rates": dataclasses.asdict(rates(info, summary)),
