@@ -100,6 +100,7 @@ def main(**given: Any) -> None:
     \b
     Examples:
       hdnet-harmonize photo.jpg mask.png -o out.png           (one image: hdnet-harmonize photo.jpg --help)
+      hdnet-harmonize status harmonized                       (what an output holds, what failed, what runs)
       hdnet-harmonize --input pairs.csv --output harmonized
       hdnet-harmonize --input catalog/ --output harmonized --limit 20
       hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
@@ -180,7 +181,8 @@ def other_command(arguments: Sequence[str]) -> click.Command | None:
 def entry() -> None:
     """Run `hdnet-harmonize`: a catalog is watched over."""
     if (other := other_command(sys.argv[1:])) is not None:
-        other(sys.argv[1:] if other is photo.main else sys.argv[2:], prog_name="hdnet-harmonize")
+        own = () if other is photo.main else ("status",)
+        other(sys.argv[1 + len(own) :], prog_name=" ".join(["hdnet-harmonize", *own]))
     run_watched(main, "hdnet-harmonize", "hdnet.pipeline.run")
 
 

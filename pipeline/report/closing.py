@@ -95,15 +95,16 @@ def places(layout: Layout, totals: Mapping[str, Any], *, report: bool) -> str:
     return "".join(f"{name:9}{text.visible(place)}\n" for name, place in found.items())
 
 
-def retry_command(words: Sequence[str], run_id: str, beam_args: Sequence[str]) -> str:
-    """Return the command that does again what failed in a run.
+def retry_command(words: Sequence[str], run_id: str | None, beam_args: Sequence[str]) -> str:
+    """Return the command that does again what failed.
 
     Args:
         words: The command and the options that the run was given, but for those that name it.
-        run_id: Name of the run.
+        run_id: Name of the run in which it failed; None to do all that is not up to date.
         beam_args: The options for Beam.
     """
-    return shlex.join([*words, "--retry-failed", run_id, *(["--", *beam_args] if beam_args else [])])
+    own = ["--retry-failed", run_id] if run_id else []
+    return shlex.join([*words, *own, *(["--", *beam_args] if beam_args else [])])
 
 
 def last_words(content: Mapping[str, Any], retry: str) -> str:
@@ -119,7 +120,7 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
     lines = []
     if failed:
         total, new = content["totals"]["failed"], content["totals"]["new"]
-        lines += [f"{total:,} failed, {new:,} of them new:", *map(_failure, failed), *_more(total - len(failed))]
+        lines += [f"{total:,} failed, {new:,} of them new:", *failures(failed, total)]
         lines += ["To retry them:", f"  {text.visible(retry)}"]
     if up_to_date := _up_to_date(content["totals"]):
         lines.append(up_to_date)
@@ -127,6 +128,16 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
         total = content["totals"]["flagged"]
         lines += [f"{total:,} flagged, look at them:", *map(_flagged, flagged), *_more(total - len(flagged))]
     return "\n".join(lines)
+
+
+def failures(rows: Sequence[Mapping[str, Any]], total: int) -> list[str]:
+    """Return a line for each of the first failures, and one that counts the others.
+
+    Args:
+        rows: With id, error, message and known_since.
+        total: The number of all failures.
+    """
+    return [*map(_failure, rows), *_more(total - len(rows))]
 
 
 def _up_to_date(totals: Mapping[str, Any]) -> str:
