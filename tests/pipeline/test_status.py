@@ -50,7 +50,7 @@ def write(path, rows, schema):
 
 def test_runs_are_listed_as_they_ended_with_what_failed_and_what_is_under_way(tmp_path):
     write_run(tmp_path, "b", 20, row("a"), row("c"))
-    write_run(tmp_path, "a", 21, row("a", flags="gap"), failed())
+    write_run(tmp_path, "a", 21, row("a", flags="clipped"), failed())
     write(tmp_path / "metrics/run_id=c/_journal-1.parquet", [image(row("d"), datetime.now(UTC))], METRICS_SCHEMA)
     lines = ask(tmp_path).output.splitlines()
     assert [line.split()[:4] for line in lines[3:5]] == [
