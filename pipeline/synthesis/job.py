@@ -103,14 +103,21 @@ def synthesis(request: SynthesisRequest, runner: Runner) -> launch.Work:
         per_photo=request.per_photo,
         readings=readings,
     )
-    return launch.Work(settings, {"architecture": ARCH, "sha256": maps}, peak_bytes, request.per_photo)
+    header = {"architecture": ARCH, "sha256": maps}
+    count = request.per_photo
+    return launch.Work(settings, header, peak_bytes, count, lambda pair: composite_ids(pair, count))
+
+
+def composite_ids(pair: Pair, count: int) -> list[str]:
+    """Return the ids of a pair's composites to make."""
+    return [f"{pair.id}_{number}" for number in range(1, count + 1)]
 
 
 def numbered(pair: Pair, count: int) -> Iterator[Pair]:
     """Yield a pair's composites to make: of its reference, where it has one, for that is the photo."""
     photo = pair.reference or pair.composite
-    for number in range(1, count + 1):
-        yield dataclasses.replace(pair, id=f"{pair.id}_{number}", composite=photo, reference=None)
+    for identity in composite_ids(pair, count):
+        yield dataclasses.replace(pair, id=identity, composite=photo, reference=None)
 
 
 def read_checkers(folder: str) -> tuple[Reading, ...]:

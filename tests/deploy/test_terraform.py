@@ -58,8 +58,8 @@ def test_the_example_gives_what_has_no_default():
 
 def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
     job = graph.Job(
-        manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, report=False,
-        max_failure_rate=0.4,
+        manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, pairs=2,
+        report=False, max_failure_rate=0.4,
     )  # fmt: skip
     with caplog.at_level(logging.INFO, "hdnet.pipeline"):
         graph.finish(summary(compared("a", 20, 30), failed()), job, [])
