@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from PIL import Image
 from pyarrow import dataset
 
-from hdnet.model.synthesis import illumination
 from hdnet.model.training import train
+from hdnet.model.training.composites import illumination
 from hdnet.pipeline.synthesis import layout
 from hdnet.pipeline.synthesis.job import write_lists
 from hdnet.pipeline.synthesis.layout import SynthesisLayout
@@ -127,7 +127,12 @@ def test_training_takes_the_pairs(made, tmp_path):
 
 @pytest.mark.parametrize(
     "option, said",
-    [("tint", "methods are illumination, camera"), ("camera=-1", "weights of 0 and more"), ("camera=x", "NAME=WEIGHT")],
+    [
+        ("tint", "methods are illumination, camera"),
+        ("camera=-1", "shares of 0 and more"),
+        ("camera=x", "NAME[=SHARE]"),
+        ("looks", "--method looks and --looks belong together"),
+    ],
 )
 def test_unknown_methods_are_bad_usage(tmp_path, option, said):
     result = synthesize(tmp_path, tmp_path / "out", "--method", option)
