@@ -9,11 +9,12 @@ from apache_beam.pvalue import PCollection
 from hdnet.model.synthesis import checkers
 from hdnet.model.training.composites import illumination
 from hdnet.pipeline import graph, launch
+from hdnet.pipeline.report.run_info import RECOLOURING
 from hdnet.pipeline.request import Request
 from hdnet.pipeline.runners.base import Runner
 from hdnet.pipeline.synthesis import donors, layout
 from hdnet.pipeline.synthesis.layout import Split, SynthesisLayout
-from hdnet.pipeline.synthesis.photo import ARCH, peak_bytes, seconds_per_megapixel
+from hdnet.pipeline.synthesis.photo import peak_bytes, seconds_per_megapixel
 from hdnet.pipeline.synthesis.settings import Reading, SynthesisOptions, SynthesisSettings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
@@ -111,7 +112,7 @@ def synthesis(request: SynthesisRequest, runner: Runner) -> launch.Work:
         settings = dataclasses.replace(settings, donors=donors.read(request, settings))
     sources = settings.digest()
     settings = dataclasses.replace(settings, image=dataclasses.replace(settings.image, maps=sources))
-    header = {"architecture": ARCH, "sha256": sources}
+    header = {"architecture": RECOLOURING, "sha256": sources}
     return launch.Work(settings, header, peak_bytes, lambda *_: seconds_per_megapixel(settings), request.per_photo)
 
 

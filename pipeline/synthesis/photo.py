@@ -15,6 +15,7 @@ from hdnet.model.synthesis.composite import Composite
 from hdnet.model.synthesis.methods import Palette
 from hdnet.model.training.composites import illumination, looks
 from hdnet.model.training.composites.augment import RGB
+from hdnet.pipeline.report.run_info import RECOLOURING
 from hdnet.pipeline.steps import pair as pairs
 from hdnet.pipeline.steps.pair import Stages, Worker
 from hdnet.pipeline.steps.resume import Task
@@ -35,8 +36,6 @@ SCORED = 1 << 16
 """About how many pixels are enough for a composite's scores, which would take longer than all else."""
 TRIAL, TRIALS = 512, 5
 """Height and width of the photo that is timed for a dry run, and how often."""
-ARCH = "synthesis"
-"""Stands in rows and records where other jobs name a network."""
 
 
 def peak_bytes(height: int, width: int) -> int:
@@ -92,7 +91,7 @@ class Synthesizing(Worker):
             output_sha256=pairs.sha256(encoded),
             output_bytes=len(encoded),
             schema_version=SCHEMA_VERSION,
-            arch=ARCH,
+            arch=RECOLOURING,
             precision=settings.image.precision,
             weights_sha256=settings.image.maps,
             options=settings.image.of(pair).record(resized=pairs.is_resized(files[1], files[0].header)),
