@@ -51,5 +51,6 @@ def test_without_a_readable_header_nothing_is_promised(tmp_path):
     (tmp_path / "pairs.csv").write_text("id,composite,mask\na,no.png,no.png\n")
     info = manifest_check.check(str(tmp_path / "pairs.csv"))
     found = cost.estimate(str(tmp_path / "pairs.csv"), peak_bytes, max_pixels=10**7)
-    said = str(dry_run.describe(info, "out/images", found, machine.Plan(2, 1, 10**9), Backlog(1, 0, 1), per_megapixel=1.0))
+    plan, backlog = machine.Plan(2, 1, 10**9), Backlog(1, 0, 1)
+    said = str(dry_run.describe(info, "out/images", found, plan, backlog, per_megapixel=1.0))
     assert "1 image of unknown size" in said and "an unknown time" in said
