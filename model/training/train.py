@@ -1,6 +1,7 @@
 """`hdnet-train`: trains a network on a data set of composites and real photos."""
 
 import dataclasses
+import json
 import logging
 import shlex
 import sys
@@ -34,7 +35,7 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
         if not equals:
             raise click.BadParameter(f"NAME=VALUE is wanted: {value!r}")
         try:
-            fields[name] = int(text)
+            fields[name] = json.loads(text)  # a number, true or false
         except ValueError:
             fields[name] = text
     return fields

@@ -22,7 +22,7 @@ def write_run(output, run_id, finished, *rows):
 
 def test_runs_are_listed_as_they_ended_with_what_failed_and_what_is_under_way(tmp_path):
     write_run(tmp_path, "b", "2026-11-20T07:30:10Z", row("a"), row("c"))
-    write_run(tmp_path, "a", "2026-11-21T07:30:10Z", row("a", flags="gap"), failed())
+    write_run(tmp_path, "a", "2026-11-21T07:30:10Z", row("a", flags="clipped"), failed())
     (tmp_path / "metrics/run_id=c").mkdir(parents=True)
     (tmp_path / "metrics/run_id=c/_journal-1.parquet").touch()
     lines = ask(tmp_path).output.splitlines()

@@ -66,7 +66,7 @@ def test_the_terminal_table_of_a_quiet_night_has_no_column_without_a_figure():
 
 def test_the_last_words_name_what_failed_and_what_to_look_at_and_how_to_go_on():
     rows = [*(failed(f"old {i}", known_since="r0") for i in range(3)), *(failed(f"new {i}") for i in range(4))]
-    whole = summary(*rows, row("a", flags="gap"), row("b", flags=""))
+    whole = summary(*rows, row("a", flags="clipped"), row("b", flags=""))
     retry = closing.retry_command(["hdnet-harmonize", "--input", "my pairs.csv"], "r1", ["--runner=X"])
     assert closing.last_words(run_info.to_json(INFO, whole), retry).splitlines() == [
         "7 failed, 4 of them new:",
@@ -76,6 +76,6 @@ def test_the_last_words_name_what_failed_and_what_to_look_at_and_how_to_go_on():
         "To retry them:",
         "  hdnet-harmonize --input 'my pairs.csv' --retry-failed r1 -- --runner=X",
         "1 flagged, look at them:",
-        "  a: the object fits its background less than before",
+        "  a: many pixels of the object have lost their detail in black or white",
     ]
     assert closing.last_words(run_info.to_json(INFO, Summary()), retry) == ""

@@ -24,7 +24,7 @@ def stored(folder, *runs, report=True):
 
 
 def test_runs_come_in_the_order_of_time_with_their_figures(tmp_path):
-    layout = stored(tmp_path, ("z", [compared("a", 20, 21), failed()]), ("a", [row(flags="gap"), row("b")]))
+    layout = stored(tmp_path, ("z", [compared("a", 20, 21), failed()]), ("a", [row(flags="clipped"), row("b")]))
     (first, second), unread = history.read(layout)
     assert (first.run_id, first.done, first.failed, first.flagged, first.gain) == ("z", 1, 1, 0, 1.0)
     assert (second.run_id, second.done, second.flagged, second.gain) == ("a", 2, 1, None)
