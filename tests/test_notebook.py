@@ -1,6 +1,5 @@
 """examples/first_look.ipynb: its cells run in order, print what is stored with it, and it stays small."""
 
-import ast
 import contextlib
 import io
 import json
@@ -11,8 +10,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import pytest
 
 from tests.test_packaging import ROOT
 
