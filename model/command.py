@@ -1,4 +1,4 @@
-"""What all commands share: --version, --config, and how the options that were given are spelled."""
+"""What all commands share: --version, --config, options with weights, and how options that were given are spelled."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -46,6 +46,18 @@ config = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML file with options, such as `weights: hdnet-lite`; those of the command line count more.",
 )  # fmt: skip
+
+
+def weighted(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """Read the values NAME or NAME=WEIGHT of a repeatable option: the weight of each name, 1 where none is given."""
+    weights: dict[str, float] = {}
+    for value in values:
+        name, equals, weight = value.rpartition("=")
+        try:
+            weights[name if equals else value] = float(weight) if equals else 1.0
+        except ValueError:
+            raise click.BadParameter(f"{option.metavar} is wanted: {value!r}") from None
+    return weights
 
 
 def words(context: click.Context, without: Collection[str] = ()) -> list[str]:

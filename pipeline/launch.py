@@ -36,13 +36,17 @@ class Work(NamedTuple):
         settings: What every worker must know.
         header: Names of what decides the images: "architecture", "sha256" and more.
         peak_bytes: Returns a worker's peak memory for an image's height and width.
+        pace: Returns the seconds that a worker takes for a megapixel, of its number of threads and an image's pixels.
         per_row: How many images are made of a row of the manifest.
+        takes_labels: Whether there are weights that need a label, so that one without use is worth a warning.
     """
 
     settings: Settings
     header: Mapping[str, Any]
     peak_bytes: Callable[[int, int], int]
+    pace: Callable[[int, float], float]
     per_row: int = 1
+    takes_labels: bool = False
 
 
 def harmonization(request: Request, runner: Runner) -> Work:
@@ -74,7 +78,13 @@ def harmonization(request: Request, runner: Runner) -> Work:
         max_pixels=request.max_pixels,
         image=options,
     )
-    return Work(settings, header, lambda height, width: architecture.peak_bytes(config, height, width, precision))
+    return Work(
+        settings,
+        header,
+        peak_bytes=lambda height, width: architecture.peak_bytes(config, height, width, precision),
+        pace=lambda threads, pixels: cost.seconds_per_megapixel(request.weights, precision, threads, pixels),
+        takes_labels=True,
+    )
 
 
 def run(
@@ -102,7 +112,7 @@ def run(
         click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
     elif request.names != layouts.BY_STEM:
         log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
-    if not options.classes and (request.label or labels.COLUMN in info.extra):
+    if work.takes_labels and not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)
     estimate = cost.estimate(request.manifest, work.peak_bytes, request.max_pixels, request.schemes, request.names)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
@@ -110,7 +120,7 @@ def run(
     _check(job)
     if request.dry_run:
         _check_output(request.output)
-        dry_run.show(request, info, estimate, plan, job)
+        dry_run.show(request, info, estimate, plan, job, work.pace)
         return None
     runner.complete()
     _prepare(job)

@@ -16,7 +16,7 @@ _IMAGE = (
                  help="Share of the change that is applied, 0 (none) to 1 (all)."),
     click.option("--max-pixels", default=limits.MAX_PIXELS, type=click.IntRange(min=1), help="Larger images fail."),
     click.option("--format", "image_format", default="same", type=click.Choice(table.OUTPUT_FORMATS),
-                 help="Format of the images written; same keeps each composite's."),
+                 help="Format of the images written; same keeps each one's own."),
     click.option("--quality", default=95, type=click.IntRange(1, 100), help="Quality of JPEG and AVIF."),
     click.option("--resize-mask", is_flag=True, help="Accept masks of another size and the same aspect ratio."),
     click.option("--mask-value", type=click.IntRange(0, 65535), metavar="N",

@@ -61,7 +61,7 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Do the first N pairs only.")
 @click.option("--resume/--no-resume", default=True,
               help="Leave out pairs that earlier runs did and that have not changed.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")

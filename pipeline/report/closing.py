@@ -8,6 +8,7 @@ from typing import Any
 
 from hdnet.model.evaluation.tables import Table
 from hdnet.pipeline.layout import Layout
+from hdnet.pipeline.report.run_info import stage_name
 from hdnet.pipeline.steps import flags
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import text
@@ -46,7 +47,8 @@ def _images(content: Mapping[str, Any]) -> list[Line]:
     if totals["stale"]:
         rows.append(("stale", f"{totals['stale']:,}", _stale(content["stale"])))
     seconds = totals["seconds"].items() if done else ()
-    rows += [(f"{stage} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
+    arch = content["weights"]["arch"]
+    rows += [(f"{stage_name(stage, arch)} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
     return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()]
 
 

@@ -13,6 +13,9 @@ from hdnet.transforms.catalog.rows import SCHEMA_VERSION
 
 PACKAGES = ("hdnet-pipeline", "apache-beam", "torch", "numpy", "pillow", "pyarrow")
 
+RECOLOURING = "synthesis"
+"""Stands in place of an architecture in runs that make training pairs, for which no network runs."""
+
 Option = str | int | float | bool | None
 
 
@@ -95,6 +98,11 @@ def ratio(part: float, whole: float) -> float | None:
 def compared(summary: Summary) -> int:
     """Return how many images have a reference."""
     return summary.sums.get("psnr", (0.0, 0))[1]
+
+
+def stage_name(stage: str, arch: str) -> str:
+    """Return what people call a stage: a run without a network recolours in its time."""
+    return "recolouring" if (stage, arch) == ("network", RECOLOURING) else stage
 
 
 def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
