@@ -38,7 +38,7 @@ def test_the_page_links_reports_and_draws_what_two_runs_have(tmp_path):
     source = (tmp_path / "runs/index.html").read_text()
     assert re.findall('href="([^"]*)"', source) == ["three.html", "two.html", "one.html"]
     assert [trend.title for trend in history.trends(history.read(layout)[0])] == [
-        "Harmonized", "Failed", "Flagged", "Gap to the background", "Work",
+        "Done", "Failed", "Flagged", "Gap to the background", "Work",
     ]  # fmt: skip
     assert source.count('<circle class="dot"') == 3 * 3 + 2 + 2
 

@@ -127,7 +127,7 @@ def test_the_counts_at_the_top():
     whole = summary(compared("a", 20, 30), compared("b", 30, 28), row("c", flags="clipped"), failed("d"), failed("e"))
     shown = {tile.label: (tile.value, tile.note, tile.href, tile.bad) for tile in top.tiles(whole)}
     assert shown == {
-        "Harmonized": ("3", "1.5 megapixels", "#pictures", False),
+        "Done": ("3", "1.5 megapixels", "#pictures", False),
         "Failed": ("2", "40.0% of 5", "#failures", True),
         "New failures": ("2", "100.0% of 2", "#failures", True),
         "Flagged": ("1", "33.3% of 3", "#flagged", True),
@@ -143,7 +143,7 @@ def test_the_counts_at_the_top():
     [
         ([], 0, "Nothing was to do: there were no pairs."),
         ([], 3, "Nothing was to do: 3 images up to date."),
-        ([row()], 0, "It went well: 1 image harmonized, none failed, none flagged."),
+        ([row()], 0, "It went well: 1 image done, none failed, none flagged."),
         ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (1 of them new) and 1 image flagged."),
         ([compared("a", 9, 8, flags="clipped"), failed(), failed()], 0,
          "Look at these: 2 pairs failed (2 of them new), 1 image made worse and 1 image flagged."),
