@@ -36,6 +36,36 @@ def test_a_video_behind_a_jpeg_is_not_part_of_it():
     assert same(progressive + video, progressive)
 
 
+PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8).repeat(9, axis=0).repeat(9, axis=1)
+FLAT = np.pad(np.full((20, 20), 255, np.uint8), 99)[..., None]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"optimize": True}, {"restart_marker_rows": 1}, {"progressive": True}], ids=str
+)
+@pytest.mark.parametrize("rest", [b"", b"\xff\xd9", bytes(9000), bytes(300) + b"\xff\xd9", b"<html>" * 99], ids=len)
+@pytest.mark.parametrize("pixels", [PHOTO, FLAT], ids=["photo", "flat"])
+def test_a_jpeg_that_was_cut_off_is_refused_whatever_stands_in_the_place_of_the_rest(pixels, rest, options):
+    data = pictures.pillow(pixels, "JPEG", **options)
+    start = data.rfind(b"\xff\xda")
+    for share in (0.2, 0.5, 0.8):
+        cut = start + round(share * (len(data) - start))
+        try:
+            found = decode.decode_image(data[:cut] + rest, "a")
+        except errors.DecodeError as error:
+            assert "truncated" in str(error)
+        else:  # a pixel or two were missing
+            assert np.mean(np.abs(found.astype(int) - decode.decode_image(data, "whole")) > 16) < 0.01
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True, "quality": 20}, {"restart_marker_rows": 1}], ids=str)
+def test_a_whole_jpeg_may_lack_the_mark_of_its_end(options):
+    for pixels in (PHOTO, FLAT, np.zeros((200, 300, 1), np.uint8)):
+        data = pictures.pillow(pixels, "JPEG", **options)
+        for rest in (b"", bytes(5000), b"\xff\xd9" + bytes(99)):
+            assert same(data[:-2] + rest, data)
+
+
 @pytest.mark.parametrize(
     "between", [b'"?', b"\0\0", b"\0\xe1" + struct.pack(">H", 40) + bytes(38), b"\xff" * 99, b"\xff\0\xff\xd0"]
 )
