@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageChops, JpegImagePlugin
 
+from hdnet.transforms import errors
 from hdnet.transforms.codecs import bounded, exif, planes
 from hdnet.transforms.codecs.codec import Codec, Decoded, Writer
 from hdnet.transforms.codecs.picture import Header, Picture
@@ -15,9 +16,11 @@ from hdnet.transforms.codecs.planes import Samples
 
 _SOS, _EOI = 0xDA, 0xD9  # the marker after which pixels follow, and the last of the picture
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE  # JFIF, EXIF and XMP, profile, Adobe's colours
-_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers of a frame header
-_ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}  # those of frames in arithmetic coding
-_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_SOF = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the markers of a frame header
+_UNREAD = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless",
+           0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "lossless (JPEG-LS)"}  # fmt: skip
+_ARITHMETIC = {0xC9, 0xCA}  # those of frames in arithmetic coding
+_PROGRESSIVE = {0xC2, 0xCA}
 _BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length, which may stand between segments
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _AMONG_PIXELS = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")  # as the decoder does, restart markers are passed over
@@ -99,10 +102,16 @@ def _exif(file: BinaryIO) -> bytes:
 
 
 def _header(file: BinaryIO) -> Header:
-    frame = next((content for marker, _, content in _segments(file) if marker in _SOF), b"")
+    kind, frame = next(((marker, content) for marker, _, content in _segments(file) if marker in _SOF), (0, b""))
+    if kind in _UNREAD:
+        raise errors.DecodeError(
+            f"is a {_UNREAD[kind]} JPEG, which viewers do not read: save it as baseline JPEG or PNG"
+        )
     if len(frame) < 6:
         raise ValueError("no frame header before the pixels")
     width, height = int.from_bytes(frame[3:5], "big"), int.from_bytes(frame[1:3], "big")
+    if not height:
+        raise errors.DecodeError("gives its height behind its pixels (DNL): save it again with another program")
     stored = Header(width, height, "jpeg", bits=frame[0], channels=frame[5], lossy=True)
     return stored.turned(exif.orientation(exif.find(file, _exif)))
 

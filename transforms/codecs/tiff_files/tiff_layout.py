@@ -146,7 +146,7 @@ def read(file: BinaryIO) -> tuple[tiff_ifd.Directory, Layout]:
     width, height = tags.first(256), tags.first(257)
     if not width or not height:
         raise errors.DecodeError(f"is {width} x {height}, it has no pixels: export the file again")
-    channels, compression = tags.first(_CHANNELS, 1), tags.first(_COMPRESSION, PLAIN)
+    channels, compression = tags.first(_CHANNELS, len(tags(_BITS)) or 1), tags.first(_COMPRESSION, PLAIN)
     photometric = tags.first(_PHOTOMETRIC, 0)
     if channels > 8 * _MOST_BYTES:
         raise errors.DecodeError(f"has {channels} channels: save it as RGB, without alpha channels")
@@ -281,7 +281,7 @@ def find_pixels(file: BinaryIO, found: tiff_ifd.Directory, layout: Layout) -> La
         raise ValueError(f"tiles of {layout.tile[0]} x {layout.tile[1]}, far larger than the image")
     end = file.seek(0, os.SEEK_END)
     if layout.compression == _OLD_JPEG:  # may have its places in tags of its own
-        places, sizes = tags(_STRIPS[0]), tags(_STRIPS[1])
+        places, sizes = (tags(tag) for tag in (_TILES if layout.tile else _STRIPS))
         _check_end(places, sizes, end)
         return dataclasses.replace(layout, places=places, sizes=sizes)
     both = (_TILES, _STRIPS) if layout.tile else (_STRIPS, _TILES)
