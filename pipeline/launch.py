@@ -98,9 +98,9 @@ def run(
     work = describe(request, runner)
     options = work.settings.image
     info = manifest_check.check(request.manifest, options.label_of, request.names)
-    if info.format == "folder":
+    if info.format == "folder" or info.passed:
         click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
-    elif request.names != layouts.BY_STEM:
+    if info.format != "folder" and request.names != layouts.BY_STEM:
         log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
     if not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)
