@@ -9,10 +9,10 @@ from hdnet.model.precision import Precision
 from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
-_RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "mask_value", "invert_mask", "pair",
-    "skip_unpaired", "label", "limit", "resume", "verify", "retry_failed", "ids", "skip_ids", "report",
-)  # fmt: skip
+_ELSEWHERE = {"manifest", "output", "weights", "run_id", "image_format", "allow_scheme", "beam_args", "words"}
+"""Fields of a request that the record has in other words or at another place."""
+_OF_DRY_RUNS = {"dry_run", "vcpu_price"}
+"""Fields that matter to runs alone that leave no record."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,8 @@ class Request:
         return Names(self.pair, self.skip_unpaired)
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
-        """Return the options that the record shows under "options", and the command without what names the run."""
-        values = {name: getattr(self, name) for name in _RECORDED}
+        """Return what the record shows under "options": each one, and the command without what names the run."""
+        names = [field.name for field in dataclasses.fields(Request)]
+        values = {name: getattr(self, name) for name in names if name not in _ELSEWHERE | _OF_DRY_RUNS}
         written = {"beam": shlex.join(self.beam_args), "command": shlex.join(self.words)}
-        return {**values, "format": self.image_format, **written}
+        return {**values, "format": self.image_format, "allow_scheme": ",".join(self.allow_scheme), **written}

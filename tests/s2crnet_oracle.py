@@ -14,10 +14,10 @@ VGG = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG_POOLS = (4, 9, 16, 23)
 
 
-def harmonize(weights, composite, mask, label=None):
+def harmonize(weights, composite, mask, side, label=None):
     """Harmonize an (H,W,3) uint8 or uint16 array with an (H,W) uint8 mask: float64 in 0..1, clipped, not rounded."""
     v = composite / np.iinfo(composite.dtype).max
-    p = parameters(weights, thumbnails(composite, mask), label).numpy()
+    p = parameters(weights, thumbnails(composite, mask, side), label).numpy()
     rendered = v
     for stage in p:
         rendered = np.stack([curve(stage[c], rendered[..., c]) for c in range(3)], axis=-1)
@@ -31,14 +31,14 @@ def curve(p, v):
     return 64 / (p.sum() + 1e-30) * total
 
 
-def thumbnails(composite, mask):
-    """Return image, mask, and both within the mask's box, as (3,256,256) and (1,256,256) in 0..1."""
+def thumbnails(composite, mask, side):
+    """Return image, mask, and both within the mask's box, as (3,side,side) and (1,side,side) in 0..1."""
     narrow = composite if composite.dtype == np.uint8 else np.rint(composite / 257).astype(np.uint8)
     picture, grey = Image.fromarray(narrow), Image.fromarray(mask)
     box = grey.getbbox()
     four = [picture, grey, picture.crop(box), grey.crop(box)]
-    arrays = [np.asarray(one.resize((256, 256), Image.Resampling.BILINEAR)) / 255 for one in four]
-    return [torch.from_numpy(one.reshape(256, 256, -1)).permute(2, 0, 1) for one in arrays]
+    arrays = [np.asarray(one.resize((side, side), Image.Resampling.BILINEAR)) / 255 for one in four]
+    return [torch.from_numpy(one.reshape(side, side, -1)).permute(2, 0, 1) for one in arrays]
 
 
 def parameters(weights, seen, label=None):

@@ -19,8 +19,8 @@ from tests.run_samples import compared, failed
 from tests.test_packaging import ROOT
 
 PAGE = (ROOT / "docs" / "queries.md").read_text()
-VIEWS, READERS = re.findall(r"```(?:python)?\n(CREATE.*?|import.*?)```", PAGE, re.DOTALL)
-QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+(READERS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+VIEWS, *QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 FIRST = datetime(2026, 11, 20, tzinfo=UTC)
 
 
@@ -31,7 +31,7 @@ def output(tmp_path_factory):
     texts = {field.name: "" for field in METRICS_SCHEMA if field.type == pa.string() and not field.nullable}
     for night in range(3):
         extra = {"brand": "x"} if night == 2 else {}
-        marks = {"harmonized_at": FIRST + timedelta(days=7 * night), "flags": "gap" if night else ""}
+        marks = {"harmonized_at": FIRST + timedelta(days=7 * night), "flags": "clipped" if night else ""}
         own = {**texts, "output_bytes": 1, "schema_version": 1, **marks, **extra}
         done = [{**compared(name, 20, 30), **own, "id": name} for name in "abc"]
         schema = rows.schema(MetricsRow, tuple(extra))
@@ -71,7 +71,7 @@ def test_the_answers(output):
         ("n2", "x", 0), ("n1", None, 0), ("n0", None, 1),
     ]  # fmt: skip
     assert answers[3][0]["id"] == "d" and answers[3][0]["since"] == "n0"
-    assert len(answers[5]) == 3 and answers[7][0]["flags"] == "gap"
+    assert len(answers[5]) == 3 and answers[7][0]["flags"] == "clipped"
 
 
 def write(path, data):

@@ -56,7 +56,7 @@ class Trainer:
         self.device = device
         self.step = 0
         self.rate = 0.0
-        self.average = [p.detach().clone() for p in network.parameters()] if config.ema else None
+        self.average = [value.detach().clone() for value in learned(network)] if config.ema else None
 
     def run(self, batches: Iterable[Sample], callbacks: Sequence[Callback] = ()) -> None:
         """Train on every batch: the objective's step, the average, the callbacks."""
@@ -84,7 +84,15 @@ class Trainer:
         if self.average is not None:
             # A young average forgets faster: otherwise it would hold on to the random start for long.
             decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - decay)
+            torch._foreach_lerp_(self.average, learned(self.network), 1 - decay)
+
+
+def learned(network: nn.Module) -> list[Tensor]:
+    """Return what a moving average covers: the parameters, and the statistics that normalisations have gathered.
+
+    Statistics of other weights than those they are used with would spoil the average.
+    """
+    return [*network.parameters(), *(value for value in network.buffers() if value.is_floating_point())]
 
 
 def to_batch(sample: Sample, device: torch.device) -> Batch:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hdnet.model.architectures.base import autocast
 from hdnet.model.training.dataset import PackedPairs, unpack
-from hdnet.model.training.trainer import Trainer, to_batch
+from hdnet.model.training.trainer import Trainer, learned, to_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +58,14 @@ def averaged(trainer: Trainer) -> Iterator[None]:
     if trainer.average is None:
         yield
         return
-    parameters: list[Tensor] = list(trainer.network.parameters())
-    own = [p.detach().clone() for p in parameters]
+    current = learned(trainer.network)
+    own = [value.detach().clone() for value in current]
     with torch.no_grad():
-        torch._foreach_copy_(parameters, trainer.average)
+        torch._foreach_copy_(current, trainer.average)
         try:
             yield
         finally:
-            torch._foreach_copy_(parameters, own)
+            torch._foreach_copy_(current, own)
 
 
 def _errors(trainer: Trainer, pairs: PackedPairs, start: int) -> Tensor:  # (B,3)

@@ -29,7 +29,7 @@ KINDS = (
     Kind("Change inside the mask", "mean CIEDE2000", ("delta_e",)),
     Kind("Clipped values inside the mask", "percentage of its channel values", ("clipped_ratio",)),
     Kind("Size of the foreground", "percentage of the image", ("foreground_ratio",)),
-    Kind("Network time", "seconds per image", ("seconds_network",)),
+    Kind("Computing time", "seconds per image", ("seconds_network",)),
 )
 
 

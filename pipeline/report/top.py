@@ -37,7 +37,7 @@ def verdict(summary: Summary) -> str:
     if findings(summary):
         return "Look at these: "
     if summary.done:
-        return f"It went well: {text.plural(summary.done, 'image')} harmonized, none failed, none flagged."
+        return f"It went well: {text.plural(summary.done, 'image')} done, none failed, none flagged."
     if summary.skipped:
         return f"Nothing was to do: {text.plural(summary.skipped, 'image')} up to date."
     return "Nothing was to do: there were no pairs."
@@ -57,7 +57,7 @@ def tiles(summary: Summary) -> list[Tile]:
     """Return the counts; "made worse" is left out where no image has a reference."""
     done, compared = summary.done, run_info.compared(summary)
     shown = [
-        Tile("Harmonized", f"{done:,}", _megapixels(summary), "#pictures" if done else None),
+        Tile("Done", f"{done:,}", _megapixels(summary), "#pictures" if done else None),
         _problem("Failed", summary.failed, done + summary.failed + summary.skipped, "#failures"),
         _problem("New failures", summary.new, summary.failed, "#failures"),
         _problem("Flagged", summary.flagged, done, "#flagged"),

@@ -4,13 +4,10 @@ from hdnet.transforms.catalog.rows import Record
 
 CLIPPED = 0.02
 """Fraction of the foreground's pixels that may be newly clipped."""
-GAP = 2.0
-"""CIELAB units by which the foreground may move away from its background: nobody sees less than that."""
 INVERTED = 0.5
 """Fraction of all pixels, and of the border's, above which a foreground looks like a background."""
 MEANINGS = {
     "clipped": "many pixels of the object have lost their detail in black or white",
-    "gap": "the object fits its background less than before",
     "shift": "the change of colour is among the largest of the run",
     "mask": "the mask is all background or all object",
     "inverted": "the mask may be inverted: white is the object, and it covers most of the image and of its border",
@@ -26,11 +23,9 @@ def flagged(row: Record, largest: float) -> Record:
         row: A row of the metrics.
         largest: The change of colour above which an image is an outlier.
     """
-    grown = row["gap_after"] is not None and row["gap_after"] > row["gap_before"] + GAP
     whole = row["foreground_ratio"] in (0, 1)
     marks = {
         "clipped": (row["newly_clipped_ratio"] or 0) > CLIPPED,
-        "gap": grown,
         "shift": (row["delta_e"] or 0) > largest,
         "mask": whole,
         "inverted": not whole and min(row["foreground_ratio"], row["border_ratio"] or 0) > INVERTED,

@@ -39,6 +39,7 @@ class Summary:
 
     Attributes:
         done: The number of images written.
+        kept: How many of them this very run had written before it was started again.
         failed: The number of rows in the failures table.
         new: How many of them no earlier run has had.
         pixels: The number of pixels of the images written.
@@ -61,6 +62,7 @@ class Summary:
     """
 
     done: int = 0
+    kept: int = 0
     failed: int = 0
     new: int = 0
     pixels: int = 0
@@ -90,6 +92,7 @@ class Summary:
     def merge(self, other: "Summary") -> None:
         """Add another summary to this one."""
         self.done += other.done
+        self.kept += other.kept
         self.failed += other.failed
         self.new += other.new
         self.pixels += other.pixels
@@ -121,7 +124,8 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part of it that runs/<run>.json holds."""
-        counts = ("done", "failed", "new", "flagged", "skipped", "removed", "stale", "pixels", "worse", "seconds")
+        counts = ("done", "kept", "failed", "new", "flagged", "skipped", "removed", "stale", "pixels", "worse",
+                  "seconds")  # fmt: skip
         fields = {name: getattr(self, name) for name in counts}
         means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
         histograms = {

@@ -1,11 +1,16 @@
 """The network against the equations, its parameters, and its configurations."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from hdnet.model.architectures.s2crnet.config import S2CRNetConfig
 from hdnet.model.architectures.s2crnet.network import S2CRNet
 from tests import s2crnet_oracle
+
+PARTS = ("running_mean", "running_var", "weight", "bias")
+"""Of a batch normalisation."""
 
 
 def seen(batch=2, side=64):
@@ -49,11 +54,42 @@ def test_parameter_counts_are_the_papers(fields, count):
     assert sum(p.numel() for p in S2CRNet(S2CRNetConfig(**fields)).parameters()) == count
 
 
-@pytest.mark.parametrize("fields", [{}, {"semantic": True, "stages": 3}, {"backbone": "vgg16"}])
+@pytest.mark.parametrize("fields", [{}, {"semantic": True, "stages": 3}, {"backbone": "vgg16"}, {"normalise": True}])
 def test_every_parameter_learns(fields):
     network = lively(**fields)
     network.parameterise(*seen(5, side=32), torch.arange(5)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize("backbone", ["squeezenet", "vgg16"])
+def test_what_is_normalised_is_the_papers_network_with_other_weights(backbone):
+    network = lively(backbone=backbone, normalise=True)
+    inputs = seen(6)
+    network.parameterise(*inputs)  # statistics other than 0 and 1
+    network.eval()
+    plain = S2CRNet(dataclasses.replace(network.config, normalise=False)).double()
+    plain.load_state_dict(folded(network))
+    with torch.no_grad():
+        assert torch.allclose(network.parameterise(*inputs), plain.parameterise(*inputs), atol=1e-4)
+
+
+def folded(network):
+    """Multiply normalisations into the layers before or behind them."""
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    for name in [name.removesuffix(".running_var") for name in state if name.endswith(".running_var")]:
+        mean, variance, weight, bias = (state.pop(f"{name}.{part}") for part in PARTS)
+        del state[f"{name}.num_batches_tracked"]
+        scale = weight / (variance + 1e-5).sqrt()
+        if name.endswith(".norm"):
+            layer = name.removesuffix("norm")
+            state[f"{layer}weight"] *= scale[:, None, None, None]
+            state[f"{layer}bias"] = (state[f"{layer}bias"] - mean) * scale + bias
+        else:
+            region = ("foreground", "background")[int(name[-1])]
+            for layer in [name.removesuffix("weight") for name in state if name.endswith(f"{region}.weight")]:
+                state[f"{layer}bias"] += state[f"{layer}weight"] @ (bias - mean * scale)
+                state[f"{layer}weight"] *= scale
+    return {name: value for name, value in state.items() if "norm" not in name}
 
 
 def test_foreground_and_background_are_seen_apart():
@@ -85,6 +121,8 @@ def test_labels_matter_to_semantic_networks_alone():
         ({"stages": 5}, "5"),
         ({"stages": 2.0}, "2.0"),
         ({"semantic": 1}, "semantic"),
+        ({"thumbnail": 31}, "31"),
+        ({"normalise": "yes"}, "normalise"),
     ],
 )
 def test_impossible_configurations_are_refused(fields, said):

@@ -15,6 +15,9 @@ from hdnet.transforms import errors
 from hdnet.transforms.pixels import image, tensor
 from tests import s2crnet_oracle
 
+SIDE = 256
+"""Of the paper's thumbnails."""
+
 
 def network(**fields):
     """A network with curves worth rendering: not far from the identity, and not it."""
@@ -43,13 +46,14 @@ def on_cpu(built=None):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("fields, label", [({}, None), ({"semantic": True, "stages": 3}, 2)])
+@pytest.mark.parametrize("fields, label", [({}, None), ({"semantic": True, "stages": 3}, 2), ({"thumbnail": 96}, None)])
 def test_images_come_out_as_the_equations_say(dtype, fields, label):
     composite, mask = example((300, 410), dtype)
     built = network(**fields)
     result = on_cpu(built)(composite, mask, label)
     highest = np.iinfo(dtype).max
-    expected = s2crnet_oracle.harmonize(built.state_dict(), composite, mask, label) * highest
+    side = built.config.thumbnail
+    expected = s2crnet_oracle.harmonize(built.state_dict(), composite, mask, side, label) * highest
     assert result.dtype == dtype
     # Thumbnails differ from Pillow's by a level here and there, and so does the result.
     assert np.abs(result - expected).max() < 0.51 + highest / 1000
@@ -61,16 +65,16 @@ def test_thumbnails_are_pillows(size):
     composite, mask = example(size)
     box = thumbnails.find_box(mask)
     assert box is not None
-    found = thumbnails.look(composite, mask, box, torch.device("cpu"))
-    for one, expected in zip(found, s2crnet_oracle.thumbnails(composite, mask), strict=True):
+    found = thumbnails.look(composite, mask, box, SIDE, torch.device("cpu"))
+    for one, expected in zip(found, s2crnet_oracle.thumbnails(composite, mask, SIDE), strict=True):
         assert (one[0] - expected).abs().max() * 255 < 1.01
 
 
 def test_strips_give_the_thumbnail_of_the_whole(monkeypatch):
     composite, mask = example((300, 410))
-    whole = thumbnails.shrink(composite, mask)
+    whole = thumbnails.shrink(composite, mask, SIDE)
     monkeypatch.setattr(thumbnails, "STRIP", 5000)
-    assert torch.equal(thumbnails.shrink(composite, mask), whole)
+    assert torch.equal(thumbnails.shrink(composite, mask, SIDE), whole)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -27,6 +27,7 @@ import psutil
 from PIL import Image
 
 CATALOG = Path(__file__).parents[2] / "examples/catalog"
+PROGRAM = [sys.executable, "-m", "hdnet.pipeline.run"]
 SHORT = 4
 """Number of pairs of the run that is subtracted."""
 
@@ -56,8 +57,8 @@ def _square(path: Path, size: int) -> Image.Image:
 
 def command(manifest: Path, output: Path, *options: str) -> list[str]:
     """Return the command that harmonizes a manifest."""
-    program = [sys.executable, "-m", "hdnet.pipeline.run", "--input", str(manifest), "--output", str(output)]
-    return [*program, "--run-id", "run", "--no-report", *options]
+    places = ["--input", str(manifest), "--output", str(output)]
+    return [*PROGRAM, *places, "--run-id", "run", "--no-report", *options]
 
 
 def run(manifest: Path, *options: str, cores: Sequence[int] = ()) -> tuple[float, dict[str, Any]]:

@@ -73,7 +73,7 @@ def test_failures(tables):
 
 
 def test_what_to_look_at(tables):
-    assert [(each["id"], each["flags"]) for each in _run(tables, QUERIES[2], run="r1")] == [("b", "gap,clipped")]
+    assert [(each["id"], each["flags"]) for each in _run(tables, QUERIES[2], run="r1")] == [("b", "clipped,shift")]
 
 
 def test_what_delays_a_run(tables):
@@ -110,7 +110,7 @@ def tables(tmp_path) -> sqlite3.Connection:
     known = {**texts, **other}
     del known["id"]
     runs = {
-        "r1": [row("a", **known), row("b", **{**known, "flags": "gap,clipped"})],
+        "r1": [row("a", **known), row("b", **{**known, "flags": "clipped,shift"})],
         "r2": [
             row("a", **known, gap_after=8.0),
             row("b", **known, gap_after=8.0, seconds_network=3.0),

@@ -29,7 +29,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     rows = [compared(name, 20, 24 - 2 * i) | files(name) for i, name in enumerate(NAMES)]
     whole = summary(*rows, row(ODD, delta_e=1.0, **files("rocket")), failed("broken"))
-    whole.add(row("flagged", flags="gap", **files("astronaut")))
+    whole.add(row("flagged", flags="clipped", **files("astronaut")))
     info = dataclasses.replace(INFO, output=str(folder.parent))
     path = folder / "r1.html"
     path.write_text(page.render(info, whole, panels.load(whole, lambda uri: Path(uri).read_bytes())), "utf-8")

@@ -14,8 +14,8 @@ TOTALS = {"done": 1, "skipped": 0, "failed": 1}
 def test_the_run_file_is_json_with_every_total():
     whole = summary(compared("a", 20, 30), failed())
     content = json.loads(json.dumps(run_info.to_json(INFO, whole), allow_nan=False))
-    assert content["totals"] == {"done": 1, "failed": 1, "new": 1, "flagged": 0, "skipped": 0, "removed": 0, "stale": 0,
-                                 "pixels": 500_000, "worse": 0, "compared": 1,
+    assert content["totals"] == {"done": 1, "kept": 0, "failed": 1, "new": 1, "flagged": 0, "skipped": 0, "removed": 0,
+                                 "stale": 0, "pixels": 500_000, "worse": 0, "compared": 1,
                                  "seconds": {"read": 0.1, "network": 1.0, "write": 0.2, "score": 0.1}}  # fmt: skip
     assert content["rates"] == {"images_per_second": 0.1, "megapixels_per_second": 0.05, "failure_share": 0.5,
                                 "worse_share": 0.0}  # fmt: skip
@@ -66,7 +66,7 @@ def test_the_terminal_table_of_a_quiet_night_has_no_column_without_a_figure():
 
 def test_the_last_words_name_what_failed_and_what_to_look_at_and_how_to_go_on():
     rows = [*(failed(f"old {i}", known_since="r0") for i in range(3)), *(failed(f"new {i}") for i in range(4))]
-    whole = summary(*rows, row("a", flags="gap"), row("b", flags=""))
+    whole = summary(*rows, row("a", flags="clipped"), row("b", flags=""))
     retry = closing.retry_command(["hdnet-harmonize", "--input", "my pairs.csv"], "r1", ["--runner=X"])
     assert closing.last_words(run_info.to_json(INFO, whole), retry).splitlines() == [
         "7 failed, 4 of them new:",
@@ -76,6 +76,16 @@ def test_the_last_words_name_what_failed_and_what_to_look_at_and_how_to_go_on():
         "To retry them:",
         "  hdnet-harmonize --input 'my pairs.csv' --retry-failed r1 -- --runner=X",
         "1 flagged, look at them:",
-        "  a: the object fits its background less than before",
+        "  a: many pixels of the object have lost their detail in black or white",
     ]
     assert closing.last_words(run_info.to_json(INFO, Summary()), retry) == ""
+
+
+def test_a_run_without_work_says_so_in_its_last_words():
+    again = summary(row("a"), row("b"))
+    again.merge(Summary(kept=2))
+    assert closing.last_words(run_info.to_json(INFO, again), "") == "Nothing was to do: 2 images up to date."
+    assert "per second" not in table(again) and "  kept" in table(again)
+    quiet = summary(failed("c", known_since="r0"))
+    quiet.merge(Summary(skipped=3))
+    assert closing.last_words(run_info.to_json(INFO, quiet), "x").endswith("\nUp to date: 3 images.")

@@ -24,7 +24,7 @@ def stored(folder, *runs, report=True):
 
 
 def test_runs_come_in_the_order_of_time_with_their_figures(tmp_path):
-    layout = stored(tmp_path, ("z", [compared("a", 20, 21), failed()]), ("a", [row(flags="gap"), row("b")]))
+    layout = stored(tmp_path, ("z", [compared("a", 20, 21), failed()]), ("a", [row(flags="clipped"), row("b")]))
     (first, second), unread = history.read(layout)
     assert (first.run_id, first.done, first.failed, first.flagged, first.gain) == ("z", 1, 1, 0, 1.0)
     assert (second.run_id, second.done, second.flagged, second.gain) == ("a", 2, 1, None)
@@ -38,7 +38,7 @@ def test_the_page_links_reports_and_draws_what_two_runs_have(tmp_path):
     source = (tmp_path / "runs/index.html").read_text()
     assert re.findall('href="([^"]*)"', source) == ["three.html", "two.html", "one.html"]
     assert [trend.title for trend in history.trends(history.read(layout)[0])] == [
-        "Harmonized", "Failed", "Flagged", "Gap to the background", "Work",
+        "Done", "Failed", "Flagged", "Gap to the background", "Work",
     ]  # fmt: skip
     assert source.count('<circle class="dot"') == 3 * 3 + 2 + 2
 

@@ -124,10 +124,10 @@ def test_the_policy_allows_one_script_and_one_style():
 
 
 def test_the_counts_at_the_top():
-    whole = summary(compared("a", 20, 30), compared("b", 30, 28), row("c", flags="gap"), failed("d"), failed("e"))
+    whole = summary(compared("a", 20, 30), compared("b", 30, 28), row("c", flags="clipped"), failed("d"), failed("e"))
     shown = {tile.label: (tile.value, tile.note, tile.href, tile.bad) for tile in top.tiles(whole)}
     assert shown == {
-        "Harmonized": ("3", "1.5 megapixels", "#pictures", False),
+        "Done": ("3", "1.5 megapixels", "#pictures", False),
         "Failed": ("2", "40.0% of 5", "#failures", True),
         "New failures": ("2", "100.0% of 2", "#failures", True),
         "Flagged": ("1", "33.3% of 3", "#flagged", True),
@@ -143,9 +143,9 @@ def test_the_counts_at_the_top():
     [
         ([], 0, "Nothing was to do: there were no pairs."),
         ([], 3, "Nothing was to do: 3 images up to date."),
-        ([row()], 0, "It went well: 1 image harmonized, none failed, none flagged."),
-        ([row(flags="gap,mask"), failed()], 0, "Look at these: 1 pair failed (1 of them new) and 1 image flagged."),
-        ([compared("a", 9, 8, flags="gap"), failed(), failed()], 0,
+        ([row()], 0, "It went well: 1 image done, none failed, none flagged."),
+        ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (1 of them new) and 1 image flagged."),
+        ([compared("a", 9, 8, flags="clipped"), failed(), failed()], 0,
          "Look at these: 2 pairs failed (2 of them new), 1 image made worse and 1 image flagged."),
     ],
 )  # fmt: skip
@@ -197,7 +197,7 @@ def test_the_worst_come_first():
 
 
 def test_a_section_that_a_tile_leads_to_is_there_even_if_its_images_are_above():
-    found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="gap")), {})
+    found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="clipped")), {})
     assert ids(found) == {"worse": ["a"], "flagged": []} and found[1].note == "0 of 1, most flags first; 1 more above"
 
 
@@ -285,7 +285,7 @@ def test_durations(seconds, shown):
 def test_a_thousand_images_take_less_than_three_megabytes():
     photos = sorted((Path(__file__).parents[2] / "examples/catalog/composites").iterdir())
     drawn = [panels.draw(compared("", 1, 2) | files_of(photo), lambda uri: Path(uri).read_bytes()) for photo in photos]
-    rows = [compared(f"{i:04}", 30, 30 - (i < 20), delta_e=float(i), flags="gap" * (i > 900)) for i in range(1000)]
+    rows = [compared(f"{i:04}", 30, 30 - (i < 20), delta_e=float(i), flags="clipped" * (i > 900)) for i in range(1000)]
     source = page.render(INFO, summary(*rows), {f"{i:04}": drawn[i % len(drawn)] for i in range(1000)})
     assert source.count("<article") == 3 * SHOWN and len(source) * 4 / 3 < 3e6
 

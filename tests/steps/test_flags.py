@@ -16,8 +16,7 @@ from tests.run_samples import row
     [
         ({}, ""),
         ({"newly_clipped_ratio": 0.021}, "clipped"),
-        ({"gap_after": 31.9}, ""),
-        ({"gap_after": 32.1, "newly_clipped_ratio": 0.5}, "clipped,gap"),
+        ({"delta_e": 8.1, "newly_clipped_ratio": 0.5}, "clipped,shift"),
         ({"delta_e": 8.1}, "shift"),
         ({"foreground_ratio": 0.0}, "mask"),
         ({"foreground_ratio": 1.0}, "mask"),
@@ -26,7 +25,7 @@ from tests.run_samples import row
         ({"foreground_ratio": 0.4, "border_ratio": 0.9}, ""),
         ({"psnr": 29.9, "input_psnr": 30.0}, "worse"),
         ({"psnr": 30.0, "input_psnr": 30.0}, ""),
-        ({"delta_e": None, "gap_before": None, "gap_after": None, "newly_clipped_ratio": None}, ""),
+        ({"delta_e": None, "newly_clipped_ratio": None}, ""),
     ],
 )
 def test_what_looks_wrong_is_marked(values, marks):

@@ -20,7 +20,7 @@ from hdnet.model.training import checkpoint, dataset, recorder, run
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.loss import foreground_mse
 from hdnet.model.training.train import main
-from hdnet.model.training.trainer import Trainer, lr_at
+from hdnet.model.training.trainer import Trainer, learned, lr_at
 from hdnet.model.weights import weights_file
 from hdnet.transforms.catalog import layouts
 from hdnet.transforms.errors import DatasetError, HarmonizeError, WeightsError
@@ -236,6 +236,11 @@ def test_the_average_follows_the_weights():
     trainer.step = 1000
     trainer._update_average()
     assert trainer.average is not None and torch.allclose(trainer.average[-1], before + 0.5)
+
+
+def test_the_average_covers_what_normalisations_have_gathered():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    assert len(learned(network)) == 6  # two parameters each, mean and variance; not the count of batches
 
 
 def test_the_papers_learning_rate_falls_after_epochs_100_and_110():

@@ -4,44 +4,66 @@ Both turn 3 channels into 512. The numbers of their layers are those of the usua
 weights and the authors' checkpoints fit by number.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 FEATURES = 512
 
 
+class NormalisedConv2d(nn.Conv2d):
+    """A convolution whose result is normalised over the batch."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__(inputs, outputs, size, stride, padding)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normalised: Tensor = self.norm(super().forward(x))
+        return normalised
+
+
+Convolution = Callable[..., nn.Conv2d]
+
+
 class Fire(nn.Module):
     """Squeeze to few channels, then expand by two kernels side by side.
 
     Args:
+        convolution: `nn.Conv2d` or `NormalisedConv2d`.
         inputs: Channels in.
         squeezed: Channels between.
         expanded: Channels of each of the two expansions.
     """
 
-    def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
+    def __init__(self, convolution: Convolution, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
-        self.squeeze = nn.Conv2d(inputs, squeezed, 1)
-        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
-        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+        self.squeeze = convolution(inputs, squeezed, 1)
+        self.expand1x1 = convolution(squeezed, expanded, 1)
+        self.expand3x3 = convolution(squeezed, expanded, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,2*expanded,H,W)
         x = self.squeeze(x).relu_()
         return torch.cat([self.expand1x1(x), self.expand3x3(x)], dim=1).relu_()
 
 
-def squeezenet() -> nn.Sequential:
+def squeezenet(convolution: Convolution) -> nn.Sequential:
     """Build the layers 0 to 11 of SqueezeNet 1.1."""
     pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+    def fire(*channels: int) -> Fire:
+        return Fire(convolution, *channels)
+
     return nn.Sequential(
-        nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(inplace=True), pool,
-        Fire(64, 16, 64), Fire(128, 16, 64), pool,
-        Fire(128, 32, 128), Fire(256, 32, 128), pool,
-        Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256),
+        convolution(3, 64, 3, stride=2), nn.ReLU(inplace=True), pool,
+        fire(64, 16, 64), fire(128, 16, 64), pool,
+        fire(128, 32, 128), fire(256, 32, 128), pool,
+        fire(256, 48, 192), fire(384, 48, 192), fire(384, 64, 256),
     )  # fmt: skip
 
 
-def vgg16() -> nn.Sequential:
+def vgg16(convolution: Convolution) -> nn.Sequential:
     """Build the layers 0 to 29 of VGG16 without batch normalisation."""
     layers: list[nn.Module] = []
     inputs = 3
@@ -49,7 +71,7 @@ def vgg16() -> nn.Sequential:
         if level:
             layers.append(nn.MaxPool2d(2))
         for _ in range(convolutions):
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+            layers += [convolution(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
             inputs = outputs
     return nn.Sequential(*layers)
 

@@ -7,8 +7,8 @@ from hdnet.model.config import Config
 
 Backbone = Literal["squeezenet", "vgg16"]
 
-THUMBNAIL = 256
-"""Height and width of what the network sees."""
+SMALLEST_THUMBNAIL = 32
+"""Smaller ones would leave the backbone no pixel."""
 PIECES = 64
 """Linear pieces of a curve."""
 MOST_STAGES = 4
@@ -26,6 +26,9 @@ class S2CRNetConfig(Config):
         semantic: Whether the network takes the class of each image's foreground (Semantic-CRM).
         start: What training begins with: "random" for layers at random as published, whose first curves are wild;
             "identity" for curves that change nothing, which spares a start without ImageNet weights.
+        normalise: Whether convolutions and embeddings are normalised over the batch; the paper's are not, but its
+            backbones start from ImageNet weights. Without either, hardly anything is learned.
+        thumbnail: Height and width of what the network sees, in pixels; the paper has 256.
 
     Raises:
         ValueError: A field is outside its range; the message names field and value.
@@ -35,6 +38,8 @@ class S2CRNetConfig(Config):
     stages: int = 2
     semantic: bool = False
     start: Literal["random", "identity"] = "random"
+    normalise: bool = False
+    thumbnail: int = 256
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -45,5 +50,8 @@ class S2CRNetConfig(Config):
         super().__post_init__()
         if type(self.stages) is not int or not 1 <= self.stages <= MOST_STAGES:
             raise ValueError(f"stages must be a whole number from 1 to {MOST_STAGES}: {self.stages!r}")
-        if type(self.semantic) is not bool:
-            raise ValueError(f"semantic must be true or false: {self.semantic!r}")
+        for name in ("semantic", "normalise"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be true or false: {getattr(self, name)!r}")
+        if type(self.thumbnail) is not int or self.thumbnail < SMALLEST_THUMBNAIL:
+            raise ValueError(f"thumbnail must be a whole number from {SMALLEST_THUMBNAIL}: {self.thumbnail!r}")

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from hdnet.model.architectures.base import Network
 from hdnet.model.architectures.s2crnet import curves
-from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, initialise
-from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, THUMBNAIL, S2CRNetConfig
+from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, NormalisedConv2d, initialise
+from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, S2CRNetConfig
 
 
 class SpatialSeparatedEmbedding(nn.Module):
@@ -15,16 +15,19 @@ class SpatialSeparatedEmbedding(nn.Module):
 
     Args:
         backbone: (B,3,H,W) -> (B,512,h,w).
+        normalise: Whether both are normalised over the batch.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, normalise: bool) -> None:
         super().__init__()
         self.backbone = backbone
+        self.norms = nn.ModuleList([nn.BatchNorm1d(FEATURES) for _ in range(2)] if normalise else [])
 
     def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:  # (B,3,H,W) -> (B,512)
         both = torch.cat([foreground, background]).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.backbone(both).mean((2, 3), dtype=both.dtype)
-        return features[: len(foreground)], features[len(foreground) :]
+        features = self.backbone(both).mean((2, 3), dtype=both.dtype).split(len(foreground))
+        first, second = (norm(one) for norm, one in zip(self.norms, features, strict=True)) if self.norms else features
+        return first, second
 
 
 class CurveRenderingModule(nn.Module):
@@ -70,7 +73,8 @@ class S2CRNet(Network):
     def __init__(self, config: S2CRNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = SpatialSeparatedEmbedding(BACKBONES[config.backbone]().apply(initialise))
+        backbone = BACKBONES[config.backbone](NormalisedConv2d if config.normalise else nn.Conv2d)
+        self.embedding = SpatialSeparatedEmbedding(backbone.apply(initialise), config.normalise)
         modules = [CurveRenderingModule(config.semantic) for _ in range(config.stages)]
         self.stages = nn.ModuleList(modules)
         if config.start == "identity":
@@ -95,7 +99,7 @@ class S2CRNet(Network):
             K tensors (B,3,H,W): 0..1, or somewhat beyond.
         """
         unit = (composite + 1) / 2
-        parameters = self.parameterise(*_thumbnails(unit, mask), label)
+        parameters = self.parameterise(*_thumbnails(unit, mask, self.config.thumbnail), label)
         return [stage.view_as(unit) for stage in curves.cascade(parameters, unit.flatten(2))]
 
     def parameterise(
@@ -104,10 +108,10 @@ class S2CRNet(Network):
         """Compute the curves' parameters from thumbnails (see `curves` for what they do to values).
 
         Args:
-            composite: (B,3,256,256) in [0, 1], the whole image; the paper does not normalise it further.
-            mask: (B,1,256,256) in [0, 1], soft, 1 in the foreground.
-            crop: (B,3,256,256) in [0, 1], the image within the foreground's box.
-            crop_mask: (B,1,256,256) in [0, 1], the mask within that box.
+            composite: (B,3,S,S) in [0, 1], the whole image as a thumbnail; the paper does not normalise it further.
+            mask: (B,1,S,S) in [0, 1], soft, 1 in the foreground.
+            crop: (B,3,S,S) in [0, 1], the image within the foreground's box.
+            crop_mask: (B,1,S,S) in [0, 1], the mask within that box.
             label: (B,) int64, the foreground's class by its number in `CLASSES`; ignored unless the network is
                 semantic.
 
@@ -125,11 +129,11 @@ class S2CRNet(Network):
             return torch.stack([stage(foreground, background, known) for stage in self.stages], dim=1)
 
 
-def _thumbnails(composite: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _thumbnails(composite: Tensor, mask: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Shrink a batch to what `parameterise` takes: the whole images, and each within its foreground's box."""
     both = torch.cat([composite, mask], dim=1)
-    whole = _resize(both)
-    crop = torch.cat([_resize(one[_box(one[3])][None]) for one in both])
+    whole = _resize(both, side)
+    crop = torch.cat([_resize(one[_box(one[3])][None], side) for one in both])
     return whole[:, :3], whole[:, 3:], crop[:, :3], crop[:, 3:]
 
 
@@ -142,7 +146,7 @@ def _box(mask: Tensor) -> tuple[slice, slice, slice]:  # (H,W)
     return slice(None), spans[0], spans[1]
 
 
-def _resize(x: Tensor) -> Tensor:  # (B,C,H,W) -> (B,C,256,256)
-    if x.shape[2:] == (THUMBNAIL, THUMBNAIL):
+def _resize(x: Tensor, side: int) -> Tensor:  # (B,C,H,W) -> (B,C,side,side)
+    if x.shape[2:] == (side, side):
         return x
-    return F.interpolate(x, (THUMBNAIL, THUMBNAIL), mode="bilinear", antialias=True)
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=True)

@@ -62,7 +62,7 @@ class CurveRenderer(Renderer):
         return result
 
     def _table(self, composite: image.Pixels, mask: image.Mask, box: thumbnails.Box, label: int | None) -> Table:
-        seen = _in_team(lambda: thumbnails.look(composite, mask, box, self.device), mask)
+        seen = _in_team(lambda: thumbnails.look(composite, mask, box, self.network.config.thumbnail, self.device), mask)
         known = None if label is None else torch.tensor([label], device=self.device)
         with torch.inference_mode(), autocast(self.device, self.precision):
             parameters = self.network.parameterise(*seen, known)
