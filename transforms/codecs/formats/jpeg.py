@@ -143,7 +143,10 @@ def _is_cut_off(picture: bytes, encoded: Image.Image, header: Header, has_end: b
     """
 
     def changed(other: bytes) -> int:
-        difference = ImageChops.difference(_loaded(other + _STUFFING, header), encoded)
+        try:
+            difference = ImageChops.difference(_loaded(other + _STUFFING, header), encoded)
+        except (OSError, SyntaxError):  # what is left is no picture
+            return header.pixels
         if not difference.getbbox():
             return 0
         levels = np.asarray(difference)
