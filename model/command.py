@@ -1,5 +1,6 @@
-"""What all commands share: --version, --config, and how the options that were given are spelled."""
+"""What all commands share: --version, --config, options with weights, and how options that were given are spelled."""
 
+import difflib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,15 @@ def _configure(context: click.Context, _: click.Parameter, path: Path | None) ->
     names = {_name(parameter): parameter.name for parameter in context.command.params if parameter.expose_value}
     given = {str(key).replace("_", "-"): value for key, value in _mapping(path).items()}
     if unknown := [key for key in given if key not in names]:
-        raise click.BadParameter(f"{path}: {context.command.name} has no option {', '.join(unknown)}")
+        named = ", ".join(_likely(name, names) for name in unknown)
+        raise click.BadParameter(f"{path}: {context.command_path} has no option {named}")
     context.default_map = {str(names[key]): value for key, value in given.items() if value is not None}
+
+
+def _likely(unknown: str, names: Collection[str]) -> str:
+    """Return a name that is no option's, with the option that was probably meant."""
+    alike = difflib.get_close_matches(unknown, names, 1)
+    return f"{unknown} (perhaps {alike[0]}?)" if alike else unknown
 
 
 def _name(parameter: click.Parameter) -> str:
@@ -46,6 +54,18 @@ config = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML file with options, such as `weights: hdnet-lite`; those of the command line count more.",
 )  # fmt: skip
+
+
+def weighted(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """Read the values NAME or NAME=WEIGHT of a repeatable option: the weight of each name, 1 where none is given."""
+    weights: dict[str, float] = {}
+    for value in values:
+        name, equals, weight = value.rpartition("=")
+        try:
+            weights[name if equals else value] = float(weight) if equals else 1.0
+        except ValueError:
+            raise click.BadParameter(f"{option.metavar} is wanted: {value!r}") from None
+    return weights
 
 
 def words(context: click.Context, without: Collection[str] = ()) -> list[str]:

@@ -3,8 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from hdnet.model.training.composites.colours import polynomial_terms
-from hdnet.transforms.pixels import image
+from hdnet.transforms.pixels import image, polynomial
 from hdnet.transforms.pixels.image import FloatPixels
 from hdnet.transforms.pixels.lab import Floats
 
@@ -49,4 +48,4 @@ def _fit(before: image.Pixels, after: FloatPixels, index: npt.NDArray[np.intp], 
 
 
 def _terms(pixels: image.Pixels, top: np.float32) -> Floats:  # (N,3) -> (11,N)
-    return polynomial_terms(np.ascontiguousarray(pixels.T).astype(np.float32) / top)
+    return polynomial.terms(np.ascontiguousarray(pixels.T).astype(np.float32) / top)

@@ -1,5 +1,7 @@
 """What --dry-run prints: what a run would do, about how long it would take, and which machines Dataflow would need."""
 
+from collections.abc import Callable
+
 import click
 
 from hdnet.pipeline import cost, graph
@@ -17,18 +19,30 @@ NAMED = 5
 """Unreadable files that are named."""
 
 
-def show(request: Request, info: ManifestInfo, found: Estimate, plan: Plan, job: graph.Job) -> None:
+def show(
+    request: Request,
+    info: ManifestInfo,
+    found: Estimate,
+    plan: Plan,
+    job: graph.Job,
+    pace_of: Callable[[int, float], float],
+) -> None:
     """Print what a run would do; a worker on Dataflow is taken to be as fast as one of this machine's cores.
+
+    Args:
+        request: What was asked for.
+        info: What the manifest holds.
+        found: What the first headers say.
+        plan: This machine, divided.
+        job: The run.
+        pace_of: As in `launch.Work`.
 
     Raises:
         ManifestError: None of the composites looked at can be used.
     """
-    backlog, precision = local_run.count(job), job.settings.image.precision
-    pace = {
-        threads: cost.seconds_per_megapixel(request.weights, precision, threads, found.mean_pixels)
-        for threads in {1, plan.threads}
-    }
-    lines = describe(info, request.output, found, plan, backlog, pace[plan.threads])
+    backlog = local_run.count(job)
+    pace = {threads: pace_of(threads, found.mean_pixels) for threads in {1, plan.threads}}
+    lines = describe(info, job.settings.layout.images, found, plan, backlog, pace[plan.threads])
     if found.images:
         size = found.megapixels(backlog.to_do)
         advised = advice.advise(found.typical_bytes, found.largest_bytes, size, pace[1])
@@ -40,32 +54,32 @@ def show(request: Request, info: ManifestInfo, found: Estimate, plan: Plan, job:
 
 
 def describe(
-    info: ManifestInfo, output: str, found: Estimate, plan: Plan, backlog: Backlog, per_megapixel: float
+    info: ManifestInfo, images: str, found: Estimate, plan: Plan, backlog: Backlog, per_megapixel: float
 ) -> list[tuple[str, str]]:
     """Return lines, each a heading and its text, about the catalog, what there is to do, and this machine.
 
     Args:
         info: What the manifest holds.
-        output: Where the run would write.
+        images: Where the run would write images.
         found: What the first headers say.
         plan: This machine, divided.
         backlog: What there is to do.
         per_megapixel: Seconds that the network takes on one of the plan's workers.
     """
     return [
-        *_catalog(info, output, found, backlog),
+        *_catalog(info, images, found, backlog),
         *_this_machine(found, plan, backlog, per_megapixel),
         *_unreadable(found),
     ]
 
 
-def _catalog(info: ManifestInfo, output: str, found: Estimate, backlog: Backlog) -> list[tuple[str, str]]:
+def _catalog(info: ManifestInfo, folder: str, found: Estimate, backlog: Backlog) -> list[tuple[str, str]]:
     references = f"{info.with_reference:,} with a reference; columns {', '.join(info.columns)}"
     images, size = text.plural(backlog.to_do, "image"), found.megapixels(backlog.to_do)
     known = f"{images}, about {size:,.1f} megapixels by the first {found.images}"
     return [
         ("manifest", f"{info.uri}: {info.format}, {text.plural(info.rows, 'pair')}, {references}"),
-        ("would write", f"{output}/images and the tables and report beside it"),
+        ("would write", f"{folder}, and the tables and report beside it"),
         ("up to date", f"{backlog.up_to_date:,} of {text.plural(backlog.pairs, 'pair')}"),
         ("would do", known if found.images else f"{images} of unknown size"),
     ]

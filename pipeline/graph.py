@@ -40,8 +40,9 @@ class Job:
         manifest: Path or URI.
         settings: How the workers harmonize, and where results go.
         run: How the run is described in its summary.
-        rows: The number of rows of the manifest, or of the part of it that is to be done; it decides how many files
+        rows: The number of rows of the manifest, or of its first ones that are to be done; it decides how many files
             are written.
+        pairs: How many pairs are taken up, of those that `rows` counts.
         extra: Names of the manifest's columns that pass through to the metrics.
         schemes: Schemes that the pairs' URIs may have.
         names: How the files of a folder form pairs.
@@ -60,6 +61,7 @@ class Job:
     settings: Settings
     run: RunInfo
     rows: int
+    pairs: int
     extra: tuple[str, ...] = ()
     schemes: frozenset[str] | None = None
     names: Names = Names()
@@ -75,7 +77,7 @@ class Job:
 
     @property
     def selects(self) -> bool:
-        """Whether pairs are chosen by their ids, so that nobody knows beforehand how many there are."""
+        """Whether pairs are chosen by their ids."""
         return bool(self.retry or self.ids or self.skip_ids)
 
     @property

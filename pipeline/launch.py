@@ -19,9 +19,11 @@ from hdnet.pipeline.request import Request
 from hdnet.pipeline.runners.base import Runner
 from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.steps import select
+from hdnet.pipeline.steps.select import Chosen, Selection
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import labels, layouts, manifest_check
+from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
 from hdnet.transforms.catalog.rows import Record
 from hdnet.transforms.errors import StorageError
@@ -36,13 +38,19 @@ class Work(NamedTuple):
         settings: What every worker must know.
         header: Names of what decides the images: "architecture", "sha256" and more.
         peak_bytes: Returns a worker's peak memory for an image's height and width.
+        pace: Returns the seconds that a worker takes for a megapixel, of its number of threads and an image's pixels.
         per_row: How many images are made of a row of the manifest.
+        ids: Returns the ids of the images that are made of a pair.
+        takes_labels: Whether there are weights that need a label, so that one without use is worth a warning.
     """
 
     settings: Settings
     header: Mapping[str, Any]
     peak_bytes: Callable[[int, int], int]
+    pace: Callable[[int, float], float]
     per_row: int = 1
+    ids: Callable[[Pair], Sequence[str]] = lambda pair: (pair.id,)
+    takes_labels: bool = False
 
 
 def harmonization(request: Request, runner: Runner) -> Work:
@@ -72,9 +80,16 @@ def harmonization(request: Request, runner: Runner) -> Work:
         run_id=request.run_id,
         weights=request.weights,
         max_pixels=request.max_pixels,
+        scores=request.scores,
         image=options,
     )
-    return Work(settings, header, lambda height, width: architecture.peak_bytes(config, height, width, precision))
+    return Work(
+        settings,
+        header,
+        peak_bytes=lambda height, width: architecture.peak_bytes(config, height, width, precision),
+        pace=lambda threads, pixels: cost.seconds_per_megapixel(request.weights, precision, threads, pixels),
+        takes_labels=True,
+    )
 
 
 def run(
@@ -97,27 +112,55 @@ def run(
     runner.check()
     work = describe(request, runner)
     options = work.settings.image
-    info = manifest_check.check(request.manifest, options.label_of, request.names)
-    if info.format == "folder":
+    selection = _selection(request, work)
+
+    def check_pair(pair: Pair) -> None:
+        selection.see(work.ids(pair))
+        options.label_of(pair)
+
+    info = manifest_check.check(request.manifest, check_pair, request.names)
+    selection.check(info.uri)
+    if info.format == "folder" or info.passed:
         click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
-    elif request.names != layouts.BY_STEM:
+    if info.format != "folder" and request.names != layouts.BY_STEM:
         log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
-    if not options.classes and (request.label or labels.COLUMN in info.extra):
+    if work.takes_labels and not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)
     estimate = cost.estimate(request.manifest, work.peak_bytes, request.max_pixels, request.schemes, request.names)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
-    job = _job(request, info, work, kind)
+    job = _job(request, info, work, kind, selection.count)
     _check(job)
     if request.dry_run:
         _check_output(request.output)
-        dry_run.show(request, info, estimate, plan, job)
+        dry_run.show(request, info, estimate, plan, job, work.pace)
         return None
     runner.complete()
     _prepare(job)
     return report_outcome(job, request) if runner.run(job, plan, estimate) else None
 
 
-def _job(request: Request, info: ManifestInfo, work: Work, kind: type[graph.Job]) -> graph.Job:
+def _selection(request: Request, work: Work) -> Selection:
+    """Read the ids that choose the pairs.
+
+    Raises:
+        ManifestError: A list of ids cannot be used.
+        StorageError: There is no run to retry.
+    """
+    lists = [
+        Chosen(uri, dict.fromkeys(select.read_ids(uri)), listed)
+        for uri, listed in ((request.ids, True), (request.skip_ids, False))
+        if uri
+    ]
+    if request.retry_failed:
+        retried = work.settings.layout.of_run(request.retry_failed)
+        # When a run retries itself, its first attempt may have removed the mark already.
+        if not _is_restarted(work.settings):
+            storage.read(retried.summary)
+        lists.append(Chosen(retried.failures, select.failed_ids(retried.failures)))
+    return Selection(lists, request.limit)
+
+
+def _job(request: Request, info: ManifestInfo, work: Work, kind: type[graph.Job], pairs: int) -> graph.Job:
     rows = work.per_row * min(info.rows, request.limit or info.rows)
     run = run_info.start(request.manifest, work.settings, work.header, info.rows, request.recorded())
     return kind(
@@ -125,6 +168,7 @@ def _job(request: Request, info: ManifestInfo, work: Work, kind: type[graph.Job]
         settings=work.settings,
         run=run,
         rows=rows,
+        pairs=pairs,
         extra=info.extra,
         schemes=request.schemes,
         names=request.names,
@@ -140,17 +184,11 @@ def _job(request: Request, info: ManifestInfo, work: Work, kind: type[graph.Job]
 
 
 def _check(job: graph.Job) -> None:
-    """Check the lists of ids, and the runs that this one would retry or replace.
+    """Check the run that this one would replace.
 
     Raises:
-        ManifestError: A list of ids cannot be used.
-        StorageError: There is no run to retry, or a complete run would be replaced by a part of it.
+        StorageError: A complete run would be replaced by a part of it.
     """
-    for uri in filter(None, (job.ids, job.skip_ids)):
-        select.read_ids(uri)
-    # When a run retries itself, its first attempt may have removed the mark already.
-    if job.retry is not None and not _is_restarted(job):
-        storage.read(job.settings.layout.of_run(job.retry).summary)
     mark = job.settings.layout.summary
     if job.limit is not None and storage.is_file(mark):
         raise StorageError(
@@ -166,14 +204,14 @@ def _prepare(job: graph.Job) -> None:
     """
     layout = job.settings.layout
     storage.write(layout.probe, b"")
-    tables = [] if job.resume or _is_restarted(job) else [layout.metrics, layout.failures]
+    tables = [] if job.resume or _is_restarted(job.settings) else [layout.metrics, layout.failures]
     for uri in (layout.probe, layout.summary, layout.report, *tables):
         storage.remove(uri)
     storage.sweep(job.settings.output)
 
 
-def _is_restarted(job: graph.Job) -> bool:
-    return supervise.remembered_run() == job.settings.run_id
+def _is_restarted(settings: Settings) -> bool:
+    return supervise.remembered_run() == settings.run_id
 
 
 def _check_output(output: str) -> None:

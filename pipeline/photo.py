@@ -132,6 +132,11 @@ def _pair(wanted: Wanted) -> "tuple[Picture, Mask]":
 def _check_usage(wanted: Wanted) -> None:
     if (wanted.mask is None) == (wanted.background is None):
         raise click.UsageError("give MASK, or --background if PHOTO is a cut-out with transparency")
+    of_masks = {"--mask-value": wanted.mask_value is not None, "--invert-mask": wanted.invert_mask,
+                "--resize-mask": wanted.resize_mask}  # fmt: skip
+    if wanted.background is not None and any(of_masks.values()):
+        given = ", ".join(name for name, is_given in of_masks.items() if is_given)
+        raise click.UsageError(f"{given}: with --background the cut-out's transparency is the mask; leave it out")
     if wanted.inputs.count(STANDARD) > 1:
         raise click.UsageError("only one file can be -, standard input")
     if wanted.output != STANDARD:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hdnet.model.precision import Precision
+from hdnet.pipeline.settings import Scores
 from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
-_RECORDED = (
-    "workers", "memory", "max_pixels", "quality", "resize_mask", "strength", "mask_value", "invert_mask", "pair",
-    "skip_unpaired", "label", "limit", "resume", "verify", "retry_failed", "ids", "skip_ids", "report",
-)  # fmt: skip
+_ELSEWHERE = {"manifest", "output", "weights", "run_id", "image_format", "allow_scheme", "beam_args", "words"}
+"""Fields of a request that the record has in other words or at another place."""
+_OF_DRY_RUNS = {"dry_run", "vcpu_price"}
+"""Fields that matter to runs alone that leave no record."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Request:
     retry_failed: str | None
     dry_run: bool
     report: bool
+    scores: Scores = "all"
     strength: float = 1.0
     mask_value: int | None = None
     invert_mask: bool = False
@@ -68,7 +70,8 @@ class Request:
         return Names(self.pair, self.skip_unpaired)
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
-        """Return the options that the record shows under "options", and the command without what names the run."""
-        values = {name: getattr(self, name) for name in _RECORDED}
+        """Return what the record shows under "options": each one, and the command without what names the run."""
+        names = [field.name for field in dataclasses.fields(Request)]
+        values = {name: getattr(self, name) for name in names if name not in _ELSEWHERE | _OF_DRY_RUNS}
         written = {"beam": shlex.join(self.beam_args), "command": shlex.join(self.words)}
-        return {**values, "format": self.image_format, **written}
+        return {**values, "format": self.image_format, "allow_scheme": ",".join(self.allow_scheme), **written}

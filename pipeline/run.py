@@ -55,13 +55,15 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
 @options.of_image
+@click.option("--scores", default="all", type=click.Choice(["all", "cheap", "none"]),
+              help="What is measured of each image; cheap: no SSIM, colour differences and gaps.")  # fmt: skip
 @click.option("--pair", metavar="PATTERN", callback=_pattern,
               help="Name of a folder's masks, such as '{id}_mask.png'.  [default: the composite's]")  # fmt: skip
 @click.option("--skip-unpaired", is_flag=True, help="Leave out a folder's files without a partner.")
 @click.option("--run-id", metavar="NAME", help="Name of the run.  [default: the time, UTC]")
 @click.option("--max-failure-rate", default=1.0, type=click.FloatRange(0, 1),
               help="Exit with 3 when a larger share of the pairs failed; the log of a job says so, too.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Harmonize the first N pairs only.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Do the first N pairs only.")
 @click.option("--resume/--no-resume", default=True,
               help="Leave out pairs that earlier runs did and that have not changed.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="With --resume: compare contents, not times and etags; reads every file.")
@@ -100,6 +102,7 @@ def main(**given: Any) -> None:
     \b
     Examples:
       hdnet-harmonize photo.jpg mask.png -o out.png           (one image: hdnet-harmonize photo.jpg --help)
+      hdnet-harmonize status harmonized                       (what an output holds, what failed, what runs)
       hdnet-harmonize --input pairs.csv --output harmonized
       hdnet-harmonize --input catalog/ --output harmonized --limit 20
       hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
@@ -180,7 +183,8 @@ def other_command(arguments: Sequence[str]) -> click.Command | None:
 def entry() -> None:
     """Run `hdnet-harmonize`: a catalog is watched over."""
     if (other := other_command(sys.argv[1:])) is not None:
-        other(sys.argv[1:] if other is photo.main else sys.argv[2:], prog_name="hdnet-harmonize")
+        own = () if other is photo.main else ("status",)
+        other(sys.argv[1 + len(own) :], prog_name=" ".join(["hdnet-harmonize", *own]))
     run_watched(main, "hdnet-harmonize", "hdnet.pipeline.run")
 
 

@@ -1,10 +1,11 @@
-"""`hdnet-harmonize status OUTPUT`: the runs of an output, what is under way, and what failed last."""
+"""`hdnet-harmonize status OUTPUT`: the runs of an output, what is under way, what is up to date, and what failed."""
 
+import concurrent.futures
 import datetime
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,15 +13,28 @@ from hdnet.model import command
 from hdnet.transforms import text
 from hdnet.transforms.errors import HarmonizeError, StorageError
 
+if TYPE_CHECKING:
+    from hdnet.pipeline.report.state import State
+
 SHOWN = 20
 """The number of runs that are shown, the latest ones."""
+NAMED = 5
+"""The number of failures that are named."""
+PARTIAL = ("limit", "ids", "skip_ids", "retry_failed")
+"""Options with which a run takes up a part of the manifest only."""
+
+Content = dict[str, Any]
+"""The content of a runs/<run>.json."""
 
 
 @click.command(short_help="Say what an output holds.")
 @click.argument("output")
 @command.version
 def main(output: str) -> None:
-    """Print the runs of OUTPUT with their figures, the runs that are under way or were cut short, and what failed.
+    """Print the runs of OUTPUT with their figures, the runs that are under way or were cut short, and what of all pairs
+    is up to date and what failed when it was last tried.
+
+    Tables are read, and no files of the catalog: whether those have changed since, hdnet-harmonize --dry-run says.
 
     \b
     Example:
@@ -38,49 +52,79 @@ def describe(output: str) -> str:
     Raises:
         StorageError: It cannot be read, or holds no run.
     """
-    from hdnet.pipeline.report import closing  # slow to import
+    from hdnet.pipeline.report import state  # slow to import
 
     complete = _complete(output)
     open_runs = _open(output, {run["run_id"] for run in complete})
     if not complete and not open_runs:
         raise StorageError(f"{output} holds no run: give the folder that --output named")
-    parts = [_table(complete[-SHOWN:])] if complete else []
-    parts += [f"{text.visible(run)}: under way or cut short, last written {when}" for run, when in open_runs]
-    if complete:
-        last = complete[-1]
-        totals = last["totals"]
-        images = text.plural(totals["done"] + totals["skipped"], "image")
-        parts.append(f"Up to date after {text.visible(last['run_id'])}: {images}.")
-        # Runs of older programs do not record their command.
-        usual = [
-            "hdnet-harmonize",
-            "--input",
-            last["manifest"],
-            "--output",
-            output,
-            "--weights",
-            last["weights"]["name"],
-        ]
-        words, beam_args = (shlex.split(last["options"].get(name) or "") for name in ("command", "beam"))
-        parts.append(closing.last_words(last, closing.retry_command(words or usual, last["run_id"], beam_args)))
-    return "\n".join(filter(None, parts))
+    whole = [run for run in complete if not any(run["options"].get(name) for name in PARTIAL)]
+    finished = {run["run_id"]: datetime.datetime.fromisoformat(run["finished"]) for run in complete}
+    found = state.read(output, finished, datetime.datetime.fromisoformat(whole[-1]["started"]) if whole else None)
+    parts = [_table(complete)] if complete else []
+    parts += [
+        f"{text.visible(run)}: under way or cut short, {text.plural(found.done.get(run, 0), 'image')} so far, "
+        f"last written {when}"
+        for run, when in open_runs
+    ]
+    parts += [_up_to_date(found, whole), *_failed(found, complete, whole, output)]
+    return "\n".join(parts)
 
 
-def _complete(output: str) -> list[dict[str, Any]]:
+def _up_to_date(found: "State", whole: Sequence[Content]) -> str:
+    when = f", the newest of {found.newest:%Y-%m-%d %H:%M} UTC" if found.newest else ""
+    removed = whole[-1]["totals"]["removed"] if whole else 0
+    gone = f"; {removed:,} of them no longer in the manifest, by {text.visible(whole[-1]['run_id'])}" if removed else ""
+    return f"Up to date: {text.plural(found.images, 'image')}{when}{gone}."
+
+
+def _failed(found: "State", complete: Sequence[Content], whole: Sequence[Content], output: str) -> list[str]:
+    """Say which pairs failed when they were last tried, and which command tries them again."""
+    from hdnet.pipeline.report import closing  # slow to import
+
+    if not found.failed:
+        return ["Failed: none."]
+    runs = {row["run_id"] for row in found.failed}
+    one = [run for run in complete if {run["run_id"]} == runs]
+    like = (one or whole or complete)[-1:]
+    lines = ["To try them again:", f"  {text.visible(_retry(like[0], output, one=bool(one)))}"] if like else []
+    named = closing.failures(found.failed[:NAMED], len(found.failed))
+    return [f"Failed when last tried: {text.plural(len(found.failed), 'pair')}", *named, *lines]
+
+
+def _retry(run: Content, output: str, *, one: bool) -> str:
+    """Return the command that tries the failures again: those of one run, or the usual command where several had them.
+
+    Args:
+        run: The run that had the failures, or the last one over the whole manifest.
+        output: Root of the output.
+        one: Whether that run has had them all.
+    """
+    from hdnet.pipeline.report import closing
+
+    weights = run["weights"]["name"]
+    usual = ["hdnet-harmonize", "--input", run["manifest"], "--output", output, "--weights", weights]
+    words, beam_args = (shlex.split(run["options"].get(name) or "") for name in ("command", "beam"))
+    # Runs of older programs do not record their command.
+    return closing.retry_command(words or usual, run["run_id"] if one else None, beam_args)
+
+
+def _complete(output: str) -> list[Content]:
     """Return the content of each runs/<run>.json, in the order in which the runs ended."""
+    from hdnet.pipeline.report.state import READERS
     from hdnet.transforms import storage
 
     found = [uri for uri in storage.listing([f"{output}/runs"]) if uri.endswith(".json")]
-    return sorted((_read(uri) for uri in found), key=lambda run: str(run["finished"]))
+    with concurrent.futures.ThreadPoolExecutor(READERS) as threads:
+        return sorted(threads.map(_read, found), key=lambda run: str(run["finished"]))
 
 
-def _read(uri: str) -> dict[str, Any]:
+def _read(uri: str) -> Content:
     from hdnet.transforms import storage
 
-    content: dict[str, Any] = json.loads(storage.read(uri))
+    content: Content = json.loads(storage.read(uri))
     # What older programs did not count.
-    content["totals"] = {"new": 0, "flagged": 0, **content["totals"]}
-    return {"first_failed": [], "first_flagged": [], **content}
+    return {**content, "totals": {"new": 0, "flagged": 0, "removed": 0, **content["totals"]}}
 
 
 def _open(output: str, complete: set[str]) -> list[tuple[str, str]]:
@@ -103,7 +147,7 @@ def _latest(files: Mapping[str, Any]) -> str:
     return datetime.datetime.fromtimestamp(max(times), datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _table(runs: Sequence[Mapping[str, Any]]) -> str:
+def _table(runs: Sequence[Content]) -> str:
     from hdnet.model.evaluation.tables import Table
 
     columns = (("run", ""), ("finished", ""), ("done", ",d"), ("failed", ",d"), ("new", ",d"), ("flagged", ",d"),
@@ -112,6 +156,7 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
     rows = tuple(
         (text.visible(run["run_id"]), run["finished"], *(run["totals"][name] for name in names),
          text.duration(run["seconds"]))
-        for run in runs
+        for run in runs[-SHOWN:]
     )  # fmt: skip
-    return Table(f"The last {text.plural(len(runs), 'run')}", columns, rows).text()
+    count = text.plural(len(runs), "run")
+    return Table(f"The last {SHOWN} of {count}" if len(runs) > SHOWN else count, columns, rows).text()

@@ -15,8 +15,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "dep
 SCRIPTS: dict[str, str] = {name: target.partition(":")[0] for name, target in PROJECT["project"]["scripts"].items()}
 TOP = ("deploy", "docs", "examples", "hdnet", "model", "pipeline", "tests", "transforms")
 """The folders whose files pages name by their path from the root."""
-OTHERS = {"--nproc-per-node", "--user", "--entrypoint", "--all-versions", "--semi_persist_dir"}
-"""Options of other programs: torchrun, docker, gcloud and Beam's boot program."""
+OTHERS = {"--nproc-per-node", "--user", "--entrypoint", "--all-versions", "--location", "--semi_persist_dir",
+          "--extra-index-url"}  # fmt: skip
+"""Options of other programs: torchrun, docker, gcloud, bq, Beam's boot program and pip."""
 MORE = {"hdnet-harmonize": ("hdnet.pipeline.photo", "hdnet.pipeline.status")}
 """Modules of the commands that a script has besides its own."""
 
@@ -66,7 +67,7 @@ def inline(text: str) -> list[str]:
 
 def blocks(text: str) -> list[str]:
     """Return the lines of a page's blocks of code; a line that ends with a backslash goes on in the next."""
-    found = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+    found = re.findall(r"```[^\n]*\n(.*?)```", text, re.DOTALL)
     return [line for block in found for line in block.replace("\\\n", " ").splitlines()]
 
 

@@ -19,8 +19,8 @@ from tests.run_samples import compared, failed
 from tests.test_packaging import ROOT
 
 PAGE = (ROOT / "docs" / "queries.md").read_text()
-VIEWS, READERS = re.findall(r"```(?:python)?\n(CREATE.*?|import.*?)```", PAGE, re.DOTALL)
-QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+(READERS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+VIEWS, *QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 FIRST = datetime(2026, 11, 20, tzinfo=UTC)
 
 

@@ -24,6 +24,9 @@ locals {
         stagingLocation     = "gs://${google_storage_bucket.jobs.name}/staging"
         subnetwork          = var.subnetwork
         ipConfiguration     = var.subnetwork == null ? "WORKER_IP_UNSPECIFIED" : "WORKER_IP_PRIVATE"
+
+        # A service option: Dataflow itself cancels a job that has run for so long.
+        additionalExperiments = ["max_workflow_runtime_walltime_seconds=${floor(var.stop_hours * 3600)}"]
       }
     }
   }
@@ -60,6 +63,11 @@ resource "google_cloud_scheduler_job" "nightly" {
     precondition {
       condition     = var.image != null
       error_message = "A template needs the image of the same build; otherwise Beam's own would start on the workers."
+    }
+
+    precondition {
+      condition     = var.stop_hours > var.max_hours
+      error_message = "stop_hours must be above max_hours, so that somebody is notified before a night is stopped."
     }
   }
 

@@ -88,3 +88,9 @@ variable "max_hours" {
   type        = number
   default     = 8
 }
+
+variable "stop_hours" {
+  description = "Hours after which Dataflow cancels a job, which limits what a night may cost; the next one goes on."
+  type        = number
+  default     = 12
+}

@@ -6,11 +6,14 @@ terms in 8-bit sRGB values as they are stored, fitted by least squares, as ccHar
 
 import csv
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.transforms.errors import DatasetError
+from hdnet.transforms.pixels import polynomial
 
 Values = npt.NDArray[np.float64]
 
@@ -50,10 +53,27 @@ def parse(text: str, name: str) -> Values:  # (24,3)
         raise _unusable(name, f"it has {len(rows)} lines of {len(rows[-1]) if rows else 0} values")
     if not ((values >= 0) & (values <= 255)).all():
         raise _unusable(name, f"a value is outside 0..255: {values.min():g} to {values.max():g}")
-    residual = float(np.sqrt(np.mean((_fit(values, CHART) @ terms(values.T) - CHART.T) ** 2)))
+    residual = float(np.sqrt(np.mean((_fit(values, CHART) @ polynomial.terms(values.T) - CHART.T) ** 2)))
     if residual > LARGEST_RESIDUAL:
         raise _unusable(name, f"its colours miss a checker's by {residual:.0f} levels; are the patches in this order?")
     return values
+
+
+def maps(readings: Mapping[str, Values]) -> IlluminationMaps:
+    """Fit the maps of photos from readings of the colour checkers in them, (24,3) each.
+
+    Raises:
+        DatasetError: There are fewer than two readings.
+    """
+    if len(readings) < 2:
+        raise DatasetError(f"a change of illumination needs the checkers of two photos, and there is {len(readings)}")
+    forward, reverse = zip(*map(fit, readings.values()), strict=True)
+    return IlluminationMaps(
+        names=tuple(readings),
+        to_standard=np.stack(forward),
+        from_standard=np.stack(reverse),
+        sources=np.arange(len(readings)),
+    )
 
 
 def fit(readings: Values) -> tuple[Values, Values]:
@@ -67,14 +87,8 @@ def fit(readings: Values) -> tuple[Values, Values]:
     return _fit(readings, CHART), _fit(CHART, readings)
 
 
-def terms(rgb: Values) -> Values:  # (3,N) -> (11,N)
-    """Return R, G, B, RG, RB, GB, R^2, G^2, B^2, RGB and 1: what a map multiplies."""
-    r, g, b = rgb
-    return np.stack([r, g, b, r * g, r * b, g * b, r * r, g * g, b * b, r * g * b, np.ones_like(r)])
-
-
 def _fit(before: Values, after: Values) -> Values:  # (24,3), (24,3) -> (3,11)
-    return np.linalg.lstsq(terms(before.T).T, after, rcond=None)[0].T.astype(np.float64, copy=False)
+    return np.linalg.lstsq(polynomial.terms(before.T).T, after, rcond=None)[0].T.astype(np.float64, copy=False)
 
 
 def _unusable(name: str, why: str) -> DatasetError:

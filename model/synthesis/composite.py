@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hdnet.model.synthesis import illumination
-from hdnet.model.synthesis.illumination import Change
-from hdnet.model.training.composites import augment, colours
+from hdnet.model.training.composites import augment
+from hdnet.model.training.composites.illumination import Change
 from hdnet.transforms.errors import DatasetError
 
 Method = Callable[[npt.NDArray[np.uint8], np.random.Generator], Change]
@@ -19,7 +18,6 @@ Method = Callable[[npt.NDArray[np.uint8], np.random.Generator], Change]
 
 TRIES = 3
 """How often a method is tried before the next one takes its place."""
-CAMERA_DRAWS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +27,14 @@ class Composite:
     Attributes:
         pixels: (H,W,3) uint8.
         method: Name of the method.
-        source: As in `Change`.
-        target: As in `Change`.
+        drawn: As in `Change`.
         rejected: Draws that were rejected, those of other methods included.
         change: Root mean square of the change in the foreground, in levels.
     """
 
     pixels: augment.RGB
     method: str
-    source: str
-    target: str
+    drawn: Mapping[str, str | float]
     rejected: int
     change: float
 
@@ -74,17 +70,8 @@ def compose(
                 composite = photo.copy()
                 composite.reshape(-1, 3)[index] = rounded.T.astype(np.uint8)
                 change = float(np.sqrt(np.mean((rounded - pixels) ** 2)))
-                return Composite(composite, name, found.source, found.target, rejected, change)
+                return Composite(composite, name, found.drawn, rejected, change)
     raise DatasetError(f"no recolouring suits the foreground: {rejected} were rejected ({', '.join(methods)})")
-
-
-def camera(pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> Change:  # (3,N)
-    """Change exposure, white balance, gamma, contrast and saturation, as training does, by a useful amount."""
-    for rejected in range(CAMERA_DRAWS):
-        result = np.clip(colours.adjust(pixels, rng), 0, 255).astype(np.float64)
-        if illumination.SMALLEST_CHANGE <= np.sqrt(np.mean((result - pixels) ** 2)) <= illumination.LARGEST_CHANGE:
-            return Change(result, rejected)
-    return Change(None, CAMERA_DRAWS)
 
 
 def _order(methods: Mapping[str, tuple[Method, float]], rng: np.random.Generator) -> list[str]:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from hdnet.model.training.composites import augment
+from hdnet.model.training.composites import augment, compositing
+from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import decode, header
 from hdnet.transforms.codecs import mask as masks
@@ -156,7 +157,7 @@ class Augmentation:
     flip: bool = False
     crop: bool = False
     recolor: float = 0.0
-    illumination_maps: augment.IlluminationMaps | None = None
+    illumination_maps: IlluminationMaps | None = None
     blur_edges: float = 0.0
 
 
@@ -190,7 +191,7 @@ class TrainingSet(Dataset[Sample]):
         # Resampling mixes foreground and background at the edge: the background is the real one's again.
         composite = np.where(mask[..., None], composite, real)
         if self.augmentation.blur_edges and rng.random() < self.augmentation.blur_edges:
-            composite, mask = augment.blur_edge(composite, real, mask, rng)
+            composite, mask = compositing.blur_edge(composite, real, mask, rng)
         return torch.from_numpy(composite), torch.from_numpy(real.copy()), torch.from_numpy(mask.copy())
 
     def _move(

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from hdnet.model import command
 from hdnet.model.harmonizer import choose_device
 from hdnet.model.training import checkpoint, run
 from hdnet.model.training.composites import photos
@@ -50,17 +51,43 @@ def main() -> None:
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--photos", "folders", multiple=True, required=True, metavar="FOLDER=WEIGHT", help="As for hdnet-train.")
-@click.option("--looks", required=True, type=click.Path(path_type=Path), help="An .npz of colour tables.")
-@click.option("--illumination-maps", required=True, type=click.Path(path_type=Path))
+@click.option("--photos", "visits", multiple=True, required=True, callback=command.weighted,
+              metavar="FOLDER[=WEIGHT]", help="As for hdnet-train.")  # fmt: skip
+@click.option("--looks", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="An .npz of colour tables.")  # fmt: skip
+@click.option("--illumination-maps", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="An .npz of maps.")  # fmt: skip
 @click.option("--init", required=True, help="Weights to go on from.")
 @click.option("--side", default=168, show_default=True, help="Pixels of the photos' shorter side.")
 @click.option("--quality", default=70, show_default=True, help="Quality of the photos, as WebP.")
-def pack(
-    out: Path, folders: tuple[str, ...], looks: Path, illumination_maps: Path, init: str, side: int, quality: int
-) -> None:
+def pack(out: Path, **fields: Any) -> None:
     """Write the kit OUT, a zip file."""
-    visits = {folder: float(weight or 1) for folder, _, weight in (value.partition("=") for value in folders)}
+    try:
+        size = write(out, **fields)
+    except HarmonizeError as error:
+        raise click.ClickException(str(error)) from error
+    if size > LARGEST:
+        raise click.ClickException(f"{out} has {size:,} bytes, over {LARGEST:,}: lower --side or --quality")
+    click.echo(f"{out}: {size:,} bytes")
+
+
+def write(
+    out: Path, visits: dict[str, float], looks: Path, illumination_maps: Path, init: str, side: int, quality: int
+) -> int:
+    """Write a kit and return its size in bytes.
+
+    Args:
+        out: The kit.
+        visits: Folders of photos, each with its weight.
+        looks: An .npz of colour tables.
+        illumination_maps: An .npz of maps.
+        init: Weights to go on from.
+        side: Pixels of the photos' shorter side, at most.
+        quality: Quality of the photos, as WebP.
+
+    Raises:
+        HarmonizeError: Photos or weights cannot be used.
+    """
     with zipfile.ZipFile(out, "w") as kit:
         for number, folder in enumerate(visits):
             _add_photos(kit, f"photos{number}", photos.read(Path(folder)), side, quality)
@@ -70,9 +97,7 @@ def pack(
             kit.write(path, INIT)
         names = {f"photos{number}": weight for number, weight in enumerate(visits.values())}
         kit.writestr(RECIPE, json.dumps({"photos": names, "arch": weights_file.read_header(init)["architecture"]}))
-    if (size := out.stat().st_size) > LARGEST:
-        raise click.ClickException(f"{out} has {size:,} bytes, over {LARGEST:,}: lower --side or --quality")
-    click.echo(f"{out}: {size:,} bytes")
+    return out.stat().st_size
 
 
 @main.command()

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -21,7 +22,7 @@ from hdnet.model import architectures
 from hdnet.model.allocator import keep_all
 from hdnet.model.architectures.base import Distribute, EncodingNetwork, Network
 from hdnet.model.training import checkpoint, dataset
-from hdnet.model.training.composites import augment
+from hdnet.model.training.composites import illumination
 from hdnet.model.training.composites.mixture import Mixture, Sources
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.interrupt import Interrupt, ignore
@@ -124,7 +125,8 @@ def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list
 
 
 def _augmentation(config: TrainConfig) -> dataset.Augmentation:
-    maps = augment.load_illumination_maps(config.illumination_maps) if config.illumination_maps else None
+    path = config.illumination_maps
+    maps = illumination.load(path, dtype=np.float32) if path else None
     return dataset.Augmentation(config.flip, config.crop, config.recolor, maps, config.blur_edges)
 
 

@@ -41,17 +41,6 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return fields
 
 
-def _weighted(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
-    folders: dict[str, float] = {}
-    for value in values:
-        folder, equals, weight = value.rpartition("=")
-        try:
-            folders[folder if equals else value] = float(weight) if equals else 1.0
-        except ValueError:
-            raise click.BadParameter(f"FOLDER or FOLDER=WEIGHT is wanted: {value!r}") from None
-    return folders
-
-
 def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
     """Make the option of a TrainConfig field; type and default are the field's own."""
     flag, default, hint = f"--{name.replace('_', '-')}", FIELDS[name].default, HINTS[name]
@@ -99,7 +88,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
               metavar="TEACHER")  # fmt: skip
 @field_option("distill_weight", "Weight of the relations in the loss.")
 @click.option(
-    "--photos", multiple=True, callback=_weighted, metavar="FOLDER[=WEIGHT]",
+    "--photos", multiple=True, callback=command.weighted, metavar="FOLDER[=WEIGHT]",
     help="Train on fresh composites of these photos with masks too, each visited WEIGHT times an epoch;"
     " may be repeated.",
 )  # fmt: skip

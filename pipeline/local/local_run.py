@@ -54,9 +54,9 @@ def run(job: graph.Job, plan: Plan, beam_args: Sequence[str]) -> None:
         settings = dataclasses.replace(job.settings, machine=Machine(plan=plan, scratch=str(scratch)))
         stack.enter_context(_early_end())
         stack.enter_context(_environment(scratch, plan.threads))
-        counts = ((job.rows, "pair"), (plan.workers, "worker"), (plan.threads, "thread"))
+        counts = ((job.pairs, "pair"), (plan.workers, "worker"), (plan.threads, "thread"))
         log.info("%s on %s of %s", *(text.plural(count, noun) for count, noun in counts))
-        stack.enter_context(Watch(scratch, job.rows))
+        stack.enter_context(Watch(scratch, job.pairs))
         with beam.Pipeline(_runner(plan.workers), _options(beam_args, plan.workers)) as root:
             graph.build(
                 root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
@@ -69,15 +69,15 @@ def count(job: graph.Job) -> Backlog:
     Raises:
         HarmonizeError: The manifest or a record cannot be used.
     """
-    if not job.selects and not list_tables(trusted(job.settings.layout, job.resume)):  # no images need be listed
-        return Backlog(job.rows, 0, job.rows)
-    log.info("comparing %d pairs with what earlier runs did", job.rows)
+    if not list_tables(trusted(job.settings.layout, job.resume)):  # no images need be listed
+        return Backlog(job.pairs, 0, job.pairs)
+    log.info("comparing %s with what earlier runs did", text.plural(job.pairs, "pair"))
     with _early_end():
         root = beam.Pipeline(_runner(1), _options((), 1))
         graph.sort_out(root, job)
         found = root.run().metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
     counts = {each.key.metric.name: each.committed for each in found}
-    return Backlog(job.rows, counts.get("up_to_date", 0), counts.get("to_do", 0))
+    return Backlog(job.pairs, counts.get("up_to_date", 0), counts.get("to_do", 0))
 
 
 def _runner(workers: int) -> FnApiRunner:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hdnet.model.evaluation.tables import Table
 from hdnet.pipeline.layout import Layout
+from hdnet.pipeline.report.run_info import stage_name
 from hdnet.pipeline.steps import flags
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import text
@@ -38,15 +39,19 @@ def table(content: Mapping[str, Any]) -> str:
 
 def _images(content: Mapping[str, Any]) -> list[Line]:
     totals, rates, done = content["totals"], content["rates"], content["totals"]["done"]
-    rows = [("images", f"{done:,}", _rate(rates["images_per_second"], ".2f", "per second") if done else "")]
-    if done:
+    made = done > totals["kept"]
+    rows = [("images", f"{done:,}", _rate(rates["images_per_second"], ".2f", "per second") if made else "")]
+    if totals["kept"]:
+        rows.append(("  kept", f"{totals['kept']:,}", "done by this run before it was started again"))
+    if made:
         megapixels = f"{totals['pixels'] / 1e6:,.1f}"
         rows.append(("megapixels", megapixels, _rate(rates["megapixels_per_second"], ".2f", "per second")))
     rows += [(name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]]
     if totals["stale"]:
         rows.append(("stale", f"{totals['stale']:,}", _stale(content["stale"])))
-    seconds = totals["seconds"].items() if done else ()
-    rows += [(f"{stage} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
+    seconds = totals["seconds"].items() if made else ()
+    arch = content["weights"]["arch"]
+    rows += [(f"{stage_name(stage, arch)} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
     return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()]
 
 
@@ -92,19 +97,22 @@ def places(layout: Layout, totals: Mapping[str, Any], *, report: bool) -> str:
     return "".join(f"{name:9}{text.visible(place)}\n" for name, place in found.items())
 
 
-def retry_command(words: Sequence[str], run_id: str, beam_args: Sequence[str]) -> str:
-    """Return the command that does again what failed in a run.
+def retry_command(words: Sequence[str], run_id: str | None, beam_args: Sequence[str]) -> str:
+    """Return the command that does again what failed.
 
     Args:
         words: The command and the options that the run was given, but for those that name it.
-        run_id: Name of the run.
+        run_id: Name of the run in which it failed; None to do all that is not up to date.
         beam_args: The options for Beam.
     """
-    return shlex.join([*words, "--retry-failed", run_id, *(["--", *beam_args] if beam_args else [])])
+    own = ["--retry-failed", run_id] if run_id else []
+    return shlex.join([*words, *own, *(["--", *beam_args] if beam_args else [])])
 
 
 def last_words(content: Mapping[str, Any], retry: str) -> str:
     """Return lines that name the first failures with their reasons, how to retry them, and the first flagged images.
+
+    Where no image was made because all are up to date, a line says so.
 
     Args:
         content: Content of runs/<run>.json.
@@ -114,12 +122,32 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
     lines = []
     if failed:
         total, new = content["totals"]["failed"], content["totals"]["new"]
-        lines += [f"{total:,} failed, {new:,} of them new:", *map(_failure, failed), *_more(total - len(failed))]
+        lines += [f"{total:,} failed, {new:,} of them new:", *failures(failed, total)]
         lines += ["To retry them:", f"  {text.visible(retry)}"]
+    if up_to_date := _up_to_date(content["totals"]):
+        lines.append(up_to_date)
     if flagged:
         total = content["totals"]["flagged"]
         lines += [f"{total:,} flagged, look at them:", *map(_flagged, flagged), *_more(total - len(flagged))]
     return "\n".join(lines)
+
+
+def failures(rows: Sequence[Mapping[str, Any]], total: int) -> list[str]:
+    """Return a line for each of the first failures, and one that counts the others.
+
+    Args:
+        rows: With id, error, message and known_since.
+        total: The number of all failures.
+    """
+    return [*map(_failure, rows), *_more(total - len(rows))]
+
+
+def _up_to_date(totals: Mapping[str, Any]) -> str:
+    """Say that no image was made because those that are there are up to date; "" where one was made."""
+    there = text.plural(totals["skipped"] + totals["kept"], "image")
+    if totals["done"] > totals["kept"] or not totals["skipped"] + totals["kept"]:
+        return ""
+    return f"Up to date: {there}." if totals["failed"] else f"There was nothing to do: {there} up to date."
 
 
 def _stale(examples: Sequence[str]) -> str:

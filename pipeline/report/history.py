@@ -85,7 +85,7 @@ class Figure:
 
 
 FIGURES = (
-    Figure("Harmonized", "images", lambda run: run.done, whole=True),
+    Figure("Done", "images", lambda run: run.done, whole=True),
     Figure("Failed", "pairs", lambda run: run.failed, whole=True),
     Figure("Flagged", "images", lambda run: run.flagged, whole=True),
     Figure("Gap to the background", "mean after harmonizing, in CIELAB units", lambda run: run.gap_after),

@@ -22,6 +22,8 @@ def render(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> str
         history=links.link(info.layout.history, info.layout.report),
         summary=summary,
         rates=run_info.rates(info, summary),
+        stage_name=run_info.stage_name,
+        RECOLOURING=run_info.RECOLOURING,
         verdict=top.verdict(summary),
         findings=top.findings(summary),
         tiles=top.tiles(summary),

@@ -13,6 +13,9 @@ from hdnet.transforms.catalog.rows import SCHEMA_VERSION
 
 PACKAGES = ("hdnet-pipeline", "apache-beam", "torch", "numpy", "pillow", "pyarrow")
 
+RECOLOURING = "synthesis"
+"""Stands in place of an architecture in runs that make training pairs, for which no network runs."""
+
 Option = str | int | float | bool | None
 
 
@@ -97,6 +100,11 @@ def compared(summary: Summary) -> int:
     return summary.sums.get("psnr", (0.0, 0))[1]
 
 
+def stage_name(stage: str, arch: str) -> str:
+    """Return what people call a stage: a run without a network recolours in its time."""
+    return "recolouring" if (stage, arch) == ("network", RECOLOURING) else stage
+
+
 def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
     """Return the content of runs/<run>.json.
 
@@ -105,10 +113,11 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         - run_id, started, finished, output, manifest, rows, precision, options, versions: as in `RunInfo`.
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
-        - totals: done, failed, new (failures that no earlier run has had), flagged (images with a flag), skipped (done
-          by an earlier run), removed (recorded, but no longer in the manifest), stale (images of earlier runs whose ids
-          now have an image with another suffix), pixels, compared (images with a reference), worse (those of them that
-          are farther from it than their composite), seconds (of all workers together, by stage).
+        - totals: done, kept (those of them that this very run had done before it was started again), failed, new
+          (failures that no earlier run has had), flagged (images with a flag), skipped (done by an earlier run),
+          removed (recorded, but no longer in the manifest), stale (images of earlier runs whose ids now have an image
+          with another suffix), pixels, compared (images with a reference), worse (those of them that are farther from
+          it than their composite), seconds (of all workers together, by stage).
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: the count of each class, the largest first.
         - flags: the count of each flag, the largest first.
@@ -129,8 +138,8 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "options": dict(info.options),
         "versions": dict(info.versions),
         "totals": {
-            **{name: whole[name] for name in ("done", "failed", "new", "flagged", "skipped", "removed", "stale")},
-            **{name: whole[name] for name in ("pixels", "worse", "seconds")},
+            **{name: whole[name] for name in ("done", "kept", "failed", "new", "flagged", "skipped", "removed")},
+            **{name: whole[name] for name in ("stale", "pixels", "worse", "seconds")},
             "compared": compared(summary),
         },
         "rates": dataclasses.asdict(rates(info, summary)),

@@ -32,9 +32,12 @@ class MachineType:
 MACHINE_TYPES = tuple(
     MachineType(f"n2-{kind}-{cores}", cores, cores * gigabytes * 1e9)
     for cores in (4, 8, 16, 32)
-    for kind, gigabytes in (("highcpu", 1), ("standard", 4), ("highmem", 8))
+    for kind, gigabytes in (("standard", 4), ("highmem", 8))
 )
-"""The types to choose from, the smallest first: small machines are lost, and replaced, one by one."""
+"""The types to choose from, the smallest first: small machines are lost, and replaced, one by one.
+
+Types of 1 GB for each core are left out: nobody has tried whether a worker process and Beam fit.
+"""
 
 
 @dataclasses.dataclass(frozen=True)

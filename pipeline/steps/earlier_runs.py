@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -53,6 +54,12 @@ def list_tables(folder: str) -> list[str]:
         return [storage.join(folder, name) for name in storage.list_files(folder) if name.endswith(".parquet")]
     except FileNotFoundError:
         return []
+
+
+def run_of(uri: str) -> str:
+    """Return the name of the run whose table a file belongs to."""
+    found = re.search("/run_id=([^/]+)/", uri)
+    return found[1] if found else ""
 
 
 def known_images(uri: str, own: str, verify: bool) -> Iterator[Known]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from pyarrow import parquet
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.steps import blocks
 from hdnet.pipeline.steps.blocks import GroupInBlocks
-from hdnet.pipeline.steps.earlier_runs import list_tables
+from hdnet.pipeline.steps.earlier_runs import list_tables, run_of
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.rows import FILES, Record
 from hdnet.transforms.errors import StorageError
@@ -75,7 +74,7 @@ def read_earlier(uri: str, own: str) -> Iterator[Earlier]:
         table = parquet.ParquetFile(io.BytesIO(storage.read(uri))).read()
     except pa.ArrowException as error:
         raise StorageError(f"{uri} is not a Parquet file ({error}): remove it") from error
-    run_id = found[1] if (found := re.search("/run_id=([^/]+)/", uri)) else ""
+    run_id = run_of(uri)
     for row in table.to_pylist():
         yield Earlier(tuple(row.get(name) for name in SAME), row.get("known_since") or run_id)
 

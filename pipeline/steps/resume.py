@@ -181,7 +181,10 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         if newest and not self.partial:
             yield TaggedOutput(SUMMARIES, Summary(removed=len(newest), removed_examples=sorted(newest)[:EXAMPLES]))
         # This run's table is written anew, so these rows would be lost.
-        yield from (TaggedOutput(KEPT, known.row) for known in newest.values() if known.row is not None)
+        own = [known.row for known in newest.values() if known.row is not None]
+        yield from (TaggedOutput(KEPT, row) for row in own)
+        if own:
+            yield TaggedOutput(SUMMARIES, Summary(kept=len(own)))
 
     def _candidate(self, pair: Pair, known: Known | None, images: Iterable[str]) -> Any:
         try:
@@ -231,7 +234,7 @@ class Compare(beam.DoFn):
                     skipped += 1
         if seen:
             self._count(seen)
-            yield TaggedOutput(SUMMARIES, Summary(skipped=skipped))
+            yield TaggedOutput(SUMMARIES, Summary(skipped=skipped, kept=seen - skipped))
 
     def _count(self, seen: int) -> None:
         Metrics.counter(COUNTERS, "up_to_date").inc(seen)

@@ -3,17 +3,23 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping
+import itertools
+import logging
+from collections.abc import Collection, Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsDict, PCollection
 from pyarrow import parquet
 
 from hdnet.pipeline.steps.earlier_runs import list_tables
-from hdnet.transforms import storage
+from hdnet.transforms import storage, text
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.errors import ManifestError
 
+log = logging.getLogger(__name__)
+
+NAMED = 5
+"""The number of ids without a pair that are named."""
 GOOD = "good"
 """The verdict of a review that asks for nothing: such a row does not count."""
 
@@ -51,6 +57,70 @@ class KeepListed(beam.PTransform[PCollection[Pair], PCollection[Pair]]):
         ids = pairs.pipeline | "List" >> beam.Create([self.uri]) | "ReadIds" >> beam.FlatMap(_listed)
         kept: PCollection[Pair] = pairs | "Listed" >> beam.Filter(_is_among, AsDict(ids), self.listed)
         return kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Ids that choose pairs.
+
+    Attributes:
+        source: URI of what names them.
+        ids: The ids.
+        listed: Whether the pairs with these ids are taken, or all others.
+    """
+
+    source: str
+    ids: Collection[str]
+    listed: bool = True
+
+
+class Selection:
+    """Counts the pairs that lists of ids choose, in the one pass over a manifest that comes before a run.
+
+    Args:
+        lists: What chooses: a pair must be chosen by all.
+        limit: Only so many pairs, from the first, can be chosen; None for all.
+    """
+
+    def __init__(self, lists: Collection[Chosen], limit: int | None) -> None:
+        self.lists, self.limit = lists, limit
+        self.seen = self.count = 0
+        self.unknown = [dict.fromkeys(each.ids) for each in lists]
+
+    def see(self, ids: Collection[str]) -> None:
+        """Take note of the ids of what is made of the manifest's next pair."""
+        self.seen += 1
+        for unknown, identity in itertools.product(self.unknown, ids):
+            unknown.pop(identity, None)
+        if self.limit is None or self.seen <= self.limit:
+            self.count += sum(all((one in each.ids) == each.listed for each in self.lists) for one in ids)
+
+    def check(self, manifest: str) -> None:
+        """Warn of ids that no pair of the manifest has: they may be misspelled, or have left it.
+
+        Raises:
+            ManifestError: No pair is left to do, because no id of a list is one of the manifest's.
+        """
+        for each, missing in zip(self.lists, self.unknown, strict=True):
+            if not missing:
+                continue
+            named = text.visible(", ".join([*missing][:NAMED])) + (", ..." if len(missing) > NAMED else "")
+            count = f"{len(missing):,} of {text.plural(len(each.ids), 'id')}"
+            if each.listed and len(missing) == len(each.ids):
+                raise ManifestError(f"{each.source}: {count} not in {manifest} ({named}), so there is no pair to do")
+            log.warning("%s: %s not in %s and without effect: %s", each.source, count, manifest, named)
+
+
+def failed_ids(folder: str) -> set[str]:
+    """Return the ids in the failures of a run.
+
+    Args:
+        folder: URI of that run's failures.
+
+    Raises:
+        StorageError: They cannot be read.
+    """
+    return {identity for uri in list_tables(folder) for identity, _ in _failed(uri)}
 
 
 def read_ids(uri: str) -> list[str]:

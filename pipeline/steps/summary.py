@@ -39,6 +39,7 @@ class Summary:
 
     Attributes:
         done: The number of images written.
+        kept: How many of them this very run had written before it was started again.
         failed: The number of rows in the failures table.
         new: How many of them no earlier run has had.
         pixels: The number of pixels of the images written.
@@ -54,13 +55,14 @@ class Summary:
         flagged: The number of images with a flag.
         flags: Count of each flag.
         failures: Count of each class of failure.
-        examples: For each class of failure the first rows by id, at most `EXAMPLES`.
+        examples: For each class of failure the first rows by id, new ones before known ones, at most `EXAMPLES`.
         first_failed: The first failures, new ones before known ones and by id, at most `EXAMPLES`.
         shown: For "flagged", "most", "least" and "worst" the images of the contact sheet, at most `SHOWN` of
             (rank, id, row).
     """
 
     done: int = 0
+    kept: int = 0
     failed: int = 0
     new: int = 0
     pixels: int = 0
@@ -90,6 +92,7 @@ class Summary:
     def merge(self, other: "Summary") -> None:
         """Add another summary to this one."""
         self.done += other.done
+        self.kept += other.kept
         self.failed += other.failed
         self.new += other.new
         self.pixels += other.pixels
@@ -121,7 +124,8 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part of it that runs/<run>.json holds."""
-        counts = ("done", "failed", "new", "flagged", "skipped", "removed", "stale", "pixels", "worse", "seconds")
+        counts = ("done", "kept", "failed", "new", "flagged", "skipped", "removed", "stale", "pixels", "worse",
+                  "seconds")  # fmt: skip
         fields = {name: getattr(self, name) for name in counts}
         means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
         histograms = {
@@ -181,11 +185,11 @@ class Summary:
 
     def _keep_examples(self, error: str, rows: Iterable[Record]) -> None:
         kept = [*self.examples.get(error, []), *rows]
-        self.examples[error] = sorted(kept, key=lambda row: str(row["id"]))[:EXAMPLES]
+        self.examples[error] = sorted(kept, key=_new_first)[:EXAMPLES]
 
     def _keep_first_failed(self, rows: Iterable[Record]) -> None:
         kept = [*self.first_failed, *rows]
-        self.first_failed = sorted(kept, key=lambda row: (row["known_since"] is not None, str(row["id"])))[:EXAMPLES]
+        self.first_failed = sorted(kept, key=_new_first)[:EXAMPLES]
 
     def _keep_shown(self, kind: str, entries: Iterable[tuple[float, str, Record]]) -> None:
         kept = [*self.shown.get(kind, []), *entries]
@@ -210,3 +214,8 @@ class Summarise(beam.CombineFn):
 
     def extract_output(self, total: Summary) -> Summary:
         return total
+
+
+def _new_first(row: Record) -> tuple[bool, str]:
+    """Return the place of a failure among others: new ones come before known ones, and each by id."""
+    return row["known_since"] is not None, str(row["id"])

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from hdnet.model.synthesis import checkers, illumination
+from hdnet.model.synthesis import checkers
+from hdnet.model.training.composites import illumination
 from hdnet.pipeline import graph, launch
+from hdnet.pipeline.report.run_info import RECOLOURING
 from hdnet.pipeline.request import Request
 from hdnet.pipeline.runners.base import Runner
-from hdnet.pipeline.synthesis import layout
+from hdnet.pipeline.synthesis import donors, layout
 from hdnet.pipeline.synthesis.layout import Split, SynthesisLayout
-from hdnet.pipeline.synthesis.photo import ARCH, peak_bytes
-from hdnet.pipeline.synthesis.settings import Reading, SynthesisOptions, SynthesisSettings, digest
+from hdnet.pipeline.synthesis.photo import peak_bytes, seconds_per_megapixel
+from hdnet.pipeline.synthesis.settings import Reading, SynthesisOptions, SynthesisSettings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
@@ -28,6 +30,7 @@ class SynthesisRequest(Request):
         per_photo: Composites of each photo and mask.
         seed: Decides all draws.
         methods: How often each method is drawn, by name.
+        looks: Colour tables, as for `looks.read`; None without.
         checkers: Folder with readings of the user's own colour checkers; None for ccHarmony's maps.
         test_fraction: Share of the photos whose composites are the test list.
     """
@@ -35,13 +38,14 @@ class SynthesisRequest(Request):
     per_photo: int
     seed: int
     methods: tuple[tuple[str, float], ...]
+    looks: str | None
     checkers: str | None
     test_fraction: float
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
         """Return the options that the run's record shows."""
         methods = ",".join(f"{name}={weight:g}" for name, weight in self.methods)
-        own = {name: getattr(self, name) for name in ("per_photo", "seed", "checkers", "test_fraction")}
+        own = {name: getattr(self, name) for name in ("per_photo", "seed", "looks", "checkers", "test_fraction")}
         return {**super().recorded(), **own, "methods": methods}
 
 
@@ -82,10 +86,9 @@ def synthesis(request: SynthesisRequest, runner: Runner) -> launch.Work:
     """Describe what the job does.
 
     Raises:
-        DatasetError: The readings cannot be used.
+        HarmonizeError: The readings, the looks or the photos that give statistics cannot be used.
     """
     readings = read_checkers(request.checkers) if request.checkers else ()
-    maps = digest(readings, illumination.SHIPPED.read_bytes())
     settings = SynthesisSettings(
         output=request.output,
         run_id=request.run_id,
@@ -95,22 +98,38 @@ def synthesis(request: SynthesisRequest, runner: Runner) -> launch.Work:
             format=request.image_format,
             quality=request.quality,
             resize_mask=request.resize_mask,
+            mask_value=request.mask_value,
+            invert_mask=request.invert_mask,
             seed=request.seed,
             methods=request.methods,
             test_fraction=request.test_fraction,
-            maps=maps,
         ),
         per_photo=request.per_photo,
         readings=readings,
+        looks=request.looks,
     )
-    return launch.Work(settings, {"architecture": ARCH, "sha256": maps}, peak_bytes, request.per_photo)
+    if any(share for name, share in request.methods if name in ("lab", "histogram")):
+        settings = dataclasses.replace(settings, donors=donors.read(request, settings))
+    sources = settings.digest()
+    settings = dataclasses.replace(settings, image=dataclasses.replace(settings.image, maps=sources))
+    header = {"architecture": RECOLOURING, "sha256": sources}
+    count = request.per_photo
+    return launch.Work(
+        settings, header, peak_bytes, lambda *_: seconds_per_megapixel(settings), count,
+        lambda pair: composite_ids(pair, count),
+    )  # fmt: skip
+
+
+def composite_ids(pair: Pair, count: int) -> list[str]:
+    """Return the ids of a pair's composites to make."""
+    return [f"{pair.id}_{number}" for number in range(1, count + 1)]
 
 
 def numbered(pair: Pair, count: int) -> Iterator[Pair]:
-    """Yield a pair's composites to make: of its reference, where it has one, for that is the photo."""
-    photo = pair.reference or pair.composite
-    for number in range(1, count + 1):
-        yield dataclasses.replace(pair, id=f"{pair.id}_{number}", composite=photo, reference=None)
+    """Yield a pair's composites to make, with its photo in the composite's place."""
+    photo = layout.photo_of(pair)
+    for identity in composite_ids(pair, count):
+        yield dataclasses.replace(pair, id=identity, composite=photo, reference=None)
 
 
 def read_checkers(folder: str) -> tuple[Reading, ...]:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from hdnet.pipeline.layout import Layout
+from hdnet.transforms.catalog.manifest import Pair
 
 Split = Literal["train", "test"]
 
@@ -39,6 +40,11 @@ class SynthesisLayout(Layout):
     def lists(self, split: Split) -> tuple[str, str]:
         """Return the URIs of the data set's list and the sub-dataset's."""
         return f"{self.output}/IHD_{split}.txt", f"{self.images}/{SUBSET}_{split}.txt"
+
+
+def photo_of(pair: Pair) -> str:
+    """Return the URI of a pair's photo: its reference, or its composite where it has none."""
+    return pair.reference or pair.composite
 
 
 def photo_name(uri: str, sha256: str) -> str:

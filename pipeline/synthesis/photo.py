@@ -1,36 +1,42 @@
 """The work on one composite: a photo and its mask in; the composite, and with the first of them photo and mask, out."""
 
 import dataclasses
+import json
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from hdnet.model.synthesis import composite, illumination
-from hdnet.model.synthesis.composite import Composite, Method
+from hdnet.model.synthesis import checkers, composite
+from hdnet.model.synthesis.composite import Composite
+from hdnet.model.synthesis.methods import Palette
+from hdnet.model.training.composites import illumination, looks
 from hdnet.model.training.composites.augment import RGB
+from hdnet.pipeline.report.run_info import RECOLOURING
 from hdnet.pipeline.steps import pair as pairs
-from hdnet.pipeline.steps.pair import Stages, Worker
+from hdnet.pipeline.steps.pair import Stages, UnderWay, Worker
+from hdnet.pipeline.steps.relay import Work
 from hdnet.pipeline.steps.resume import Task
 from hdnet.pipeline.synthesis import layout
 from hdnet.pipeline.synthesis.settings import SynthesisRow, SynthesisSettings
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.rows import SCHEMA_VERSION
 from hdnet.transforms.codecs import decode, encode
+from hdnet.transforms.codecs.mask import PLAIN
 from hdnet.transforms.codecs.picture import Picture
 from hdnet.transforms.errors import DatasetError
 from hdnet.transforms.pixels import image
 from hdnet.transforms.pixels.image import Foreground, Pixels
 
-Methods = Mapping[str, tuple[Method, float]]
+Item = TypeVar("Item")
 
 SCORED = 1 << 16
 """About how many pixels are enough for a composite's scores, which would take longer than all else."""
-ARCH = "synthesis"
-"""Stands in rows and records where other jobs name a network."""
+TRIAL, TRIALS = 512, 5
+"""Height and width of the photo that is timed for a dry run, and how often."""
 
 
 def peak_bytes(height: int, width: int) -> int:
@@ -44,35 +50,36 @@ class Synthesizing(Worker):
 
     Attributes:
         settings: How to make them, and where results go.
-        methods: The ways to recolour, for each split.
+        palettes: What foregrounds are recoloured with, for each split.
     """
 
     settings: SynthesisSettings
-    methods: Mapping[layout.Split, Methods]
+    palettes: Mapping[layout.Split, Palette]
 
     @classmethod
     def of(cls, settings: SynthesisSettings) -> "Synthesizing":
-        """Load the colour maps: a composite for testing is made with other photos' than one for training."""
-        methods: dict[layout.Split, Methods] = {split: _methods(settings, split) for split in get_args(layout.Split)}
-        return cls(settings=settings, methods=methods, **pairs.machine_fields(settings))
+        """Load colour maps and looks: a composite for testing is made with others than one for training."""
+        palettes: dict[layout.Split, Palette] = {split: palette(settings, split) for split in get_args(layout.Split)}
+        return cls(settings=settings, palettes=palettes, **pairs.machine_fields(settings))
 
-    def work(self, task: Task, stages: Stages, under_way: Callable[[str], None]) -> SynthesisRow:
+    def work(self, task: Task, stages: Stages, under_way: UnderWay) -> Work[SynthesisRow]:
         """Read a photo and its mask, recolour the foreground, and write the composite."""
         settings, pair = self.settings, task.pair
         pairs.check_apart(pair, settings)
         died = self.deaths(pair)
         with stages("read"):
-            files = [pairs.fetch(uri, settings) for uri in (pair.composite, pair.mask)]
+            files = pairs.fetch((pair.composite, pair.mask), settings)
             stages.bytes["read"] = sum(len(file.data) for file in files)
-        with self.admission.hold(pairs.memory(files, peak_bytes), pair.composite, alone=died > 0):
-            under_way(pair.id)
+        with pairs.hold(files, peak_bytes, self.admission, alone=died > 0), under_way(pair.id):
             with stages("read"):
                 picture = _decode(files[0], settings)
                 reading = settings.image.of(pair).reading
                 foreground = image.threshold(pairs.decode_mask(files[1], files[0].header, settings, reading))
+            yield
             with stages("network"):
                 names = Names.of(task, files[0], files[1], settings)
-                made = self._compose(image.to_8_bit(picture.pixels), foreground, names, pair.composite)
+                made = self._compose(image.to_8_bit(picture.pixels), foreground, names, files[0])
+            yield
             with stages("write"):
                 encoded = _write(picture, foreground, made, names, settings)
                 stages.bytes["written"] = len(encoded)
@@ -86,7 +93,7 @@ class Synthesizing(Worker):
             output_sha256=pairs.sha256(encoded),
             output_bytes=len(encoded),
             schema_version=SCHEMA_VERSION,
-            arch=ARCH,
+            arch=RECOLOURING,
             precision=settings.image.precision,
             weights_sha256=settings.image.maps,
             options=settings.image.of(pair).record(resized=pairs.is_resized(files[1], files[0].header)),
@@ -96,17 +103,17 @@ class Synthesizing(Worker):
             region=settings.layout.file(layout.MASKS, names.mask),
             split=names.split,
             method=made.method,
-            illumination_from=made.source or None,
-            illumination_to=made.target or None,
+            **_drawn(made),
             change=made.change,
             rejected=made.rejected,
         )
 
-    def _compose(self, photo: RGB, foreground: Foreground, names: "Names", uri: str) -> Composite:
+    def _compose(self, photo: RGB, foreground: Foreground, names: "Names", file: pairs.File) -> Composite:
+        methods = self.palettes[names.split].methods(dict(self.settings.image.methods), pairs.sha256(file.data))
         try:
-            return composite.compose(photo, foreground, self.methods[names.split], names.rng)
+            return composite.compose(photo, foreground, methods, names.rng)
         except DatasetError as error:
-            raise DatasetError(f"{uri}: {error}") from error
+            raise DatasetError(f"{file.uri}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +141,8 @@ class Names:
         """Name the files of a task."""
         number = int(task.pair.id.rpartition("_")[2])
         photo_sha256, region_sha256 = pairs.sha256(photo.data), pairs.sha256(region.data)
+        if (reading := settings.image.of(task.pair).reading) != PLAIN:  # one file can hold several masks
+            region_sha256 = pairs.sha256(f"{region_sha256} {reading.value} {reading.invert}".encode())
         stem = layout.photo_name(photo.uri, photo_sha256)
         suffix = encode.suffix(settings.image.format, photo.header.format)
         place = f"{stem}_{region_sha256[: layout.DIGITS]}"
@@ -147,13 +156,41 @@ class Names:
         )
 
 
-def _methods(settings: SynthesisSettings, split: layout.Split) -> Methods:
+def palette(settings: SynthesisSettings, split: layout.Split) -> Palette:
+    """Return what the foregrounds of a split are recoloured with."""
     if settings.readings:
-        maps = illumination.fitted({name: np.array(values) for name, values in settings.readings})
+        maps = checkers.maps({name: np.array(values) for name, values in settings.readings})
     else:
         maps = illumination.load(split=split)
-    ways: dict[str, Method] = {"illumination": partial(illumination.transfer, maps=maps), "camera": composite.camera}
-    return {name: (ways[name], weight) for name, weight in settings.image.methods}
+    tables = looks.read(settings.looks) if settings.looks else {}
+    names = _apart(list(tables), split, lambda name: "test" if looks.is_held_out(name) else "train")
+    fraction = settings.image.test_fraction
+    donors = _apart(settings.donors, split, lambda donor: layout.split_of(donor.sha256, fraction))
+    return Palette(maps=maps, tables={name: tables[name] for name in names}, donors=donors)
+
+
+def _apart(items: Sequence[Item], split: layout.Split, of: Callable[[Item], layout.Split]) -> Sequence[Item]:
+    """Return the items of a split, or all where it has none: a few looks are better than no look."""
+    return [item for item in items if of(item) == split] or items
+
+
+def seconds_per_megapixel(settings: SynthesisSettings) -> float:
+    """Time the recolouring of a made-up photo, half of it foreground."""
+    photo = np.random.default_rng(0).integers(40, 200, (TRIAL, TRIAL, 3), np.uint8)
+    inside = np.arange(TRIAL)[:, None] < np.full((TRIAL, TRIAL), TRIAL // 2)
+    methods = palette(settings, "train").methods(dict(settings.image.methods), "")
+    began = time.perf_counter()
+    for seed in range(TRIALS):
+        composite.compose(photo, inside, methods, np.random.default_rng(seed))
+    return (time.perf_counter() - began) / TRIALS / (photo[..., 0].size / 1e6)
+
+
+def _drawn(made: Composite) -> dict[str, Any]:
+    """Return the columns of what a method drew."""
+    own = ("illumination_from", "illumination_to")
+    others = {name: value for name, value in made.drawn.items() if name not in own}
+    columns = {name: made.drawn.get(name) for name in own}
+    return {**columns, "parameters": json.dumps(others) if others else None}
 
 
 def _decode(file: pairs.File, settings: SynthesisSettings) -> Picture:

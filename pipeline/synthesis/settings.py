@@ -5,6 +5,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from hdnet.model.synthesis.methods import Donor
+from hdnet.model.training.composites import illumination, looks
 from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.synthesis.layout import SynthesisLayout
 from hdnet.transforms.catalog.rows import Int32, MetricsRow
@@ -23,9 +25,10 @@ class SynthesisRow(MetricsRow):
     real: Annotated[str, "URI of the photo in the data set."]
     region: Annotated[str, "URI of the mask in the data set."]
     split: Annotated[str, "`train` or `test`."]
-    method: Annotated[str, "How the foreground was recoloured: `illumination` or `camera`."]
+    method: Annotated[str, "How the foreground was recoloured, by the name that `--method` takes."]
     illumination_from: Annotated[str | None, "Photo whose illumination was taken away, by the name of its map."]
     illumination_to: Annotated[str | None, "Photo whose illumination was put on."]
+    parameters: Annotated[str | None, "What another method drew, as JSON."]
     change: Annotated[float, "Root mean square of the change inside the mask, in levels of 0 to 255."]
     rejected: Annotated[Int32, "Draws that were rejected before."]
 
@@ -38,7 +41,7 @@ class SynthesisOptions(ImageOptions):
         seed: Decides all draws.
         methods: How often each method is drawn, by name.
         test_fraction: Share of the photos whose composites are the test list.
-        maps: SHA-256 of the colour maps.
+        maps: SHA-256 of what foregrounds are recoloured with: `SynthesisSettings.digest`.
     """
 
     seed: int = 0
@@ -60,11 +63,15 @@ class SynthesisSettings(Settings):
         image: What decides a composite.
         per_photo: Composites of each photo and mask.
         readings: The user's own colour checkers; ccHarmony's maps when empty.
+        looks: Colour tables, as for `looks.read`; None without.
+        donors: Foregrounds whose colour statistics others get.
     """
 
     image: SynthesisOptions = SynthesisOptions()
     per_photo: int = 10
     readings: tuple[Reading, ...] = ()
+    looks: str | None = None
+    donors: tuple[Donor, ...] = ()
 
     row: ClassVar[type[MetricsRow]] = SynthesisRow
 
@@ -74,12 +81,21 @@ class SynthesisSettings(Settings):
         return SynthesisLayout(self.output, self.run_id)
 
     def load(self) -> "Worker":
-        """Load the colour maps."""
+        """Load what foregrounds are recoloured with."""
         from hdnet.pipeline.synthesis.photo import Synthesizing
 
         return Synthesizing.of(self)
 
+    def digest(self) -> str:
+        """Return the SHA-256 of what foregrounds are recoloured with: the maps or readings, looks and donors.
 
-def digest(readings: tuple[Reading, ...], shipped: bytes) -> str:
-    """Return the SHA-256 of what the colour maps are fitted to, or without readings of the shipped maps."""
-    return hashlib.sha256(json.dumps(readings).encode() if readings else shipped).hexdigest()
+        Raises:
+            HarmonizeError: The looks cannot be read.
+        """
+        shipped = illumination.SHIPPED.read_bytes()
+        found = hashlib.sha256(json.dumps(self.readings).encode() if self.readings else shipped)
+        for name, table in (looks.read(self.looks) if self.looks else {}).items():
+            found.update(name.encode() + table.tobytes())
+        for donor in self.donors:
+            found.update(donor.photo.encode() + donor.values)
+        return found.hexdigest()

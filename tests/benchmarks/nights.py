@@ -1,5 +1,6 @@
-"""What may happen at night, tried on this machine: kills, a second night, a million rows, many images.
+"""What may happen at night, tried on this machine: ten nights, kills, a second night, a million rows, many images.
 
+python -m tests.benchmarks.nights ten       # ten nights with bad files, new failures and a new column
 python -m tests.benchmarks.nights kills     # 30 kills at random moments, each followed by the run again
 python -m tests.benchmarks.nights second    # a night on which one pair in a hundred has changed
 python -m tests.benchmarks.nights rows      # a million rows through everything but the pixels
@@ -24,7 +25,8 @@ import click
 import psutil
 from pyarrow import dataset
 
-from tests.benchmarks.pipeline import command, write_catalog
+from tests import ten_nights
+from tests.benchmarks.pipeline import PROGRAM, command, write_catalog
 
 NULL = """
 import sys
@@ -50,6 +52,8 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
                  "weights_sha256": worker.weights_sha256,
                  "options": worker.settings.image.record(),
                  "arch": worker.arch, "precision": worker.harmonizer.precision}
+        yield
+        yield
         return MetricsRow(**row | known | dict(zip(VERSIONS, task.versions)))
 
     pair.harmonize = harmonize
@@ -60,6 +64,21 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
 @click.group()
 def main() -> None:
     """Try what may happen at night."""
+
+
+@main.command()
+@click.option("--pairs", default=500, show_default=True)
+def ten(pairs: int) -> None:
+    """Live through ten nights: what they count, their exit codes, and what readers see of all tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        shop = ten_nights.Shop(Path(folder), pairs, bad=5, new=3, changed=10)
+        click.echo("| night | exit code | done | up to date | failed | new | alert |\n|---|---|---|---|---|---|---|")
+        for night in shop.nights(lambda given: subprocess.run([*PROGRAM, *given], capture_output=True).returncode):
+            counts = " | ".join(str(night.totals[name]) for name in ("done", "skipped", "failed", "new"))
+            click.echo(f"| {night.number} | {night.exit_code} | {counts} | {', '.join(night.alerts)} |")
+        click.echo(f"\n| reader | rows | runs | rows with the column of night {ten_nights.GROWS} |\n|---|---|---|---|")
+        for reader, seen in ten_nights.read(shop.output).items():
+            click.echo(f"| {reader} | {seen.rows} | {seen.runs} | {seen.grown} |")
 
 
 @main.command()

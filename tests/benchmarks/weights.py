@@ -21,8 +21,9 @@ import numpy as np
 from skimage import color
 
 from hdnet.model.harmonizer import Harmonizer
-from hdnet.model.training.composites import augment, colours, compositing, looks, photos, region_masks, retouch
+from hdnet.model.training.composites import colours, compositing, illumination, looks, photos, region_masks, retouch
 from hdnet.model.training.composites.augment import RGB, Mask
+from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.transforms.pixels.lab import Floats
 from hdnet.transforms.scores import metrics
 
@@ -131,7 +132,7 @@ UNTOUCHED = "untouched"
 
 
 def subjects(
-    folders: tuple[Path, ...], count: int, maps: augment.IlluminationMaps | None, tables: list[looks.Table]
+    folders: tuple[Path, ...], count: int, maps: IlluminationMaps | None, tables: list[looks.Table]
 ) -> Iterator[Subject]:
     """Yield up to `count` held-out photos of every source, each with its own seed."""
     for folder in folders:
@@ -148,7 +149,7 @@ def subjects(
 
 
 def recoloured(
-    real: RGB, mask: Mask, i: int, maps: augment.IlluminationMaps | None, tables: list[looks.Table],
+    real: RGB, mask: Mask, i: int, maps: IlluminationMaps | None, tables: list[looks.Table],
     rng: np.random.Generator,
 ) -> RGB:  # fmt: skip
     """Recolour a photo by the i-th kind in turn, until the change of the object has a useful size."""
@@ -156,13 +157,13 @@ def recoloured(
     for kind in range(i, i + 20):
         changed: Floats | None = None
         if kind % 4 == 0 and maps is not None:
-            changed = augment.change_illumination(pixels.astype(np.float32), maps, rng)
+            changed = illumination.transfer(pixels.astype(np.float32), rng, maps).colours
         elif kind % 4 == 1 and tables:
             changed = looks.apply(real, tables[int(rng.integers(len(tables)))]).reshape(-1, 3).T.astype(np.float32)
         elif kind % 4 == 2:
             changed = looks.apply(real, retouch.retouch(rng)).reshape(-1, 3).T.astype(np.float32)
         elif kind % 4 == 3:
-            changed = colours.adjust(pixels, rng)
+            changed = colours.adjust(pixels, colours.Camera.draw(rng))
         if changed is not None:
             result = np.rint(np.clip(changed, 0, 255)).astype(np.uint8).T.reshape(real.shape)
             if FMSE_RANGE[0] <= (metrics.score(result, real, mask).fmse or 0) <= FMSE_RANGE[1]:
@@ -216,7 +217,7 @@ def main(
     per_source: int,
 ) -> None:  # fmt: skip
     """Print the table for weights by name, path or URI."""
-    maps = augment.load_illumination_maps(illumination_maps) if illumination_maps else None
+    maps = illumination.load(illumination_maps, dtype=np.float32) if illumination_maps else None
     found = looks.read(look_path) if look_path else {}
     tables = [table for name, table in found.items() if looks.is_held_out(name)]
     chosen = list(subjects(folders, per_source, maps, tables))

@@ -186,13 +186,13 @@ def test_the_build_says_what_is_missing(tmp_path):
 
 
 def test_a_job_by_hand_is_the_schedules_with_other_parameters(tmp_path):
-    launch = {
-        "launchParameter": {"jobName": "hdnet-nightly", "parameters": {"input": "gs://b/a", "output": "gs://b/o"}}
-    }
-    said = {"terraform": f"case $2 in -json) echo '{json.dumps(launch)}' ;; *) echo https://launch ;; esac",
-            "gcloud": "echo token"}  # fmt: skip
+    job = {"job": {"name": "hdnet-retry", "id": "j1", "projectId": "p", "location": "r"}}
+    said = _outputs("gs://b/t.json") | {"curl": f"""echo curl "$@" >> {tmp_path}/calls; echo '{json.dumps(job)}'"""}
     done = _script(tmp_path, "launch.sh", said, "hdnet-retry", "retry_failed=r1", "input=gs://b/c=d")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "started hdnet-retry, j1", "https://console.cloud.google.com/dataflow/jobs/r/j1?project=p",
+    ]  # fmt: skip
     call = (tmp_path / "calls").read_text()
     sent = json.loads(call.partition("--data ")[2].partition(" --header")[0])
     assert sent["launchParameter"]["jobName"] == "hdnet-retry"
@@ -205,6 +205,35 @@ def test_a_job_by_hand_is_the_schedules_with_other_parameters(tmp_path):
 def test_a_job_by_hand_needs_values(tmp_path):
     done = _script(tmp_path, "launch.sh", {}, "hdnet-retry", "retry_failed")
     assert done.returncode == 2 and "'retry_failed' is not PARAMETER=VALUE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        ({"terraform": "echo 'no state' >&2; exit 1"}, "run terraform apply in deploy/terraform"),
+        ({"terraform": f"echo '{json.dumps({'launchParameter': {'containerSpecGcsPath': None}})}'"}, "no template yet"),
+        ({"gcloud": "exit 1"}, "run gcloud auth login"),
+        ({"curl": "echo ALREADY_EXISTS; exit 22"}, "Dataflow did not start the job: ALREADY_EXISTS"),
+    ],
+)
+def test_a_job_by_hand_that_cannot_be_started_ends_in_words(tmp_path, said, words):
+    done = _script(tmp_path, "launch.sh", _outputs("gs://b/t.json") | said, "hdnet-first")
+    assert done.returncode == 1 and done.stdout == ""
+    assert words in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def _outputs(template: str) -> dict[str, str]:
+    """Return what terraform and gcloud say after the first deployment."""
+    parameters = {"input": "gs://b/a", "output": "gs://b/o"}
+    launch = {
+        "launchParameter": {
+            "jobName": "hdnet-nightly",
+            "containerSpecGcsPath": template,
+            "parameters": parameters,
+        }
+    }
+    answers = f"case $2 in -json) echo '{json.dumps(launch)}' ;; *) echo https://launch ;; esac"
+    return {"terraform": answers, "gcloud": "echo token"}
 
 
 def _help() -> str:

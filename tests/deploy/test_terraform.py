@@ -38,6 +38,13 @@ def test_google_and_the_template_know_all_of_the_nightly_launch():
     assert set(names) <= {each["name"] for each in template["parameters"]}
 
 
+def test_a_night_is_stopped_after_somebody_has_been_notified():
+    hours = {name: each["default"] for block in _terraform("variables.tf")["variable"] for name, each in block.items()
+             if "hours" in name}  # fmt: skip
+    assert sorted(hours.values()) == [8, 12] and hours[min(hours, key=lambda name: hours[name])] == 8
+    assert "max_workflow_runtime_walltime_seconds=${floor(var.stop_hours * 3600)}" in TEXT
+
+
 def test_every_variable_is_declared_and_used():
     declared = {name.strip('"') for block in _terraform("variables.tf")["variable"] for name in block}
     assert declared == set(re.findall(r"var\.(\w+)", TEXT))
@@ -58,8 +65,8 @@ def test_the_example_gives_what_has_no_default():
 
 def test_alerts_look_for_lines_that_a_run_logs(tmp_path, caplog):
     job = graph.Job(
-        manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, report=False,
-        max_failure_rate=0.4,
+        manifest="pairs.csv", settings=Settings(output=str(tmp_path), run_id="r1"), run=INFO, rows=2, pairs=2,
+        report=False, max_failure_rate=0.4,
     )  # fmt: skip
     with caplog.at_level(logging.INFO, "hdnet.pipeline"):
         graph.finish(summary(compared("a", 20, 30), failed()), job, [])

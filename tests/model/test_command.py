@@ -27,7 +27,7 @@ def example(**given):
 
 def call(tmp_path, text, *arguments):
     (tmp_path / "run.yaml").write_text(text)
-    return CliRunner().invoke(example, ["--config", str(tmp_path / "run.yaml"), *arguments])
+    return CliRunner().invoke(example, ["--config", str(tmp_path / "run.yaml"), *arguments], prog_name="hdnet-x")
 
 
 def test_options_come_from_a_file_and_the_command_line_counts_more(tmp_path):
@@ -41,7 +41,7 @@ def test_options_come_from_a_file_and_the_command_line_counts_more(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("input: a\nmax-pixel: 7", "has no option max-pixel"),
+        ("input: a\nmax-pixel: 7", "hdnet-x has no option max-pixel (perhaps max-pixels?)"),
         ("- a", "option: value"),
         ("a: [", "is no YAML"),
         ("max-pixels: many\ninput: a", "'many' is not a valid integer"),

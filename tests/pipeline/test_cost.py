@@ -42,7 +42,7 @@ def test_a_description_says_how_much_and_how_long(catalog):
     info = manifest_check.check(str(catalog))
     found = cost.estimate(str(catalog), peak_bytes, max_pixels=10**7)
     backlog, plan = Backlog(pairs=20, up_to_date=10, to_do=10), machine.Plan(2, 1, 10**9)
-    said = str(dry_run.describe(info, "gs://shop/out", found, plan, backlog, per_megapixel=3600.0))
+    said = str(dry_run.describe(info, "gs://shop/out/images", found, plan, backlog, per_megapixel=3600.0))
     assert "10 of 20 pairs" in said and "10 images, about 1.1 megapixels by the first 19" in said
     assert "about 33 min" in said and "gs://shop/out/images" in said and "05.png is empty" in said
 
@@ -51,5 +51,6 @@ def test_without_a_readable_header_nothing_is_promised(tmp_path):
     (tmp_path / "pairs.csv").write_text("id,composite,mask\na,no.png,no.png\n")
     info = manifest_check.check(str(tmp_path / "pairs.csv"))
     found = cost.estimate(str(tmp_path / "pairs.csv"), peak_bytes, max_pixels=10**7)
-    said = str(dry_run.describe(info, "out", found, machine.Plan(2, 1, 10**9), Backlog(1, 0, 1), per_megapixel=1.0))
+    plan, backlog = machine.Plan(2, 1, 10**9), Backlog(1, 0, 1)
+    said = str(dry_run.describe(info, "out/images", found, plan, backlog, per_megapixel=1.0))
     assert "1 image of unknown size" in said and "an unknown time" in said

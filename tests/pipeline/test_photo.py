@@ -88,6 +88,7 @@ def test_what_looks_wrong_is_said(folder, tmp_path):
         (["gone.png", "mask.png", "-o", "out.png"], 1, "gone.png cannot be read"),
         (["tiny.safetensors", "mask.png", "-o", "out.png"], 1, "tiny.safetensors"),
         (["photo.png", "--background", "photo.png", "-o", "out.png"], 1, "no transparency"),
+        (["cutout.png", "--background", "photo.png", "-o", "out.png", "--invert-mask"], 2, "--invert-mask: with"),
         (["photo.png", "small.png", "-o", "out.png"], 1, "another aspect ratio"),
         (["cutout.png", "--background", "small.png", "-o", "out.png"], 1, "transparent canvas"),
     ],

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from PIL import Image
 from pyarrow import dataset
 
-from hdnet.model.synthesis import illumination
 from hdnet.model.training import train
+from hdnet.model.training.composites import illumination, looks
 from hdnet.pipeline.synthesis import layout
 from hdnet.pipeline.synthesis.job import write_lists
 from hdnet.pipeline.synthesis.layout import SynthesisLayout
@@ -119,6 +119,65 @@ def test_own_checkers_take_the_place_of_the_maps(tmp_path):
     assert result.exit_code == 1 and "1 CSV files; a change of illumination needs readings of two" in result.output
 
 
+def write_label_map(folder):
+    """Write a photo, a label map of two objects, and a row for each of them, of which one has no id in the list."""
+    folder.mkdir()
+    photo, labels = np.random.default_rng(0).integers(60, 180, (24, 40, 3), np.uint8), np.zeros((24, 40), np.uint8)
+    labels[4:20, 4:16], labels[4:20, 24:36] = 1, 2
+    Image.fromarray(photo).save(folder / "photo.png")
+    Image.fromarray(labels).save(folder / "labels.png")
+    rows = [f"{name},photo.png,labels.png,{value}\n" for name, value in (("left", 1), ("right", 2))]
+    (folder / "pairs.csv").write_text("id,composite,mask,mask_value\n" + "".join(rows))
+    (folder / "ids.csv").write_text("id\nright_1\nright_2\n")
+    return folder / "pairs.csv"
+
+
+def test_two_masks_in_one_file_are_two_regions(tmp_path):
+    catalog, output = write_label_map(tmp_path / "in"), tmp_path / "out"
+    result = synthesize(catalog, output, "--per-photo", 2, "--format", "png", "--test-fraction", 0)
+    assert result.exit_code == 0, result.output
+    assert len(list((output / MASKS).iterdir())) == 2 and len(list((output / PHOTOS).iterdir())) == 1
+    pairs = layouts.read_iharmony4(output, "train")
+    assert len(pairs) == 4
+    for pair in pairs:
+        composite, real, mask = (
+            np.asarray(Image.open(path)) for path in (pair.composite, str(pair.reference), pair.mask)
+        )
+        assert not (composite != real).any(axis=2)[mask == 0].any()
+
+
+def test_pairs_are_chosen_by_id_and_a_dry_run_writes_nothing(tmp_path):
+    catalog, output = write_label_map(tmp_path / "in"), tmp_path / "out"
+    options = ("--per-photo", 2, "--ids", tmp_path / "in/ids.csv", "--dry-run")
+    result = synthesize(catalog, output, *options)
+    assert result.exit_code == 0 and not output.exists(), result.output
+    assert f"would write  {output}/synthetic, and" in result.output and "would do     2 images" in result.output
+    result = synthesize(catalog, output, *options[:-1])
+    assert result.exit_code == 0 and "recolouring seconds" in result.output and "network" not in result.output
+    assert {row["id"] for row in table(output / "metrics")} == {"right_1", "right_2"}
+
+
+def test_all_methods_take_part_and_say_what_they_drew(tmp_path):
+    catalog = write_catalog(tmp_path / "in", good=12, broken=0)
+    np.savez(tmp_path / "looks.npz", names=np.array(["fade"]), lut=looks.IDENTITY[None] * np.float32(0.5))
+    options: list[object] = [word for name in ("lab", "histogram", "looks", "camera") for word in ("--method", name)]
+    options += ["--looks", tmp_path / "looks.npz", "--per-photo", "3", "--format", "png"]
+    result = synthesize(catalog, tmp_path / "one", *options)
+    assert result.exit_code == 0, result.output
+    drawn = {row["method"]: json.loads(row["parameters"] or "{}") for row in table(tmp_path / "one/metrics")}
+    assert {"lab", "looks", "camera"} <= set(drawn) and drawn["looks"]["look"] == "fade" and "donor" in drawn["lab"]
+    assert synthesize(catalog, tmp_path / "two", *options, "--workers", 2, "--limit", 12).exit_code == 0
+    assert images(tmp_path / "two") == images(tmp_path / "one")
+    np.savez(tmp_path / "looks.npz", names=np.array(["fade"]), lut=looks.IDENTITY[None] * np.float32(0.6))
+    again = synthesize(catalog, tmp_path / "one", *options, "--run-id", "two", "--dry-run")
+    assert "up to date   0 of 36 pairs" in again.output, again.output
+
+
+def test_statistics_need_two_photos_to_take_them_from(tmp_path):
+    result = synthesize(write_catalog(tmp_path / "in", good=1, broken=0), tmp_path / "out", "--method", "lab")
+    assert result.exit_code == 1 and "of which 1 can be used: give at least two photos" in result.output
+
+
 def test_training_takes_the_pairs(made, tmp_path):
     options = ["--data", made[1], "--arch", "hdnet-lite", "--network", "width=1", "--size", "16", "--epochs", "1"]
     result = CliRunner().invoke(train.main, [*map(str, options), "--workers", "0", "--output", str(tmp_path / "run")])
@@ -127,7 +186,12 @@ def test_training_takes_the_pairs(made, tmp_path):
 
 @pytest.mark.parametrize(
     "option, said",
-    [("tint", "methods are illumination, camera"), ("camera=-1", "weights of 0 and more"), ("camera=x", "NAME=WEIGHT")],
+    [
+        ("tint", "methods are illumination, camera"),
+        ("camera=-1", "shares of 0 and more"),
+        ("camera=x", "NAME[=SHARE]"),
+        ("looks", "--method looks and --looks belong together"),
+    ],
 )
 def test_unknown_methods_are_bad_usage(tmp_path, option, said):
     result = synthesize(tmp_path, tmp_path / "out", "--method", option)

@@ -16,11 +16,6 @@ def test_sixteen_bits_are_rounded_to_the_nearest_of_eight():
     assert np.array_equal(image.to_8_bit(np.arange(256, dtype=np.uint8)), np.arange(256))
 
 
-def test_both_depths_have_one_float_scale():
-    assert image.to_255(np.array([0, 128, 65535], np.uint16)).tolist() == [0, np.float32(128 / 257), 255]
-    assert image.to_255(np.array([0, 7, 255], np.uint8)).tolist() == [0, 7, 255]
-
-
 def test_the_brightness_of_equal_channels_is_their_value():
     values = np.arange(65536, dtype=np.uint16)
     assert np.array_equal(image.luma(np.stack([values] * 3, axis=1)[None])[0], values)

@@ -14,8 +14,8 @@ TOTALS = {"done": 1, "skipped": 0, "failed": 1}
 def test_the_run_file_is_json_with_every_total():
     whole = summary(compared("a", 20, 30), failed())
     content = json.loads(json.dumps(run_info.to_json(INFO, whole), allow_nan=False))
-    assert content["totals"] == {"done": 1, "failed": 1, "new": 1, "flagged": 0, "skipped": 0, "removed": 0, "stale": 0,
-                                 "pixels": 500_000, "worse": 0, "compared": 1,
+    assert content["totals"] == {"done": 1, "kept": 0, "failed": 1, "new": 1, "flagged": 0, "skipped": 0, "removed": 0,
+                                 "stale": 0, "pixels": 500_000, "worse": 0, "compared": 1,
                                  "seconds": {"read": 0.1, "network": 1.0, "write": 0.2, "score": 0.1}}  # fmt: skip
     assert content["rates"] == {"images_per_second": 0.1, "megapixels_per_second": 0.05, "failure_share": 0.5,
                                 "worse_share": 0.0}  # fmt: skip
@@ -79,3 +79,13 @@ def test_the_last_words_name_what_failed_and_what_to_look_at_and_how_to_go_on():
         "  a: many pixels of the object have lost their detail in black or white",
     ]
     assert closing.last_words(run_info.to_json(INFO, Summary()), retry) == ""
+
+
+def test_a_run_without_work_says_so_in_its_last_words():
+    again = summary(row("a"), row("b"))
+    again.merge(Summary(kept=2))
+    assert closing.last_words(run_info.to_json(INFO, again), "") == "There was nothing to do: 2 images up to date."
+    assert "per second" not in table(again) and "  kept" in table(again)
+    quiet = summary(failed("c", known_since="r0"))
+    quiet.merge(Summary(skipped=3))
+    assert closing.last_words(run_info.to_json(INFO, quiet), "x").endswith("\nUp to date: 3 images.")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdnet.model.synthesis import checkers, illumination
-from hdnet.model.training.composites import colours
+from hdnet.model.synthesis import checkers
+from hdnet.model.training.composites import illumination
 from hdnet.transforms.errors import DatasetError
 
 DATA = Path(__file__).parent.parent / "data"
@@ -24,11 +24,6 @@ def test_a_fit_gives_the_published_maps(photo):
     forward, reverse = checkers.fit(checkers.parse(text(photo), photo))
     np.testing.assert_allclose(forward, maps.to_standard[row], rtol=0, atol=1e-9)
     np.testing.assert_allclose(reverse, maps.from_standard[row], rtol=0, atol=1e-9)
-
-
-def test_terms_are_those_of_the_training_in_double_precision():
-    rgb = np.random.default_rng(0).uniform(0, 255, (3, 50))
-    np.testing.assert_allclose(checkers.terms(rgb), colours.polynomial_terms(rgb.astype(np.float32)), rtol=1e-6)
 
 
 def test_a_header_and_empty_lines_are_passed_over():

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdnet.model.training.composites import augment, colours
-from hdnet.transforms import errors
+from hdnet.model.training.composites import augment, colours, illumination
+from hdnet.model.training.composites.illumination import IlluminationMaps
 
 # Photo to standard light and back, as plain gains with a little of the higher terms.
 GAINS = ((1.0, 1.0, 1.0), (1.15, 0.9, 0.75), (0.8, 1.0, 1.2), (0.7, 0.75, 0.8))
@@ -36,10 +36,10 @@ def arrays() -> dict[str, Any]:
     return {"name": names, "split": split, "to_standard": forward, "from_standard": reverse}
 
 
-def load(folder: Path, **changes: Any) -> augment.IlluminationMaps:
+def load(folder: Path, **changes: Any) -> IlluminationMaps:
     kept = {key: value for key, value in (arrays() | changes).items() if value is not None}
     np.savez(folder / "maps.npz", **kept)
-    return augment.load_illumination_maps(folder / "maps.npz")
+    return illumination.load(folder / "maps.npz", dtype=np.float32)
 
 
 def recolour(recolor: augment.Recolor, seed: int, real: augment.RGB | None = None) -> augment.RGB:
@@ -119,103 +119,9 @@ def test_a_donor_too_far_away_is_followed_part_of_the_way(monkeypatch: pytest.Mo
     assert 300 <= fmse(composite, real) <= 3000
 
 
-def test_illumination_goes_through_a_to_b_with_a_and_b_distinct(tmp_path: Path) -> None:
-    maps = load(tmp_path)
-    values = photo()[square()].T.astype(np.float32)
-    values[:, :20] = 254  # a few pixels leave the range on the way
-    possible = [
-        maps.from_standard[b]
-        @ colours.polynomial_terms(np.clip(maps.to_standard[a] @ colours.polynomial_terms(values), 0, 255))
-        for a in (0, 1)
-        for b in (0, 1, 2)
-        if a != b
-    ]
-    for seed in range(10):
-        result = augment.change_illumination(values, maps, np.random.default_rng(seed))
-        assert result is not None
-        assert min(float(np.abs(result - other).max()) for other in possible) < 1e-3
-
-
-@pytest.mark.parametrize("gain", [-1.0, 0.0, 30.0])
-@pytest.mark.parametrize("key", ["to_standard", "from_standard"])
-def test_maps_that_invert_erase_or_overshoot_are_never_used(key: str, gain: float, tmp_path: Path) -> None:
-    bad = np.zeros((len(GAINS), 3, 11))
-    bad[:, :, :3] = gain * np.eye(3)
-    bad[:, :, 10] = 255 if gain < 0 else 0
-    values = photo()[square()].T.astype(np.float32)
-    assert augment.change_illumination(values, load(tmp_path, **{key: bad}), np.random.default_rng(0)) is None
-
-
-def test_maps_are_refused_for_range_for_order_of_lightness_and_for_too_small_a_change() -> None:
-    sample = np.tile(np.linspace(20, 120, 100, dtype=np.float32), (3, 1))
-    test = colours.luma_test(sample)
-    brighter = sample + 60
-    overshot, shuffled = brighter.copy(), brighter.copy()
-    overshot[0, 85:] = 256
-    shuffled[:, :40] = shuffled[:, 39::-1]
-    assert augment._acceptable(brighter, sample, test)
-    assert not any(augment._acceptable(result, sample, test) for result in (overshot, shuffled, sample + 3))
-
-
 def test_a_change_that_is_too_strong_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(colours, "adjust", lambda pixels, _: pixels.astype(np.float32) + 75)
     assert fmse(recolour(augment.Recolor(None, {"mix": 1.0}), 0), photo()) == 400
-
-
-def test_only_training_maps_are_kept_and_a_stale_one_is_no_source(tmp_path: Path) -> None:
-    maps = load(tmp_path)
-    assert maps.to_standard.shape == maps.from_standard.shape == (3, 3, 11)
-    assert maps.sources.tolist() == [0, 1]
-    np.testing.assert_allclose(maps.from_standard[1], arrays()["from_standard"][1], rtol=1e-6)
-    np.testing.assert_allclose(maps.to_standard[2], arrays()["to_standard"][2], rtol=1e-6)
-
-
-def test_blurred_edges_fade_inwards_and_masks_move_both_ways_by_a_few_pixels() -> None:
-    real, moves = photo(), []
-    composite = np.where(square()[..., None], real + 50, real).astype(np.uint8)
-    for seed in range(40):
-        faded, mask = augment.blur_edge(composite, real, square(), np.random.default_rng(seed))
-        change = faded.astype(int) - real
-        assert not change[~square()].any() and change.max() == 50 and change.min() >= 0
-        rows = np.flatnonzero(mask.any(axis=1))
-        moves.append(16 - rows[0])
-        assert abs(16 - rows[0]) <= 4 and abs(31 - rows[-1]) <= 4
-    assert min(moves) < 0 < max(moves)
-
-
-def test_a_mask_is_never_blurred_away() -> None:
-    mask = np.zeros((64, 64), np.bool_)
-    mask[20:24, 20:24] = True
-    for seed in range(40):
-        _, moved = augment.blur_edge(photo(), photo(), mask, np.random.default_rng(seed))
-        assert np.count_nonzero(moved) >= augment.MIN_PIXELS
-
-
-@pytest.mark.parametrize("key", ["name", "split", "to_standard", "from_standard"])
-def test_a_missing_array_is_named(key: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.DatasetError, match=f"maps.npz.*{key}.*ccharmony_maps.npz"):
-        load(tmp_path, **{key: None})
-
-
-def test_wrong_shapes_and_too_few_photos_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.DatasetError, match="shape"):
-        load(tmp_path, to_standard=np.zeros((4, 3, 10)))
-    with pytest.raises(errors.DatasetError, match="fewer than two"):
-        load(tmp_path, split=np.array(["test"] * 4))
-
-
-def test_missing_broken_and_pickled_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.DatasetError, match=r"none\.npz"):
-        augment.load_illumination_maps(tmp_path / "none.npz")
-    for name, content in (("text.npz", b"text"), ("empty.npz", b""), ("cut.npz", b"PK\x03\x04cut")):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(errors.DatasetError, match=name):
-            augment.load_illumination_maps(tmp_path / name)
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    with pytest.raises(errors.DatasetError, match=r"array\.npy"):
-        augment.load_illumination_maps(tmp_path / "array.npy")
-    with pytest.raises(errors.DatasetError, match="cannot be read"):
-        load(tmp_path, name=np.array(["a", "b", "c", "d"], object))
 
 
 def as_image(mask: augment.Mask) -> augment.RGB:

@@ -70,6 +70,27 @@ def test_a_paste_leaves_what_is_not_covered():
     np.testing.assert_array_equal(result[alpha == 1], 0)
 
 
+def test_blurred_edges_fade_inwards_and_masks_move_both_ways_by_a_few_pixels():
+    real, moves = photo(), []
+    composite = np.where(square()[..., None], real + 50, real).astype(np.uint8)
+    for seed in range(40):
+        faded, mask = compositing.blur_edge(composite, real, square(), np.random.default_rng(seed))
+        change = faded.astype(int) - real
+        assert not change[~square()].any() and change.max() == 50 and change.min() >= 0
+        rows = np.flatnonzero(mask.any(axis=1))
+        moves.append(16 - rows[0])
+        assert abs(16 - rows[0]) <= 4 and abs(31 - rows[-1]) <= 4
+    assert min(moves) < 0 < max(moves)
+
+
+def test_a_mask_is_never_blurred_away():
+    mask = np.zeros((64, 64), np.bool_)
+    mask[20:24, 20:24] = True
+    for seed in range(40):
+        _, moved = compositing.blur_edge(photo(), photo(), mask, np.random.default_rng(seed))
+        assert np.count_nonzero(moved) >= 10
+
+
 def test_a_gain_field_is_smooth_and_within_a_stop():
     grey = np.full((64, 64, 3), 100, np.uint8)
     for rng in draws(20):

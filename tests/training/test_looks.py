@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hdnet.model.training.composites import looks, retouch
-from hdnet.transforms.errors import DatasetError
+from hdnet.transforms.errors import DatasetError, StorageError
 
 
 def noise(size=24):
@@ -58,7 +58,7 @@ def test_files_that_hold_no_looks_are_named(tmp_path):
     (tmp_path / "short.cube").write_text("LUT_3D_SIZE 3\n0 0 0\n")
     with pytest.raises(DatasetError, match=r"short\.cube"):
         looks.read(tmp_path)
-    with pytest.raises(DatasetError, match=r"none\.npz"):
+    with pytest.raises(StorageError, match=r"none\.npz"):
         looks.read(tmp_path / "none.npz")
     np.savez(tmp_path / "odd.npz", names=np.array(["a"]), lut=np.zeros((1, 5, 5, 5, 3)))
     with pytest.raises(DatasetError, match=r"odd\.npz.*17"):
@@ -76,7 +76,7 @@ def test_drawn_looks_lie_between_nothing_and_the_tables():
     tables = [warm(looks.IDENTITY)]
     strengths = []
     for seed in range(40):
-        change = looks.draw(tables, np.random.default_rng(seed)) - looks.IDENTITY
+        change = looks.Blend.draw(1, np.random.default_rng(seed)).of(tables) - looks.IDENTITY
         full = tables[0] - looks.IDENTITY
         strengths.append(float((change * full).sum() / (full * full).sum()))
     assert 0.29 <= min(strengths) < 0.45 and 0.85 < max(strengths) <= 1.0

@@ -43,12 +43,6 @@ def to_8_bit(values: npt.NDArray[np.bool_ | np.uint8 | np.uint16]) -> npt.NDArra
     return ((values.astype(np.uint32) + _STEP // 2) // _STEP).astype(np.uint8)
 
 
-def to_255(values: npt.NDArray[np.uint8 | np.uint16]) -> npt.NDArray[np.float32]:
-    """Scale uint8 or uint16 values of any shape to float32 in 0..255, without rounding."""
-    scaled = values.astype(np.float32)
-    return scaled / np.float32(_STEP) if values.dtype == np.uint16 else scaled
-
-
 def luma(pixels: Pixels) -> Plane:
     """Return the (H,W) brightness of (H,W,3) pixels; where the three channels are equal it is their very value."""
     return quantise(pixels @ LUMA, pixels.dtype)

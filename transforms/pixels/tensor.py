@@ -45,11 +45,6 @@ def mask_to_tensor(mask: image.Mask | image.Foreground) -> torch.Tensor:
     return torch.from_numpy(image.threshold(mask).astype(np.float32, order="C"))[None, None]
 
 
-def from_tensor(tensor: torch.Tensor, dtype: image.PixelType) -> image.Pixels:  # (1,3,H,W)
-    """Turn a float tensor in [-1, 1] into an (H,W,3) image of `dtype` (uint8 or uint16): clamp, scale, round."""
-    return image.quantise(unscale(tensor, dtype), dtype)
-
-
 def unscale(tensor: torch.Tensor, dtype: image.PixelType) -> image.FloatPixels:  # (1,3,H,W)
     """Turn a float tensor in [-1, 1] into float32 (H,W,3) in the range of `dtype`, clamped and not rounded.
 

@@ -95,7 +95,7 @@ def open_binary(uri: str) -> Iterator[IO[bytes]]:
         # A local disk raises OSErrors, which stay as they are; so do the block's own errors, which pass through here.
         if not ours and storage_errors.status(error) is None and not storage_errors.is_transient(error):
             raise
-        raise StorageError(f"{uri} cannot be read: {storage_errors.reason(error)}") from error
+        raise StorageError(f"{uri} cannot be read: {storage_errors.reason(error, uri)}") from error
 
 
 def read(uri: str, limit: int | None = None) -> bytes:
@@ -121,7 +121,7 @@ def read(uri: str, limit: int | None = None) -> bytes:
         if storage_errors.status(error) == 416:  # an empty file has no byte to give
             return b""
         kind = OutputError if clients.is_dead(files) else StorageError
-        raise kind(f"{uri} cannot be read: {storage_errors.reason(error)}") from error
+        raise kind(f"{uri} cannot be read: {storage_errors.reason(error, uri)}") from error
     if limit is not None and len(data) > limit:
         raise SizeError(f"{uri} has more than {limit} bytes: make it smaller")
     return data
@@ -143,7 +143,7 @@ def write(uri: str | Path, data: bytes) -> None:
             clients.retry(files, lambda: files.pipe_file(path, data, **_patience(files)))
     except Exception as error:  # as in `read`
         kind = OutputError if storage_errors.is_final(error, isinstance(files, LocalFileSystem)) else StorageError
-        raise kind(f"{uri} cannot be written: {storage_errors.reason(error)}") from error
+        raise kind(f"{uri} cannot be written: {storage_errors.reason(error, str(uri))}") from error
 
 
 def remove(uri: str) -> None:
@@ -158,7 +158,7 @@ def remove(uri: str) -> None:
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be removed: {storage_errors.reason(error)}") from error
+        raise StorageError(f"{uri} cannot be removed: {storage_errors.reason(error, uri)}") from error
 
 
 def remove_files(uris: Collection[str]) -> None:
@@ -197,7 +197,7 @@ def is_folder(uri: str) -> bool:
     try:
         return bool(clients.retry(files, lambda: files.isdir(path)))
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be listed: {storage_errors.reason(error)}") from error
+        raise StorageError(f"{uri} cannot be listed: {storage_errors.reason(error, uri)}") from error
 
 
 def is_file(uri: str) -> bool:
@@ -344,7 +344,8 @@ def _remove_some(uris: list[str]) -> None:
         for uri in uris:
             remove(uri)
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uris[0]}, or one after it, cannot be removed: {storage_errors.reason(error)}") from error
+        reason = storage_errors.reason(error, uris[0])
+        raise StorageError(f"{uris[0]}, or one after it, cannot be removed: {reason}") from error
 
 
 def _patience(files: Any) -> dict[str, float]:
@@ -361,7 +362,7 @@ def _find(uri: str, depth: int | None = None) -> Iterator[tuple[str, dict[str, A
     except FileNotFoundError:
         return
     except Exception as error:  # as in `read`
-        raise StorageError(f"{uri} cannot be listed: {storage_errors.reason(error)}") from error
+        raise StorageError(f"{uri} cannot be listed: {storage_errors.reason(error, uri)}") from error
     yield from ((name[len(root) :], info) for name, info in found.items() if name.startswith(root))
 
 

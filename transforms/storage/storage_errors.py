@@ -42,11 +42,12 @@ def status(error: BaseException) -> int | None:
     return int(found) if str(found).isdecimal() else None
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, uri: str) -> str:
     """Say why a file cannot be read or written, and what helps."""
     number, code = getattr(error, "errno", None), status(error)
     if isinstance(error, FileNotFoundError):
-        return "there is no such file, or no such bucket: correct the name"
+        bucket = ", or no such bucket" if uri.startswith(("gs://", "s3://")) else ""
+        return f"there is no such file{bucket}: correct the name"
     if type(error).__name__ in _NO_CREDENTIALS:
         return "no credentials were found: sign in"
     if code == 401:

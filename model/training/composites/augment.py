@@ -5,19 +5,16 @@ done on the foreground's pixels alone, gathered once as (3,N), and all randomnes
 generator: the same generator state gives the same bytes.
 """
 
-import dataclasses
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from hdnet.model.training.composites import colours
-from hdnet.transforms import errors
+from hdnet.model.training.composites import colours, illumination
+from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.transforms.pixels import lab
 
 RGB = npt.NDArray[np.uint8]
@@ -32,77 +29,7 @@ FMSE_RANGE = (80.0, 5000.0)
 """Accepted foreground MSE, 0..255 scale: weaker changes cannot be seen, stronger ones leave nothing to restore."""
 MIN_PIXELS = 10
 MAX_TRIES = 10
-SAMPLE = 1500
-"""Pixels on which maps are accepted or rejected, and from which a donor's statistics are taken."""
-MAX_A_DRAWS, MAX_B_DRAWS = 20, 10
-STALE_MAPS = ("8D5U5599", "IMG_0290")
-"""ccHarmony's two forward maps that are older than their patch colours: not usable as `a`."""
-FADE, MISPLACED = 1.5, 3.0
-"""Pixels: the largest standard deviations of the blurs that soften a foreground's edge and move a mask's."""
 CROP_AREA, CROP_ASPECT = (0.5, 1.0), (3 / 4, 4 / 3)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IlluminationMaps:
-    """Polynomial colour maps of the training photos, photo to standard light and back.
-
-    Attributes:
-        to_standard: (K,3,11) float32, photo colours to the colours under the standard light.
-        from_standard: (K,3,11) float32, the other way.
-        sources: Rows whose `to_standard` may be drawn.
-    """
-
-    to_standard: lab.Floats
-    from_standard: lab.Floats
-    sources: npt.NDArray[np.intp]
-
-
-def load_illumination_maps(path: str | Path) -> IlluminationMaps:
-    """Read the maps of ccHarmony's training photos from an npz file.
-
-    Raises:
-        DatasetError: As for `read_maps`.
-    """
-    _, forward, reverse, sources = read_maps(path, "train")
-    return IlluminationMaps(
-        to_standard=forward.astype(np.float32), from_standard=reverse.astype(np.float32), sources=sources
-    )
-
-
-def read_maps(
-    path: str | Path, split: Literal["train", "test"]
-) -> tuple[npt.NDArray[np.str_], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Read names, maps to standard light (K,3,11), maps from it, and the usable rows, from an npz file.
-
-    Args:
-        path: The file: `name`, `split`, `to_standard` and `from_standard`.
-        split: The photos to keep.
-
-    Raises:
-        DatasetError: The file is missing, is not an npz of plain arrays, lacks an array, or has other shapes.
-    """
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            name, splits, forward, reverse = (file[key] for key in ("name", "split", "to_standard", "from_standard"))
-    except KeyError as error:
-        raise _unusable(path, f"lacks an array: {error.args[0]}") from error
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise _unusable(path, f"cannot be read: {error}") from error
-    rows = len(name)
-    if splits.shape != (rows,) or not forward.shape == reverse.shape == (rows, 3, 11):
-        raise _unusable(path, f"needs {rows} splits and maps of shape ({rows},3,11)")
-    chosen = splits == split
-    sources = np.flatnonzero(~np.isin(name[chosen], STALE_MAPS))
-    if len(sources) < 2:
-        raise _unusable(path, f"has fewer than two {split} photos")
-    return name[chosen], forward[chosen], reverse[chosen], sources
-
-
-def _unusable(path: str | Path, why: str) -> errors.DatasetError:
-    return errors.DatasetError(
-        f"illumination maps {str(path)!r}: {why}; the file is an npz of name, split, to_standard and from_standard,"
-        " such as ccharmony_maps.npz, which ships (docs/ccharmony.md)"
-    )
 
 
 class Recolor:
@@ -149,7 +76,7 @@ class Recolor:
 
         def donor() -> colours.Pixels:  # (3,M), gathered only for the methods that need it
             index = np.flatnonzero(other_mask)
-            return _pixels(other, index[_subsample(index.size, rng)])
+            return _pixels(other, index[illumination.subsample(index.size, rng)])
 
         method = self._draw(rng)
         for attempt in range(1, MAX_TRIES + 1):
@@ -176,23 +103,19 @@ class Recolor:
     ) -> lab.Floats | None:
         if method == "maps":
             assert self._maps is not None
-            return change_illumination(values, self._maps, rng)
+            return illumination.transfer(values, rng, self._maps).colours
         if method == "mix":
-            return colours.adjust(pixels, rng)
+            return colours.adjust(pixels, colours.Camera.draw(rng))
         sample = donor()
         if sample.shape[1] < MIN_PIXELS:
             return None
         transfer = colours.transfer_lab if method == "lab" else colours.match_histogram
-        return _softened(transfer(pixels, sample), values, rng)
+        found = transfer(pixels, sample)
+        return None if found is None else soften(found, values, rng)[0]
 
 
 def _pixels(image: RGB, index: npt.NDArray[np.intp]) -> colours.Pixels:  # (H,W,3), (N,) -> (3,N)
     return np.ascontiguousarray(image.reshape(-1, 3).take(index, axis=0).T)
-
-
-def _subsample(count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    # With replacement: ten times faster than without, and as good for shares and correlations.
-    return rng.integers(0, count, SAMPLE) if count > SAMPLE else np.arange(count)
 
 
 def _mean_square(change: lab.Floats) -> float:
@@ -200,82 +123,21 @@ def _mean_square(change: lab.Floats) -> float:
     return float(flat @ flat) / flat.size
 
 
-def _softened(result: lab.Floats | None, values: lab.Floats, rng: np.random.Generator) -> lab.Floats | None:
-    """Go only part of the way where a donor's colours are too far away for `FMSE_RANGE`.
+def soften(result: lab.Floats, values: lab.Floats, rng: np.random.Generator) -> tuple[lab.Floats, float]:
+    """Go only part of the way where a donor's colours are too far away for `FMSE_RANGE`; also return how far.
 
     Drawing again would not help, the donor stays the same, and every third pair of images is that different.
     """
-    if result is None or (change := _mean_square(result - values)) <= FMSE_RANGE[1]:
-        return result
-    share = rng.uniform(0.25, 0.75) * np.sqrt(FMSE_RANGE[1] / change)
-    return values + np.float32(share) * (result - values)
+    if (change := _mean_square(result - values)) <= FMSE_RANGE[1]:
+        return result, 1.0
+    share = float(rng.uniform(0.25, 0.75) * np.sqrt(FMSE_RANGE[1] / change))
+    return values + np.float32(share) * (result - values), share
 
 
 def _shifted(values: lab.Floats) -> colours.Pixels:
     """Brighten or darken by 20 levels, away from the nearer end: works on any foreground."""
     step = 20 if values.mean() < 128 else -20
     return np.clip(values + step, 0, 255).astype(np.uint8)
-
-
-def change_illumination(
-    values: lab.Floats, maps: IlluminationMaps, rng: np.random.Generator
-) -> lab.Floats | None:  # (3,N)
-    """Show the colours under another photo's light: photo `a` to standard light, standard light to photo `b`.
-
-    The photo at hand was not taken under `a`'s light, so maps extrapolate; those that leave the range, reorder
-    lightness or change too little or too much on a sample of pixels are drawn again. None after too many draws.
-    """
-    sample = values[:, _subsample(values.shape[1], rng)]
-    keeps_luma = colours.luma_test(sample)
-    terms = colours.polynomial_terms(sample)
-    for _ in range(MAX_A_DRAWS):
-        a = int(maps.sources[rng.integers(len(maps.sources))])
-        standard = maps.to_standard[a] @ terms
-        if _in_range(standard) and keeps_luma(standard):
-            break
-    else:
-        return None
-    terms = colours.polynomial_terms(np.clip(standard, 0, 255))
-    for _ in range(MAX_B_DRAWS):
-        b = (a + int(rng.integers(1, len(maps.from_standard)))) % len(maps.from_standard)
-        if _acceptable(maps.from_standard[b] @ terms, sample, keeps_luma):
-            standard = np.clip(maps.to_standard[a] @ colours.polynomial_terms(values), 0, 255)
-            result: lab.Floats = maps.from_standard[b] @ colours.polynomial_terms(standard)
-            return result
-    return None
-
-
-def _acceptable(
-    result: lab.Floats,
-    sample: lab.Floats,
-    keeps_luma: Callable[[lab.Floats], bool],
-) -> bool:
-    if not _in_range(result):
-        return False
-    change = np.clip(result, 0, 255) - sample
-    rms = float(np.sqrt(np.mean(change * change)))
-    return 5 <= rms <= 90 and keeps_luma(result)
-
-
-def _in_range(values: lab.Floats) -> bool:  # (3,N)
-    return float(np.mean((values.min(axis=0) < 0) | (values.max(axis=0) > 255))) < 0.1
-
-
-def blur_edge(composite: RGB, real: RGB, mask: Mask, rng: np.random.Generator) -> tuple[RGB, Mask]:
-    """Let the change fade towards the foreground's edge, and put the mask's up to some three pixels beside it.
-
-    Real masks are like that. With exact ones alone a network learns to read the change of colour from the step at the
-    mask's edge, and does nothing without it. Outside the mask both photos are the same, so about half the step stays.
-    """
-    faded = real + _blurred(mask, rng.uniform(0, FADE))[..., None] * (composite.astype(np.float32) - real)
-    moved = _blurred(mask, rng.uniform(0, MISPLACED)) > rng.uniform(0.15, 0.85)
-    usable = MIN_PIXELS <= np.count_nonzero(moved) < moved.size
-    return np.rint(faded).astype(np.uint8), moved if usable else mask
-
-
-def _blurred(mask: Mask, deviation: float) -> lab.Floats:  # (H,W) in [0, 1]
-    blurred = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(deviation))
-    return np.asarray(blurred, np.float32) / np.float32(255)
 
 
 def random_flip(images: Sequence[RGB], mask: Mask, rng: np.random.Generator) -> tuple[tuple[RGB, ...], Mask]:

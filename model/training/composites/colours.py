@@ -1,9 +1,11 @@
-"""Colour changes of a set of pixels: Lab statistics, histograms, camera adjustments, polynomial terms.
+"""Colour changes of a set of pixels: Lab statistics, histograms, camera adjustments.
 
 Pixels are columns, (3,N): each channel then lies in one piece of memory, and every step is a few passes over it.
 """
 
+import dataclasses
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +18,6 @@ Pixels = npt.NDArray[np.uint8]
 
 MAX_CONTRAST = 2.0
 """Largest factor by which a donor may raise a channel's deviation."""
-
-
-def polynomial_terms(rgb: lab.Floats) -> lab.Floats:  # (3,N) -> (11,N)
-    """Return R, G, B, RG, RB, GB, R^2, G^2, B^2, RGB, 1: what an illumination map multiplies."""
-    terms = np.empty((11, rgb.shape[1]), np.float32)
-    terms[:3] = rgb
-    np.multiply(rgb[0], rgb[1:], out=terms[3:5])
-    np.multiply(rgb[1], rgb[2], out=terms[5])
-    np.multiply(rgb, rgb, out=terms[6:9])
-    np.multiply(terms[3], rgb[2], out=terms[9])
-    terms[10] = 1
-    return terms
 
 
 def transfer_lab(pixels: Pixels, donor: Pixels) -> lab.Floats:  # (3,N), (3,M) -> (3,N)
@@ -52,14 +42,37 @@ def _matching_curve(x: Pixels, y: Pixels) -> lab.Floats:  # (N,), (M,) -> (256,)
     return np.interp(ranks, target + 1e-9 * np.arange(256), np.arange(256)).astype(np.float32)
 
 
-def adjust(pixels: Pixels, rng: np.random.Generator) -> lab.Floats:  # (3,N) -> (3,N)
-    """Change exposure, white balance, gamma, contrast and saturation, each by a random amount; about 0..255."""
-    gain = (2 ** (rng.uniform(-1.3, 1.0) + rng.uniform(-0.45, 0.45, (3, 1)))).astype(np.float32)
-    curve = (lab.encode(gain * lab.LIGHT[pixels.dtype]) / 255) ** np.float32(2 ** rng.uniform(-0.4, 0.4))
-    curve = 127.5 + np.float32(rng.uniform(0.65, 1.2)) * (255 * curve - 127.5)
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """What a camera is set to, beside how a photo was taken.
+
+    Attributes:
+        stops: Exposure of red, green and blue.
+        gamma: Exponent of the tone curve.
+        contrast: Factor, about middle grey.
+        saturation: Factor, about each colour's own grey.
+    """
+
+    stops: tuple[float, float, float]
+    gamma: float
+    contrast: float
+    saturation: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Self:
+        """Draw each setting at random."""
+        red, green, blue = (rng.uniform(-1.3, 1.0) + rng.uniform(-0.45, 0.45, 3)).tolist()
+        return cls((red, green, blue), 2 ** rng.uniform(-0.4, 0.4), rng.uniform(0.65, 1.2), rng.uniform(0.6, 1.4))
+
+
+def adjust(pixels: Pixels, camera: Camera) -> lab.Floats:  # (3,N) -> (3,N)
+    """Show pixels as a camera with other settings would have taken them; about 0..255."""
+    gain = (2 ** np.array(camera.stops)[:, None]).astype(np.float32)
+    curve = (lab.encode(gain * lab.LIGHT[pixels.dtype]) / 255) ** np.float32(camera.gamma)
+    curve = 127.5 + np.float32(camera.contrast) * (255 * curve - 127.5)
     values = np.stack([channel[x] for channel, x in zip(curve, pixels, strict=True)])
     grey = LUMA @ values
-    adjusted: lab.Floats = grey + np.float32(rng.uniform(0.6, 1.4)) * (values - grey)
+    adjusted: lab.Floats = grey + np.float32(camera.saturation) * (values - grey)
     return adjusted
 
 

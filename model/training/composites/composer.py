@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hdnet.model.training.composites import compositing, looks, retouch
-from hdnet.model.training.composites.augment import RGB, IlluminationMaps, Mask, Recolor
+from hdnet.model.training.composites.augment import RGB, Mask, Recolor
+from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.transforms.pixels.lab import Floats
 
 RELIT = 0.35
@@ -86,7 +87,7 @@ class Composer:
     def _table(self, kinds: dict[str, float], rng: np.random.Generator) -> looks.Table:
         kind = _pick(kinds, rng)
         if kind == "look" and self.tables:
-            return looks.draw(self.tables, rng)
+            return looks.Blend.draw(len(self.tables), rng).of(self.tables)
         return retouch.relight(rng) if kind == "relight" else retouch.retouch(rng)
 
     def _limited(self, colours: RGB, real: RGB, region: Mask, rng: np.random.Generator) -> RGB:

@@ -24,6 +24,8 @@ SOFTEST, ERODED, REFILLED = 2.0, 3.0, 6.0
 old surroundings can be gone."""
 MISPLACED = 3.0
 """Pixels by which the mask that the network sees can be off."""
+FADE, MASK_BLUR = 1.5, 3.0
+"""Pixels: the largest standard deviations of the blurs by which `blur_edge` fades a change and moves a mask."""
 
 
 def draw_paste(real: RGB, mask: Floats, rng: np.random.Generator) -> tuple[RGB, Floats]:
@@ -103,6 +105,18 @@ def recoded(image: RGB, quality: int, subsampling: int) -> RGB:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     return np.asarray(Image.open(buffer))
+
+
+def blur_edge(composite: RGB, real: RGB, mask: Mask, rng: np.random.Generator) -> tuple[RGB, Mask]:
+    """Let the change fade towards the foreground's edge, and put the mask's up to some three pixels beside it.
+
+    Real masks are like that. With exact ones alone a network learns to read the change of colour from the step at the
+    mask's edge, and does nothing without it. Outside the mask both photos are the same, so about half the step stays.
+    """
+    faded = real + blurred(mask, rng.uniform(0, FADE))[..., None] * (composite.astype(np.float32) - real)
+    moved = blurred(mask, rng.uniform(0, MASK_BLUR)) > rng.uniform(0.15, 0.85)
+    usable = MIN_PIXELS <= np.count_nonzero(moved) < moved.size
+    return np.rint(faded).astype(np.uint8), moved if usable else mask
 
 
 def grown(mask: Mask, pixels: float) -> Mask:

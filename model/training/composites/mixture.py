@@ -9,8 +9,9 @@ import torch
 from torch.utils.data import Dataset
 
 from hdnet.model.training import dataset
-from hdnet.model.training.composites import augment, looks, photos
+from hdnet.model.training.composites import looks, photos
 from hdnet.model.training.composites.composer import Composer
+from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.model.training.composites.photos import Album, FreshComposites, Photo
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.dataset import PackedPairs, Sample, TrainingSet
@@ -77,9 +78,9 @@ class Sources:
         names = [photo.id for part in self.training.values() for photo in part]
         return hashlib.sha256("\n".join([*names, *map(str, self.visits)]).encode()).hexdigest()
 
-    def composer(self, maps: augment.IlluminationMaps | None) -> Composer:
+    def composer(self, maps: IlluminationMaps | None) -> Composer:
         """Return what makes composites, with all looks that are not held out."""
-        tables = {name: table for path in self.config.looks for name, table in looks.read(Path(path)).items()}
+        tables = {name: table for path in self.config.looks for name, table in looks.read(path).items()}
         return Composer(maps=maps, tables=[table for name, table in tables.items() if not looks.is_held_out(name)])
 
     def mixture(self, pairs: TrainingSet, composer: Composer) -> Mixture:
