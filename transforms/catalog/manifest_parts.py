@@ -25,6 +25,7 @@ from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_text import Lines
 from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
+from hdnet.transforms.storage import storage_errors
 
 PART_BYTES = 8 << 20
 BATCH_ROWS = 4096
@@ -151,7 +152,7 @@ def _readable(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:  # gzip raises three kinds
-        raise ManifestError(f"{uri}: cannot be read: {error}") from error
+        raise ManifestError(f"{uri}: cannot be read: {storage_errors.reason(error, uri)}") from error
 
 
 def _plan_folder(uri: str, names: Names) -> Iterator[Part]:
