@@ -127,10 +127,8 @@ def run(
     estimate = cost.estimate(request.manifest, work.peak_bytes, rules, request.names, work.made)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
     if request.memory_bytes and (needed := estimate.typical_bytes + machine.BEAM_BYTES) > request.memory_bytes:
-        log.warning(
-            "--memory %g is less than the %.1f GB that large images of this catalog need, and they would fail: raise it",
-            request.memory, needed / 1e9,
-        )  # fmt: skip
+        wanted = needed / 1e9
+        log.warning("--memory %g: large images of this catalog need %.1f GB and would fail", request.memory, wanted)
     job = _job(request, info, work, kind, selection.count)
     _check(job)
     if request.dry_run:
