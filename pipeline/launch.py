@@ -204,7 +204,7 @@ def _prepare(job: graph.Job) -> None:
         StorageError: The output cannot be written.
     """
     layout = job.settings.layout
-    storage.write(layout.probe, b"")
+    _try_to_write(layout.probe, layout.output)
     tables = [] if job.resume or _is_restarted(job.settings) else [layout.metrics, layout.failures]
     for uri in (layout.probe, layout.summary, layout.report, *tables):
         storage.remove(uri)
@@ -225,8 +225,20 @@ def _check_output(output: str) -> None:
     while "://" not in folder and not os.path.exists(folder):
         folder = os.path.dirname(folder)
     probe = storage.join(folder, ".hdnet-probe")
-    storage.write(probe, b"")
+    _try_to_write(probe, output)
     storage.remove(probe)
+
+
+def _try_to_write(probe: str, output: str) -> None:
+    """Write an empty file.
+
+    Raises:
+        StorageError: It cannot be written; the message names the output, which users know.
+    """
+    try:
+        storage.write(probe, b"")
+    except StorageError as error:
+        raise type(error)(str(error).replace(probe, output, 1)) from error
 
 
 def report_outcome(job: graph.Job, request: Request) -> Totals:

@@ -131,6 +131,8 @@ def read_checkers(folder: str) -> tuple[Reading, ...]:
         DatasetError: There are fewer than two, or one is not a reading.
         StorageError: The folder or a file cannot be read.
     """
+    if not storage.is_folder(folder):
+        raise DatasetError(f"{folder}: no such folder; name the one that holds the CSV files of the readings")
     names = sorted(name for name in storage.list_files(folder) if name.lower().endswith(".csv"))
     found = []
     for name in names:

@@ -163,6 +163,8 @@ def _plan_folder(uri: str, names: Names) -> Iterator[Part]:
     elif tables := _tables(uri):
         for name in tables:
             yield from _plan_parquet(storage.join(uri, name), uri)
+    elif not storage.is_folder(uri) and not storage.is_file(uri):
+        raise ManifestError(f"{uri}: there is no such file or folder: correct the name")
     else:
         kinds = ", ".join(FORMATS)
         raise ManifestError(
