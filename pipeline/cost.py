@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from hdnet.pipeline.local import machine
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.layouts import BY_STEM, Names
@@ -47,7 +48,7 @@ class Estimate:
     Attributes:
         images: Number of composites whose header could be read.
         mean_pixels: Mean number of pixels of such a composite.
-        typical_bytes: Peak memory of a worker on a composite that few are larger than.
+        typical_bytes: Peak memory of a worker on a composite that few are larger than, with its neighbours.
         largest_bytes: Peak memory of a worker on the largest one.
         looked_at: Number of pairs whose headers were read.
         sound: Those of them with nothing wrong, the nearest to the mean size first.
@@ -88,6 +89,7 @@ def estimate(
     mean = float(np.mean(pixels or [0]))
     sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
     typical, largest = (peak_bytes(side, side) for side in sides)
+    typical += machine.beside_bytes(sides[0] ** 2)
     sound = [(abs(look.pixels - mean), i) for i, look in enumerate(looks) if not look.faults]
     return Estimate(
         images=len(pixels),

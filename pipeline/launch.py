@@ -79,6 +79,7 @@ def harmonization(request: Request, runner: Runner) -> Work:
         run_id=request.run_id,
         weights=request.weights,
         max_pixels=request.max_pixels,
+        scores=request.scores,
         image=options,
     )
     return Work(
@@ -117,9 +118,9 @@ def run(
 
     info = manifest_check.check(request.manifest, check_pair, request.names)
     selection.check(info.uri)
-    if info.format == "folder":
+    if info.format == "folder" or info.passed:
         click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
-    elif request.names != layouts.BY_STEM:
+    if info.format != "folder" and request.names != layouts.BY_STEM:
         log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
     if work.takes_labels and not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)
@@ -128,7 +129,9 @@ def run(
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
     if request.memory_bytes and (needed := estimate.typical_bytes + machine.BEAM_BYTES) > request.memory_bytes:
         wanted = needed / 1e9
-        log.warning("--memory %g: large images of this catalog need %.1f GB and would fail", request.memory, wanted)
+        log.warning(
+            "--memory %g: large images here need about %.1f GB; what does not fit fails", request.memory, wanted
+        )
     job = _job(request, info, work, kind, selection.count)
     _check(job)
     if request.dry_run:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hdnet.pipeline.local.machine import Plan
 from hdnet.pipeline.settings import Machine, Settings
+from hdnet.pipeline.steps import relay
 from hdnet.pipeline.steps.resume import Task
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
@@ -97,7 +98,7 @@ def _try(worker: "Worker", pair: Pair) -> Done | str:
 
     stages = Stages()
     try:
-        row = worker.work(Task(pair), stages, lambda _: None)
+        row = relay.alone(worker.work(Task(pair), stages, lambda _: contextlib.nullcontext()))
     except OutputError:
         raise
     except HarmonizeError as error:
