@@ -82,7 +82,7 @@ def this_machine(found: Estimate, plan: Plan, backlog: Backlog, pace: Pace, arch
     need = f"a large image needs about {found.typical_bytes / 1e9:.1f} GB"
     seconds = found.megapixels(backlog.to_do) * pace.total / plan.workers
     stages = ", ".join(f"{run_info.stage_name(name, arch)} {each:.2f}" for name, each in pace.seconds.items())
-    known = f"about {text.duration(seconds)} and half a minute to start; seconds a megapixel: {stages}"
+    known = f"about {text.duration(seconds)} after starting up; seconds a megapixel: {stages}"
     return [
         ("here", f"{each} and {plan.memory / 1e9:.1f} GB; {need}"),
         ("would take", known if pace.pairs else "an unknown time"),
