@@ -4,6 +4,8 @@ import dataclasses
 import io
 from typing import TYPE_CHECKING
 
+from hdnet.transforms import text
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -78,12 +80,12 @@ def best_row(history: History) -> dict[str, float] | None:
 
 
 def _heading(history: History, best: dict[str, float] | None) -> str:
-    last = f"{history[-1]['epoch']:.0f} epochs, {history[-1]['step']:,.0f} steps"
+    last = ", ".join(text.plural(int(history[-1][name]), name) for name in ("epoch", "step"))
     return last if best is None else f"{last}; best at epoch {best['epoch']:.0f}: {best['psnr']:.2f} dB"
 
 
 def _draw_panel(axes: "Axes", history: History, name: str, panel: Panel, best: dict[str, float] | None) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator
 
     epochs, values = [row["epoch"] for row in history], [row[name] for row in history]
     axes.plot(epochs, values, color=BLUE, linewidth=1.6, marker="." if len(history) < 40 else "", markersize=6)
@@ -91,11 +93,12 @@ def _draw_panel(axes: "Axes", history: History, name: str, panel: Panel, best: d
         axes.axvline(best["epoch"], color=GREEN, linewidth=1, linestyle=":")
         axes.plot([best["epoch"]], [best[name]], "o", color=GREEN, markersize=6)
     if panel.log and 0 < FACTOR * min(values) < max(values):
-        axes.set_yscale("log")
+        _logarithmic(axes)
     if panel.percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}")
     if panel.zero:
         axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xlim(min(epochs[0], 1) - 0.5, max(epochs[-1], 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
     axes.set_xlabel("epoch", fontsize=8, color=GREY)
@@ -103,3 +106,13 @@ def _draw_panel(axes: "Axes", history: History, name: str, panel: Panel, best: d
     axes.tick_params(which="both", labelsize=8, colors=GREY)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+
+
+def _logarithmic(axes: "Axes") -> None:
+    """Give a panel a logarithmic scale with plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_locator(NullLocator())

@@ -26,7 +26,7 @@ class Kind:
 KINDS = (
     Kind("Distance from the reference", "PSNR in dB; higher is closer", ("input_psnr", "psnr")),
     Kind("Gap between foreground and background", "CIELAB units", ("gap_before", "gap_after")),
-    Kind("Change inside the mask", "mean CIEDE2000", ("delta_e",)),
+    Kind("Change inside the mask", "CIEDE2000, averaged over each object", ("delta_e",)),
     Kind("Clipped values inside the mask", "percentage of its channel values", ("clipped_ratio",)),
     Kind("Size of the foreground", "percentage of the image", ("foreground_ratio",)),
     Kind("Computing time", "seconds per image", ("seconds_network",)),

@@ -147,7 +147,7 @@ def _up_to_date(totals: Mapping[str, Any]) -> str:
     there = text.plural(totals["skipped"] + totals["kept"], "image")
     if totals["done"] > totals["kept"] or not totals["skipped"] + totals["kept"]:
         return ""
-    return f"Up to date: {there}." if totals["failed"] else f"Nothing was to do: {there} up to date."
+    return f"Up to date: {there}." if totals["failed"] else f"There was nothing to do: {there} up to date."
 
 
 def _stale(examples: Sequence[str]) -> str:

@@ -65,9 +65,9 @@ def galleries(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> 
         rows = [row for _, _, row in summary.shown.get(kind, [])]
         new = [row for row in rows if row["id"] not in seen]
         seen.update(row["id"] for row in new)
-        note = f"{len(new):,} of {whole:,}, {order}"
+        note = f"{len(new):,} of {whole:,}" + (f", {order}" if len(new) > 1 else "")
         if above := len(rows) - len(new):
-            note += f"; {above:,} more above"
+            note = f"{note}; {above:,} more above" if new else f"{above:,} of {whole:,}, shown above"
         if new or (rows and key in ("flagged", "worse")):
             found.append(Gallery(key, heading, note, tuple(_shown(row, info, panels) for row in new)))
     return found

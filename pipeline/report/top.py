@@ -39,18 +39,26 @@ def verdict(summary: Summary) -> str:
     if summary.done:
         return f"It went well: {text.plural(summary.done, 'image')} done, none failed, none flagged."
     if summary.skipped:
-        return f"Nothing was to do: {text.plural(summary.skipped, 'image')} up to date."
-    return "Nothing was to do: there were no pairs."
+        return f"There was nothing to do: {text.plural(summary.skipped, 'image')} up to date."
+    return "There were no pairs to do."
 
 
 def findings(summary: Summary) -> list[Finding]:
     """Return what somebody should look at, the gravest first."""
     counted = (
-        (f"{text.plural(summary.failed, 'pair')} failed ({summary.new:,} of them new)", "#failures", summary.failed),
+        (f"{text.plural(summary.failed, 'pair')} failed ({_new(summary)})", "#failures", summary.failed),
         (f"{text.plural(summary.worse, 'image')} made worse", "#worse", summary.worse),
         (f"{text.plural(summary.flagged, 'image')} flagged", "#flagged", summary.flagged),
     )
     return [Finding(words, href) for words, href, count in counted if count]
+
+
+def _new(summary: Summary) -> str:
+    if not summary.new:
+        return "known from earlier runs"
+    if summary.new == summary.failed:
+        return "new" if summary.new == 1 else "all new"
+    return f"{summary.new:,} of them new"
 
 
 def tiles(summary: Summary) -> list[Tile]:

@@ -55,7 +55,7 @@ class Summary:
         flagged: The number of images with a flag.
         flags: Count of each flag.
         failures: Count of each class of failure.
-        examples: For each class of failure the first rows by id, at most `EXAMPLES`.
+        examples: For each class of failure the first rows by id, new ones before known ones, at most `EXAMPLES`.
         first_failed: The first failures, new ones before known ones and by id, at most `EXAMPLES`.
         shown: For "flagged", "most", "least" and "worst" the images of the contact sheet, at most `SHOWN` of
             (rank, id, row).
@@ -185,11 +185,11 @@ class Summary:
 
     def _keep_examples(self, error: str, rows: Iterable[Record]) -> None:
         kept = [*self.examples.get(error, []), *rows]
-        self.examples[error] = sorted(kept, key=lambda row: str(row["id"]))[:EXAMPLES]
+        self.examples[error] = sorted(kept, key=_new_first)[:EXAMPLES]
 
     def _keep_first_failed(self, rows: Iterable[Record]) -> None:
         kept = [*self.first_failed, *rows]
-        self.first_failed = sorted(kept, key=lambda row: (row["known_since"] is not None, str(row["id"])))[:EXAMPLES]
+        self.first_failed = sorted(kept, key=_new_first)[:EXAMPLES]
 
     def _keep_shown(self, kind: str, entries: Iterable[tuple[float, str, Record]]) -> None:
         kept = [*self.shown.get(kind, []), *entries]
@@ -214,3 +214,8 @@ class Summarise(beam.CombineFn):
 
     def extract_output(self, total: Summary) -> Summary:
         return total
+
+
+def _new_first(row: Record) -> tuple[bool, str]:
+    """Return the place of a failure among others: new ones come before known ones, and each by id."""
+    return row["known_since"] is not None, str(row["id"])

@@ -99,6 +99,7 @@ def test_nothing_is_wider_than_the_window(report, tmp_path, width):
         for scheme in ("light", "dark"):
             picture = browser.SCREENSHOTS / f"report-{width}-{scheme}.png"
             browser.screenshot(chrome, picture, dark=scheme == "dark")
+            assert browser.faults(chrome) == []
             level = Image.open(picture).convert("L").getpixel((2, 2))
             assert isinstance(level, int) and (level < 60) == (scheme == "dark")
 

@@ -84,7 +84,7 @@ def test_the_last_words_name_what_failed_and_what_to_look_at_and_how_to_go_on():
 def test_a_run_without_work_says_so_in_its_last_words():
     again = summary(row("a"), row("b"))
     again.merge(Summary(kept=2))
-    assert closing.last_words(run_info.to_json(INFO, again), "") == "Nothing was to do: 2 images up to date."
+    assert closing.last_words(run_info.to_json(INFO, again), "") == "There was nothing to do: 2 images up to date."
     assert "per second" not in table(again) and "  kept" in table(again)
     quiet = summary(failed("c", known_since="r0"))
     quiet.merge(Summary(skipped=3))

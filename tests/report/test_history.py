@@ -4,8 +4,11 @@ import dataclasses
 import json
 import re
 
+import pytest
+
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report import history, run_info
+from tests import browser
 from tests.run_samples import INFO, compared, failed, row, summary
 
 HOSTILE = "<script>alert(1)</script>"
@@ -62,4 +65,16 @@ def test_hostile_figures_stay_text(tmp_path):
 
 def test_one_run_is_a_page_without_plots(tmp_path):
     source = history.render(*history.read(stored(tmp_path, ("one", [row()]))))
-    assert "<svg" not in source and "The last of 1" in source
+    assert "<svg" not in source and "the only run so far" in source
+
+
+@browser.needed
+@pytest.mark.parametrize("width", [1400, 390])
+def test_in_a_browser_the_page_fits(tmp_path, width):
+    history.write(stored(tmp_path, *((f"2026-11-{day:02}T01-00-00Z", [row(), failed()]) for day in range(1, 10))))
+    with browser.opened(tmp_path / "runs/index.html", tmp_path, width) as chrome:
+        assert chrome.execute_script("return document.documentElement.scrollWidth") == width
+        assert chrome.find_element("css selector", "tbody a").size["height"] < 30  # a run's name is in one line
+        for scheme in ("light", "dark"):
+            browser.screenshot(chrome, browser.SCREENSHOTS / f"history-{width}-{scheme}.png", dark=scheme == "dark")
+            assert browser.faults(chrome) == []

@@ -141,12 +141,14 @@ def test_the_counts_at_the_top():
 @pytest.mark.parametrize(
     "rows, skipped, words",
     [
-        ([], 0, "Nothing was to do: there were no pairs."),
-        ([], 3, "Nothing was to do: 3 images up to date."),
+        ([], 0, "There were no pairs to do."),
+        ([], 3, "There was nothing to do: 3 images up to date."),
         ([row()], 0, "It went well: 1 image done, none failed, none flagged."),
-        ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (1 of them new) and 1 image flagged."),
+        ([failed(known_since="r0")], 1, "Look at these: 1 pair failed (known from earlier runs)."),
+        ([failed(known_since="r0"), failed()], 0, "Look at these: 2 pairs failed (1 of them new)."),
+        ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (new) and 1 image flagged."),
         ([compared("a", 9, 8, flags="clipped"), failed(), failed()], 0,
-         "Look at these: 2 pairs failed (2 of them new), 1 image made worse and 1 image flagged."),
+         "Look at these: 2 pairs failed (all new), 1 image made worse and 1 image flagged."),
     ],
 )  # fmt: skip
 def test_the_verdict_is_one_sentence(rows, skipped, words):
@@ -198,7 +200,7 @@ def test_the_worst_come_first():
 
 def test_a_section_that_a_tile_leads_to_is_there_even_if_its_images_are_above():
     found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="clipped")), {})
-    assert ids(found) == {"worse": ["a"], "flagged": []} and found[1].note == "0 of 1, most flags first; 1 more above"
+    assert ids(found) == {"worse": ["a"], "flagged": []} and found[1].note == "1 of 1, shown above"
 
 
 def test_failures_are_named_up_to_a_limit():

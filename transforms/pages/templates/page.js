@@ -20,8 +20,10 @@ if (bar) {
 
   const show = card => {
     card.querySelector(".note").disabled = !pressed(card);
-    bar.querySelector("output").textContent = marked().length + " of " + cards.length + " marked";
-    bar.querySelector("button").disabled = marked().length === 0;
+    const count = marked().length;
+    bar.querySelector("output").textContent = count + " of " + cards.length + " marked";
+    bar.querySelector("button").disabled = count === 0;
+    bar.classList.toggle("marked", count > 0);
   };
 
   for (const card of cards) {
