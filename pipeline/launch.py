@@ -80,6 +80,7 @@ def harmonization(request: Request, runner: Runner) -> Work:
         run_id=request.run_id,
         weights=request.weights,
         max_pixels=request.max_pixels,
+        scores=request.scores,
         image=options,
     )
     return Work(
@@ -119,9 +120,9 @@ def run(
 
     info = manifest_check.check(request.manifest, check_pair, request.names)
     selection.check(info.uri)
-    if info.format == "folder":
+    if info.format == "folder" or info.passed:
         click.echo(f"{info.uri}: {layouts.account(info.rows, info.passed)}")
-    elif request.names != layouts.BY_STEM:
+    if info.format != "folder" and request.names != layouts.BY_STEM:
         log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
     if work.takes_labels and not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)

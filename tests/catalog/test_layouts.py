@@ -139,6 +139,7 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files, words", [
     (("composites/b.jfif", "masks/b.png"), "composites/b.jfif is of a kind that is not read, so masks/b.png has no"),
+    (("composites/IMG.JPG", "masks/img.png"), "IMG.JPG and masks/img.png differ only in upper and lower case"),
     (("composites/x.jpg", "masks/x_mask.gif"), "masks/x_mask.gif has no composite of its name"),
     (("composites/cafe\u0301.jpg", "masks/caf\u00e9.png"), "differ only in how the accent is composed (NFC, NFD)"),
 ])  # fmt: skip

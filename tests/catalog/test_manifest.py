@@ -159,6 +159,14 @@ def test_random_ids_are_kept_or_refused_and_kept_ones_stay_inside(tmp_path):
     assert kept > 500
 
 
+@pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "None", "NA", "<NA>"])
+def test_words_for_a_missing_value_are_none_where_one_may_be_missing(word):
+    pair = parse(reference=word, mask_value=word, invert_mask=word, strength=word, label=word)
+    assert (pair.reference, pair.mask_value, pair.invert_mask, pair.strength) == (None, None, None, None)
+    assert dict(pair.extra)["label"] == word
+    assert parse(mask_value="15.0").mask_value == 15
+
+
 def test_nan_is_a_missing_value():
     pair = parse(reference=float("nan"), mask_value=float("nan"), price=float("nan"))
     assert (pair.reference, pair.mask_value, pair.extra) == (None, None, (("price", None),))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hdnet.transforms.catalog import manifest_parts
+from hdnet.transforms.catalog import manifest_check, manifest_parts
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
@@ -109,6 +109,30 @@ def test_parquet_text_that_is_not_utf8_spoils_its_row_only(tmp_path):
     assert problems(uri) == [r", row 2: id 'b\udcff' is not UTF-8: save the manifest as UTF-8", ", row 3: no id"]
 
 
+@pytest.mark.parametrize(
+    "column", [pa.array([1 << 62], pa.timestamp("us")), pa.array([0], pa.timestamp("us", "Nowhere/At_all"))], ids=str
+)
+def test_values_that_python_lacks_are_text(tmp_path, column):
+    pq.write_table(pa.table({"id": ["a"], "composite": ["c"], "mask": ["m"], "x": column}), tmp_path / "pairs.parquet")
+    try:
+        (pair,) = pairs(str(tmp_path / "pairs.parquet"))
+    except ManifestError as error:
+        assert "cannot be read" in str(error)
+    else:
+        assert dict(pair.extra)["x"]
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [(b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"), (b"<html>", "a web page"), (b"", "empty"),
+     (b"PARE", "an encrypted one"), (b"\x1f\x8b\x08", "compressed with gzip")],
+)  # fmt: skip
+def test_what_is_no_parquet_file_is_named(tmp_path, content, words):
+    (tmp_path / "pairs.parquet").write_bytes(content)
+    with pytest.raises(ManifestError, match=f"pairs.parquet: cannot be read: it is .*{words}"):
+        pairs(str(tmp_path / "pairs.parquet"))
+
+
 def test_bad_rows_of_a_csv_are_named_and_the_others_read(tmp_path):
     rows = ["a,c,m", "b,c", "d,c,m,x", "e\xff,c,m", '"f"x,c,m', ",c,m", "", "g,c,m"]
     uri = write(tmp_path / "pairs.csv", "\n".join([HEADER, *rows]).encode("latin-1"))
@@ -133,7 +157,13 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
             "[" * 100_000, '{"id": "c", "composite": "c", "mask": "m"}']  # fmt: skip
     uri = write(tmp_path / "pairs.jsonl", "\n".join(rows))
     assert [pair.id for pair in pairs(uri)] == ["c"]
-    wanted = ["1: not JSON: ", "2: not a JSON object: ", "3: no composite", r"4: id '\ud800' is not", "5: not JSON: "]
+    wanted = [
+        "1: not JSON: ",
+        "2: not a JSON object, which each line must be: ",
+        "3: no composite",
+        r"4: id '\ud800' is not",
+        "5: not JSON: ",
+    ]
     assert all(text.startswith(f", line {start}") for text, start in zip(problems(uri), wanted, strict=True))
     assert max(map(len, problems(uri))) < 300
 
@@ -144,7 +174,7 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
         ("pairs.csv", "id,image,mask\n", r"pairs\.csv: no column composite; it has 'id, image, mask'"),
         ("pairs.csv", "id;composite;mask\n", "'id;composite;mask': ';' where commas are wanted"),
         ("pairs.csv", "", "no column id, composite, mask"),
-        ("pairs.csv", f"{HEADER},\n", "column name '' is empty"),
+        ("pairs.csv", "id,,composite,mask\n", "column name '' is empty"),
         ("pairs.csv", f"{HEADER},id\n", "column 'id' is used twice"),
         ("pairs.csv", f"{HEADER},psnr\n", "column 'psnr' is a column of the metrics"),
         ("pairs.csv", '"id"x\n', r"line 1: not CSV: text follows a closing quote"),
@@ -155,7 +185,18 @@ def test_bad_rows_of_jsonl_are_named_and_the_others_read(tmp_path):
         ("pairs.jsonl", b"\x1f\x8b\x08", "pairs.jsonl is compressed with gzip: let its name end in .gz"),
         ("pairs.csv", f"{HEADER}\r1,c,m\r", "line 1: not CSV: a line break .* the line ends of old Macs"),
         ("pairs.csv", "id, composite, mask\n", "no column composite, mask; .*: the column names begin with spaces"),
-        ("pairs.csv", f"sep=,\n{HEADER}\n", "'sep=, ': its first line is Excel's mark of the separator: remove"),
+        ("pairs.csv", b"<!DOCTYPE html>", "pairs.csv is a web page or XML"),
+        ("pairs.csv", b"version https://git-lfs.github.com/spec/v1\n", "pairs.csv is a Git LFS pointer"),
+        ("pairs.csv", b"{\\rtf1", "pairs.csv is a text with formats"),
+        ("pairs.csv", b"ARROW1\0\0", "pairs.csv is an Arrow or Feather file"),
+        ("pairs.csv", b"\x28\xb5\x2f\xfd\0", "pairs.csv is compressed with Zstandard"),
+        ("pairs.csv", f"Table 1\n{HEADER}\n", "'Table 1': its first line must name the columns"),
+        ("pairs.csv", f"\ufeff\ufeff{HEADER}\n", "hold characters that cannot be seen, or curly quotes"),
+        ("pairs.csv", HEADER.replace(",", "|"), "'|' where commas are wanted"),
+        ("pairs.tsv", HEADER, "',' where tabs are wanted"),
+        ("pairs.csv.gz", HEADER.encode(), "cannot be read: it is no whole gzip file"),
+        ("pairs.csv.gz", gzip.compress(HEADER.encode() * 99)[:-9], "no whole gzip file"),
+        ("pairs.csv", f"sep=,\n{HEADER}\n", "'sep=': its first line is Excel's mark of the separator: remove"),
         ("pairs.csv", f",{HEADER}\n", "the first column has no name, as where pandas writes its index"),
         ("pairs.csv.gz", b"\x1f\x8b\x08", "pairs.csv.gz: cannot be read"),
         ("pairs.csv.gz", gzip.compress(HEADER.encode() * 99)[:-9], "pairs.csv.gz: cannot be read"),
@@ -259,3 +300,16 @@ def test_a_folder_of_parquet_files_is_one_manifest(tmp_path, folder):
     assert [pair.id for pair in found] == ["c", "a", "b"]
     assert {pair.composite for pair in found} == {str(root / "c.jpg")}
     assert found[0].source == f"{root}/day=2/part-0.parquet, row 1"
+    (root / "part-2.csv").write_text(HEADER)
+    passed = manifest_check.check(str(root)).passed
+    assert passed == {"hidden": ["_SUCCESS", "_delta_log/1.parquet"], "no Parquet": ["part-2.csv"]}
+
+
+def test_cells_that_spreadsheets_leave_behind_a_table_are_passed_over(tmp_path):
+    text = f"{HEADER},,\n1,a,b,,\n2,a,b\n"
+    assert [pair.id for pair in pairs(write(tmp_path / "pairs.csv", text))] == ["1", "2"]
+
+
+def test_json_over_several_lines_is_named(tmp_path):
+    uri = write(tmp_path / "pairs.jsonl", json.dumps([{"id": "1", "composite": "a", "mask": "b"}], indent=1))
+    assert problems(uri)[0].endswith("line 1: JSON of several lines: write each row as an object on one line")

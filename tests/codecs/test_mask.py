@@ -165,6 +165,40 @@ def test_a_few_values_between_black_and_white_are_a_label_map(values, words):
     assert words in refused(labels(*values))
 
 
+@pytest.mark.parametrize("many", [np.arange(240) + 1, np.random.default_rng(0).integers(30, 250, 240)])
+def test_many_objects_with_numbers_of_their_own_are_a_label_map(many):
+    numbered = many.astype(np.uint8).reshape(12, 20).repeat(8, axis=0).repeat(8, axis=1)
+    assert "a label map; save the object as 255, or --mask-value" in refused(numbered)
+
+
+def areas(*values: int) -> Image.Image:
+    """Return bands of these values, wide enough to be seen after compression."""
+    return Image.fromarray(np.repeat(np.array([values], np.uint8), 40, axis=1).repeat(48, axis=0))
+
+
+@pytest.mark.parametrize(
+    "kind, options", [("JPEG", {"quality": 75}), ("JPEG", {"quality": 95}), ("WEBP", {}), ("AVIF", {})]
+)
+@pytest.mark.parametrize("values, named", [((0, 15, 255), 15), ((0, 100, 200), 100), ((0, 128), 128), ((0, 20), 20),
+                                           ((0, 5), 5), ((16, 235, 16), 16), ((0, 128, 255), 128)])  # fmt: skip
+def test_label_maps_compressed_with_loss_are_refused(values, named, kind, options):
+    message = r"^m\.jpg has areas of about (\d+): a label map that was compressed with loss, or .* in a PNG$"
+    with pytest.raises(errors.DecodeError, match=message) as caught:
+        mask.decode_mask(pictures.pillow(areas(*values), kind, **options), "m.jpg")
+    assert any(abs(int(str(caught.value).split("about ")[1].partition(":")[0]) - value) <= 2 for value in values)
+    assert named in values
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("sigma", [1, 5, 20, 60])
+def test_soft_edges_compressed_with_loss_are_masks(kind, sigma):
+    distance = np.hypot(*np.ogrid[-200:200, -300:300])
+    soft = np.rint(255 / (1 + np.exp((distance - 150) / sigma))).astype(np.uint8)
+    for black in (0, 8):  # as a scanner's
+        found = mask.decode_mask(pictures.pillow(Image.fromarray(np.maximum(soft, black)), kind), "m")
+        assert abs((found >= 128).mean() - (soft >= 128).mean()) < 0.01
+
+
 def test_resized_label_maps_are_label_maps():
     small = Image.fromarray(labels(0, 15, 255)).resize((60, 40), Image.Resampling.BILINEAR)
     assert "a label map" in refused(np.asarray(small))
@@ -216,6 +250,17 @@ def test_grey_and_alpha_must_not_be_two_masks():
     )
     inverse = np.dstack([255 - alpha] * 3 + [alpha])  # a black silhouette on white that nobody sees
     assert "two masks" in refused(inverse)
+
+
+def test_alpha_that_is_nowhere_opaque_and_flat_is_an_overlay():
+    red = np.dstack([labels(0, 255), labels(0, 0), labels(0, 0), labels(0, 128)])
+    assert "is nowhere opaque, and its alpha channel has 2 values (0, 128), as an overlay on a photo" in refused(red)
+    glass = np.dstack([labels(9, 80, 9)] * 3 + [labels(0, 128, 255)])
+    assert np.array_equal(mask.decode_mask(pictures.pillow(Image.fromarray(glass)), "m"), labels(0, 128, 255))
+
+
+def test_a_background_that_is_not_black_is_not_named_as_the_class_to_take():
+    assert "--mask-value 235 takes that class" in refused(labels(16, 235, 16))
 
 
 def test_a_grey_photo_that_is_cut_out_is_no_second_mask():

@@ -253,9 +253,12 @@ def _lonely(
     for name in (name for name in folders if stem not in images[name]):
         unread = [path for path in passed.get(UNREAD, ()) if os.path.splitext(path)[0] == f"{name}/{stem}"]
         alike = [path for other, path in images[name].items() if unicodedata.normalize("NFC", other) == composed]
+        cased = [path for other, path in images[name].items() if other.casefold() == stem.casefold()]
         if unread:
             yield f"{unread[0]} is {UNREAD}, so {own} has no {name.removesuffix('s')}"
         elif alike:
             yield f"{own} and {name}/{alike[0]} differ only in how the accent is composed (NFC, NFD): rename one"
+        elif cased:
+            yield f"{own} and {name}/{cased[0]} differ only in upper and lower case: rename one"
         else:
             yield f"{own} has no {name.removesuffix('s')} of its name"

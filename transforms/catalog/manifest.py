@@ -16,6 +16,10 @@ from hdnet.transforms.errors import ManifestError, StorageError
 REQUIRED = ("id", "composite", "mask")
 COLUMNS = ("id", *FILES, "mask_value", "invert_mask")
 """Columns that make a pair; the last two say of it what --mask-value and --invert-mask say of all."""
+_MAY_LACK = frozenset({"reference", "mask_value", "invert_mask", "strength"})
+_MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none"})
+"""What programs write for a missing value, apart from upper and lower case."""
+
 STRENGTH = "strength"
 """An optional column of a manifest, which is passed on to the metrics like those that mean nothing to us."""
 
@@ -92,8 +96,9 @@ class Pair:
 def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
     """Make a pair from a row of text (CSV), JSON values (JSONL) or any values (Parquet).
 
-    An empty text is a missing value, and so is NaN, which pandas writes for them. Extra columns become text, because
-    their types must be the same in the metrics of every run: text stays as it is, and everything else becomes JSON.
+    An empty text is a missing value, and so is NaN, which pandas writes for them; in the columns of a pair that may
+    lack a value, words such as "nan" and "NULL" are, too. Extra columns become text, because their types must be the
+    same in the metrics of every run: text stays as it is, and everything else becomes JSON.
 
     Args:
         row: Values by column.
@@ -103,7 +108,7 @@ def parse(row: Mapping[str, object], base: str, source: str) -> Pair:
     Raises:
         ManifestError: The row breaks a rule; the message names the source and the value.
     """
-    row = {name: None if value != value or value == "" else value for name, value in row.items()}
+    row = {name: None if _is_missing(name, value) else value for name, value in row.items()}
     try:
         _check_names(tuple(row))
         return Pair(
@@ -184,17 +189,30 @@ def show(value: object) -> str:
 
 def _hint(columns: Sequence[str]) -> str:
     """Say why columns may be missing; "" where that is not known."""
-    if columns and columns[0].startswith("sep="):
+    first = columns[0] if columns else ""
+    if first.startswith("sep="):
         return "its first line is Excel's mark of the separator: remove that line"
     if {name.strip() for name in columns}.issuperset(REQUIRED):
         return "the column names begin with spaces, or end with them: write no spaces beside the commas"
     if {name.strip().lower() for name in columns}.issuperset(REQUIRED):
         return "column names are written in lower case"
-    return next((f"{mark!r} where commas are wanted" for mark in ";\t" if any(mark in name for name in columns)), "")
+    if {"".join(filter(str.isascii, name)).strip() for name in columns}.issuperset(REQUIRED):
+        return "the column names hold characters that cannot be seen, or curly quotes: type them again"
+    if mark := next((mark for mark in ";\t|," if mark in first), None):
+        return f"{mark!r} where {'tabs' if mark == ',' else 'commas'} are wanted"
+    if first and not any(columns[1:]) and first not in REQUIRED:
+        return "its first line must name the columns, and no title, which Numbers writes there, or remark"
+    return ""
 
 
 # A manifest has few different headers. Refusals are not cached.
 _check_names = functools.lru_cache(maxsize=64)(check_names)
+
+
+def _is_missing(name: str, value: object) -> bool:
+    if name in _MAY_LACK and isinstance(value, str):
+        return value.lower() in _MISSING
+    return bool(value != value) or value == ""
 
 
 def _id(row: Mapping[str, object]) -> str:
@@ -244,8 +262,7 @@ def _is_share(text: str) -> bool:
 def _mask_value(value: object) -> int | None:
     if value is None:
         return None
-    # pandas makes a column of whole numbers with gaps one of floats.
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    text = str(value).removesuffix(".0")  # pandas makes a column of whole numbers with gaps one of floats
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
         raise ManifestError(f"mask_value must be a whole number from 0 to 65535, not {show(value)}")
     return int(text)

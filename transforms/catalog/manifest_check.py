@@ -60,7 +60,7 @@ def check(uri: str, check_pair: Callable[[Pair], object] = lambda _: None, names
     """
     tally = _Tally(check_pair)
     kind, passed = "", Passed()
-    for part in manifest_parts.plan(uri, None, names):
+    for part in manifest_parts.plan(uri, None, names, passed):
         kind = part.format
         for entry in manifest_parts.read(part, passed):
             tally.add(entry)

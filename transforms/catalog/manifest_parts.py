@@ -33,6 +33,9 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 COMPRESSED = ".gz"
 """Ending of a text file that is read through gzip, behind its own suffix."""
 
+_VALUES = (ValueError, OverflowError, LookupError, pa.ArrowException)
+"""What pyarrow raises for values that Python lacks: text that is not UTF-8, years over 9999, unknown time zones."""
+
 Rows = Iterator[tuple[str, Mapping[str, object] | ManifestError]]
 """The place of each row, with the row or with the reason why it cannot be read."""
 
@@ -62,7 +65,9 @@ class Part:
     base: str = ""
 
 
-def plan(uri: str, part_bytes: int | None = PART_BYTES, names: Names = BY_STEM) -> Iterator[Part]:
+def plan(
+    uri: str, part_bytes: int | None = PART_BYTES, names: Names = BY_STEM, passed: Passed | None = None
+) -> Iterator[Part]:
     """Divide a manifest into parts.
 
     Args:
@@ -72,6 +77,7 @@ def plan(uri: str, part_bytes: int | None = PART_BYTES, names: Names = BY_STEM) 
         part_bytes: A part of a text file ends with the row that reaches this size; None leaves the file whole, and so
             does compression.
         names: How the files of a folder form pairs.
+        passed: Takes what is passed over in a folder of Parquet files.
 
     Raises:
         ManifestError: The manifest cannot be read, is of no known type, or lacks a column.
@@ -79,7 +85,7 @@ def plan(uri: str, part_bytes: int | None = PART_BYTES, names: Names = BY_STEM) 
     with _readable(uri):
         known = _format(uri)
         if known is None or (known == "parquet" and storage.is_folder(uri)):
-            yield from _plan_folder(uri, names)
+            yield from _plan_folder(uri, names, {} if passed is None else passed)
         elif known == "parquet":
             yield from _plan_parquet(uri)
         else:
@@ -150,16 +156,18 @@ def _base(part: Part) -> str:
 def _readable(uri: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:  # gzip raises three kinds
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ManifestError(f"{uri}: cannot be read: it is no whole gzip file, compress it again ({error})") from error
+    except (OSError, pa.ArrowException) as error:
         raise ManifestError(f"{uri}: cannot be read: {error}") from error
 
 
-def _plan_folder(uri: str, names: Names) -> Iterator[Part]:
+def _plan_folder(uri: str, names: Names, passed: Passed) -> Iterator[Part]:
     if _is_list(listed := storage.join(uri, "IHD_test.txt")):
         yield Part(listed, "list")
     elif storage.is_folder(storage.join(uri, "composites")):
         yield Part(uri, "folder", names=names)
-    elif tables := _tables(uri):
+    elif tables := _tables(uri, passed):
         for name in tables:
             yield from _plan_parquet(storage.join(uri, name), uri)
     else:
@@ -175,11 +183,17 @@ def _is_list(uri: str) -> bool:
     return False
 
 
-def _tables(folder: str) -> list[str]:
+def _tables(folder: str, passed: Passed) -> list[str]:
     """Return the Parquet files of a folder, without those that programs keep for themselves, such as _delta_log/."""
-    names = storage.list_files(folder) if storage.is_folder(folder) else []
-    ours = [name for name in names if not any(part.startswith(("_", ".")) for part in name.split("/"))]
-    return [name for name in ours if name.lower().endswith(".parquet")]
+    tables = []
+    for name in storage.list_files(folder) if storage.is_folder(folder) else []:
+        if any(part.startswith(("_", ".")) for part in name.split("/")):
+            passed.setdefault("hidden", []).append(name)
+        elif name.lower().endswith(".parquet"):
+            tables.append(name)
+        else:
+            passed.setdefault("no Parquet", []).append(name)
+    return tables
 
 
 @contextlib.contextmanager
@@ -208,6 +222,8 @@ def _header(uri: str, lines: Lines, delimiter: str) -> tuple[str, ...]:
     _, cells = next(manifest_text.csv_records(lines, delimiter), (1, ()))
     if isinstance(cells, csv.Error):
         raise ManifestError(f"{uri}, line 1: not CSV: {manifest_text.csv_problem(cells)}")
+    while cells and not cells[-1]:  # as spreadsheets leave them
+        cells.pop()
     _check_header(uri, cells)
     return tuple(cells)
 
@@ -246,8 +262,13 @@ def _decoder(part: Part) -> Callable[[Any], Mapping[str, object]]:
 @contextlib.contextmanager
 def _open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
     # With a buffer size pyarrow reads a column as it is needed, and not a whole row group, which may be the whole file.
-    with storage.open_binary(uri) as file, pq.ParquetFile(file, buffer_size=1 << 20) as table:
-        yield table
+    with storage.open_binary(uri) as file:
+        start = file.read(manifest_text.STARTS)
+        if not start.startswith(b"PAR1"):
+            kind = manifest_text.kind_of(start) or ("no Parquet file, or an encrypted one" if start else "empty")
+            raise ManifestError(f"{uri}: cannot be read: it is {kind}")
+        with pq.ParquetFile(file, buffer_size=1 << 20) as table:
+            yield table
 
 
 def _plan_parquet(uri: str, base: str = "") -> Iterator[Part]:
@@ -272,7 +293,7 @@ def _read_parquet(part: Part) -> Rows:
 def _batch_rows(batch: pa.RecordBatch) -> list[dict[str, object]]:
     try:
         rows: list[dict[str, object]] = batch.to_pylist()
-    except UnicodeDecodeError:  # Parquet's writers do not check
+    except _VALUES:  # Parquet's writers do not check
         columns = {name: [_value(scalar) for scalar in batch.column(name)] for name in batch.schema.names}
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return rows
@@ -283,6 +304,8 @@ def _value(scalar: pa.Scalar) -> object:
         return scalar.as_py()
     except UnicodeDecodeError:
         return scalar.as_buffer().to_pybytes().decode(errors="surrogateescape")
+    except _VALUES:
+        return str(scalar.cast(pa.string()))
 
 
 _READERS: Mapping[str, Callable[[Part], Rows]] = {

@@ -13,6 +13,8 @@ MAX_LINE = 1 << 20
 """Bytes. A file of another kind may be a single line of any length."""
 MAX_CELL = 1 << 17
 """Characters in a cell of a table, which goes into every row of the metrics."""
+STARTS = 32
+"""Bytes by which a file of another kind is known."""
 BOM = b"\xef\xbb\xbf"
 
 _OTHERS = {
@@ -22,6 +24,14 @@ _OTHERS = {
     b"\xd0\xcf\x11\xe0": "an Excel workbook of before 2007: save it as CSV UTF-8",
     b"\x1f\x8b": "compressed with gzip: let its name end in .gz",
     b"PAR1": "a Parquet file: let its name end in .parquet",
+    b"ARROW1": "an Arrow or Feather file: save it as Parquet",
+    b"BZh": "compressed with bzip2: unpack it, or compress it with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard: unpack it, or compress it with gzip",
+    b"\xfd7zXZ": "compressed with xz: unpack it, or compress it with gzip",
+    b"SQLite format": "a database of SQLite: export the table as CSV",
+    b"version https://git-lfs": "a Git LFS pointer, not the file: run git lfs pull where it comes from",
+    b"{\\rtf": "a text with formats (RTF): save it as plain text",
+    b"<": "a web page or XML: download the file itself, or save it as CSV UTF-8",
 }
 """What files that are no UTF-8 text are, by their first bytes."""
 
@@ -64,7 +74,7 @@ class Lines:
         self._end = None if length is None else start + length
         self.offset, self.number = start, first - 1
         if start == 0:
-            _check_start(self._file.peek(4)[:4], name)
+            _check_start(self._file.peek(STARTS)[:STARTS].removeprefix(BOM), name)
 
     def __iter__(self) -> "Lines":
         return self
@@ -114,6 +124,8 @@ def csv_row(cells: list[str] | csv.Error, columns: Sequence[str]) -> Mapping[str
     """
     if isinstance(cells, csv.Error):
         raise ManifestError(f"not CSV: {csv_problem(cells)}")
+    while len(cells) > len(columns) and not cells[-1]:
+        cells.pop()
     if len(cells) != len(columns):
         raise ManifestError(f"{len(cells)} cells where the header has {len(columns)}: {manifest.show(cells)}")
     for name, cell in zip(columns, cells, strict=True):
@@ -139,14 +151,21 @@ def json_row(line: str) -> Mapping[str, object]:
     try:
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
+        if line.strip()[:1] in ("[", "{", "]", "}") and len(line.strip()) == 1:
+            raise ManifestError("JSON of several lines: write each row as an object on one line") from error
         raise ManifestError(f"not JSON: {error}: {manifest.show(line)}") from error
     if not isinstance(row, dict):
-        raise ManifestError(f"not a JSON object: {manifest.show(line)}")
+        raise ManifestError(f"not a JSON object, which each line must be: {manifest.show(line)}")
     return row
 
 
+def kind_of(start: bytes) -> str | None:
+    """Say what a file is by its first `STARTS` bytes, and what to do; None where they are not known."""
+    return next((kind for mark, kind in _OTHERS.items() if start.startswith(mark)), None)
+
+
 def _check_start(start: bytes, name: str) -> None:
-    kind = next((kind for mark, kind in _OTHERS.items() if start.startswith(mark)), None)
+    kind = kind_of(start)
     if kind is None and b"\0" in start[:2]:
         kind = "UTF-16, or no text: save it as CSV UTF-8"
     if kind:

@@ -10,21 +10,47 @@ from hdnet.transforms.codecs.picture import Header
 _DEPTHS = (1, 2, 4, 8, 16)
 
 # What else is found under the name of an image, by how it begins, and what to do about it.
+_RAW, _VIDEO = "a camera raw file: develop it first", "a video: export a frame as PNG"
 _OTHERS = {
     b"version https://git-lfs": "a Git LFS pointer: run git lfs pull where it comes from",
     b"<svg": "an SVG drawing: export it as PNG",
     b"<": "a web page or XML: download the image itself",
     b"{": "JSON, perhaps a server's error: download the image again",
+    b"[": "JSON, perhaps a list of polygons: draw the mask as PNG",
     b"%PDF": "a PDF: export its image",
+    b"%!PS": "PostScript: export its image",
     b"8BPS": "a Photoshop document: export it as TIFF",
+    b"gimp xcf": "a GIMP document: export it as PNG",
     b"\0\0\1\0": "an icon: export it as PNG",
-    b"IIRO": "a camera raw file: develop it first",
-    b"IIU\0": "a camera raw file: develop it first",
-    b"FUJIFILMCCD-RAW": "a camera raw file: develop it first",
+    bytes(16): "nothing but zeros: copy the file again",
+    b"\x93NUMPY": "a NumPy array: save it as PNG",
+    b"PK\3\4": "a ZIP archive, or an .npz, .ora or .kra file: take the image out of it",
+    b"\x1f\x8b": "compressed with gzip: unpack it",
+    b"\0\5\x16\7": "a Mac's record about another file (AppleDouble): leave it out",
+    b"iVBORw0K": "a PNG in base64: decode it",
+    b"/9j/": "a JPEG in base64: decode it",
+    b"data:image": "a data URI: decode it",
+    b"\x89PNG\r\r\n": "a PNG that was sent as text, which changed its bytes: send it as binary",
+    b"\x89PNG\n": "a PNG that was sent as text, which changed its bytes: send it as binary",
+    b"P4": "a PBM: convert it to PNG",
+    b"P5": "a PGM: convert it to PNG",
+    b"P6": "a PPM: convert it to PNG",
+    b"v/1\1": "an OpenEXR: convert it to TIFF with 16 bits",
+    b"#?RADIANCE": "a Radiance HDR: convert it to TIFF with 16 bits",
+    b"IIRO": _RAW,
+    b"IIRS": _RAW,
+    b"MMOR": _RAW,
+    b"IIU\0": _RAW,
+    b"FUJIFILMCCD-RAW": _RAW,
+    b"FOVb": _RAW,
     b"\xff\x0a": "a JPEG XL: convert it",
     b"\0\0\0\x0cJXL ": "a JPEG XL: convert it",
     b"\0\0\0\x0cjP  ": "a JPEG 2000: convert it",
 }
+
+# And by its brand, where it is made of boxes as AVIF and HEIC are.
+_BRANDS = {b"crx ": _RAW, b"qt  ": _VIDEO, b"mp41": _VIDEO, b"mp42": _VIDEO, b"isom": _VIDEO, b"M4V ": _VIDEO,
+           b"3gp4": _VIDEO, b"3gp5": _VIDEO}  # fmt: skip
 
 
 def read(source: bytes | BinaryIO, name: str) -> Header:
@@ -78,4 +104,6 @@ def _unknown(file: BinaryIO, name: str) -> errors.DecodeError:
         return errors.DecodeError(f"{name} is empty (0 bytes): write the file again")
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t")
     other = next((words for begins, words in _OTHERS.items() if text.startswith(begins)), "another file: convert it")
+    if start[4:8] == b"ftyp":
+        other = _BRANDS.get(start[8:12], other)
     return errors.DecodeError(f"{name} is not a {table.TITLES} (it begins with {start[:16]!r}), but {other}")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import decode
+from hdnet.transforms.codecs import decode, label_maps
 from hdnet.transforms.codecs import planes as pillow_planes
 from hdnet.transforms.codecs.limits import MAX_PIXELS
 from hdnet.transforms.codecs.planes import Planes
@@ -23,13 +23,9 @@ JPEG rings by up to 7 around a hard edge at quality 95, 14 at 90, 19 at 85 and 3
 nine tenths at 75. From a real soft edge it removes the outermost sixteenth, which nobody sees in the blend.
 """
 
-FEW = 32
-"""A label map holds most of its pixels between black and white in this many values; a soft edge spreads them."""
-
 _TINT = {False: 1, True: 16}
 """How far the channels of a grey image may differ, by whether it was compressed with loss."""
 _PILLOW_LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")  # Pillow does not say which WebP is lossless
-_CHUNK = 1 << 20  # pixels that are counted at a time, because counting takes 8 bytes for each
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,8 +85,6 @@ def from_pillow(picture: Image.Image, name: str, reading: Reading = PLAIN) -> Ma
         planes, _ = pillow_planes.from_pillow(picture)
     except (ValueError, OSError) as error:
         raise errors.DecodeError(f"{name} cannot be read ({error}): save it as grey, foreground white") from error
-    keyed = planes.keyed or picture.format == "GIF"  # whose transparency is one colour of its palette
-    planes = dataclasses.replace(planes, keyed=keyed)
     return from_planes(planes, name, lossy=picture.format in _PILLOW_LOSSY, reading=reading)
 
 
@@ -105,7 +99,7 @@ def from_planes(planes: Planes, name: str, *, lossy: bool, reading: Reading = PL
         soft = _of_class(_grey(planes.colours, name, lossy), reading.value, name, lossy)
     elif (alpha := _telling_alpha(planes)) is not None:
         _check_agreement(planes.colours, alpha, name, lossy)
-        _check_foreground(_held(alpha), alpha.dtype, name)
+        _check_alpha(alpha, name)
         soft = image.soft_mask(alpha)
     else:
         soft = from_values(_grey(planes.colours, name, lossy), name, lossy=lossy)
@@ -119,12 +113,13 @@ def from_values(values: Plane, name: str, *, lossy: bool = False) -> Mask:
         DecodeError: No value is foreground, or the values are those of a label map.
     """
     if lossy:
+        _check_lossy_labels(values, name)
         values = _without_noise(values)
-    counts = _histogram(values)
+    counts = label_maps.histogram(values)
     held = np.flatnonzero(counts)
-    _check_foreground(held, values.dtype, name)
+    _check_foreground(held, values.dtype, name, by_value=not lossy)
     if not lossy:
-        _check_labels(values, counts, held, name)
+        _check_labels(values, counts, name)
     return image.soft_mask(values)
 
 
@@ -188,7 +183,8 @@ def _check_agreement(colours: npt.NDArray[np.uint8 | np.uint16], alpha: Plane, n
     grey = colours if colours.ndim == 2 else colours[..., 1]
     noise, top = _noise(grey.dtype), np.iinfo(grey.dtype).max
     shown = grey[alpha > noise]
-    if np.ptp(grey) <= noise or np.count_nonzero((shown < noise) | (shown > top - noise)) < max(1, shown.size / 2):
+    extreme = np.count_nonzero((shown < noise) | (shown > top - noise))
+    if np.ptp(grey) <= noise or grey.max() <= top - noise or extreme < max(1, shown.size / 2):
         return
     one, other = (image.threshold(image.to_8_bit(plane)) for plane in (grey, alpha))
     differing = np.count_nonzero(one != other)
@@ -209,55 +205,54 @@ def _of_class(values: Plane, value: int, name: str, lossy: bool) -> Mask:
     return image.soft_mask(found)
 
 
-def _check_foreground(held: npt.NDArray[np.intp], dtype: np.dtype[np.uint8 | np.uint16], name: str) -> None:
+def _check_alpha(alpha: Plane, name: str) -> None:
+    """Refuse alpha that is not coverage: nothing of it is opaque, and it is faint or has areas of a few values."""
+    counts = label_maps.histogram(alpha)
+    held = np.flatnonzero(counts)
+    _check_foreground(held, alpha.dtype, name, by_value=False)
+    noise = _noise(alpha.dtype)
+    if held[-1] < counts.size - noise and held[-1] > 1 and label_maps.classes(alpha, counts, noise):
+        raise errors.DecodeError(
+            f"{name} is nowhere opaque, and its alpha channel has {_named(held.tolist())}, as an overlay on a photo: "
+            "save the object as white on black"
+        )
+
+
+def _check_foreground(
+    held: npt.NDArray[np.intp], dtype: np.dtype[np.uint8 | np.uint16], name: str, *, by_value: bool
+) -> None:
     """Refuse a mask that is not empty and has no value of half of full scale or more."""
     largest, top = int(held[-1]) if held.size else 0, int(np.iinfo(dtype).max)
     if largest > 1 and image.to_8_bit(np.array(largest, dtype)) < image.FOREGROUND_FROM:
         scale = f" of {top}" if top > 255 else ""
+        other = f", or --mask-value {largest} takes that value" if by_value else ""
         raise errors.DecodeError(
             f"{name} is no mask: its largest value is {largest}{scale}: no pixel is foreground; save the object "
-            f"as {top}, or --mask-value {largest} takes that value"
+            f"as {top}{other}"
         )
 
 
-def _check_labels(values: Plane, counts: npt.NDArray[np.intp], held: npt.NDArray[np.intp], name: str) -> None:
+def _check_labels(values: Plane, counts: npt.NDArray[np.intp], name: str) -> None:
     """Refuse a label map: areas of a few values that are neither black nor white. Soft edges are no areas."""
-    top = int(np.iinfo(values.dtype).max)
-    between = held[(held > 0) & (held <= top - _noise(values.dtype))]
-    if held[-1:].sum() <= 1 or not between.size:
-        return
-    common = between[np.argsort(counts[between])[::-1][:FEW]]
-    pixels = counts[between].sum()
-    if counts[common].sum() < 0.75 * pixels or _in_areas(values, between) <= 0.5 * pixels:
-        return
-    raise errors.DecodeError(
-        f"{name} has {_named(held.tolist())}: a label map; save the object as {top}, or "
-        f"--mask-value {common[0]} takes that class"
-    )
+    if classes := label_maps.classes(values, counts, _noise(values.dtype)):
+        raise errors.DecodeError(
+            f"{name} has {_named(np.flatnonzero(counts).tolist())}: a label map; save the object as {counts.size - 1}, "
+            f"or --mask-value {classes[0]} takes that class"
+        )
 
 
-def _in_areas(values: Plane, wanted: npt.NDArray[np.intp]) -> int:
-    """Count the pixels of these values that equal their neighbours to the right, below and diagonally."""
-    is_wanted = np.zeros(np.iinfo(values.dtype).max + 1, np.bool_)
-    is_wanted[wanted] = True
-    corner = values[:-1, :-1]
-    same = is_wanted[corner]
-    for neighbour in (values[:-1, 1:], values[1:, :-1], values[1:, 1:]):
-        same &= corner == neighbour
-    return int(np.count_nonzero(same))
-
-
-def _histogram(values: Plane) -> npt.NDArray[np.intp]:
-    """Return how many pixels have each value of the dtype."""
-    total = np.zeros(np.iinfo(values.dtype).max + 1, np.intp)
-    rows = max(1, _CHUNK // max(1, values.shape[1]))
-    for start in range(0, len(values), rows):
-        total += np.bincount(values[start : start + rows].ravel(), minlength=total.size)
-    return total
+def _check_lossy_labels(values: Plane, name: str) -> None:
+    """Refuse a label map that was compressed with loss."""
+    found = label_maps.lossy_class(values, _noise(values.dtype))
+    if found is not None:
+        raise errors.DecodeError(
+            f"{name} has areas of about {found}: a label map that was compressed with loss, or a mask whose black and "
+            f"white are grey; save the object as {np.iinfo(values.dtype).max} and the rest as 0, in a PNG"
+        )
 
 
 def _held(values: Plane) -> npt.NDArray[np.intp]:
-    return np.flatnonzero(_histogram(values))
+    return np.flatnonzero(label_maps.histogram(values))
 
 
 def _named(values: Sequence[int]) -> str:

@@ -58,8 +58,10 @@ class _Meta:
         primary = numbers(4 if version else 2)
         boxes = iso_media.children(self.children.get(b"iprp", b""))
         everything = [each for kind, content in boxes if kind == b"ipco" for each in iso_media.children(content)]
+        # A picture made of tiles leaves it to these to say of what kind they are.
+        of_tiles = {kind: content for kind, content in reversed(everything) if kind == b"av1C"}
         indices = [i for kind, content in boxes if kind == b"ipma" for i in _associations(content).get(primary, [])]
-        return dict(reversed([everything[i - 1] for i in indices if 0 < i <= len(everything)]))
+        return of_tiles | dict(reversed([everything[i - 1] for i in indices if 0 < i <= len(everything)]))
 
     def exif(self) -> tuple[int, int] | None:
         """Return offset and length of the first extent of the EXIF item."""

@@ -26,6 +26,8 @@ def _header(file: BinaryIO) -> Header:
 def _decode(data: bytes, header: Header) -> Decoded:
     encoded = _open(io.BytesIO(data))
     decoded, _ = planes.from_pillow(planes.loaded(encoded, header.stored_size))
+    if decoded.alpha is not None and not decoded.alpha.any():  # as browsers do: many writers leave its bytes empty
+        decoded = planes.Planes(decoded.colours)
     return Decoded(decoded, dpi=exif.sensible(encoded.info.get("dpi")))
 
 

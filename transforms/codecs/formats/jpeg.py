@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from PIL import JpegImagePlugin
+import numpy as np
+from PIL import Image, ImageChops, JpegImagePlugin
 
+from hdnet.transforms import errors
 from hdnet.transforms.codecs import bounded, exif, planes
 from hdnet.transforms.codecs.codec import Codec, Decoded, Writer
 from hdnet.transforms.codecs.picture import Header, Picture
@@ -14,14 +16,22 @@ from hdnet.transforms.codecs.planes import Samples
 
 _SOS, _EOI = 0xDA, 0xD9  # the marker after which pixels follow, and the last of the picture
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE  # JFIF, EXIF and XMP, profile, Adobe's colours
-_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers of a frame header
-_ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}  # those of frames in arithmetic coding
+_SOF = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the markers of a frame header
+_UNREAD = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless",
+           0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "lossless (JPEG-LS)"}  # fmt: skip
+_ARITHMETIC = {0xC9, 0xCA}  # those of frames in arithmetic coding
+_PROGRESSIVE = {0xC2, 0xCA}
 _BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length, which may stand between segments
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _AMONG_PIXELS = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")  # as the decoder does, restart markers are passed over
 _WINDOW = 1 << 16  # bytes that are searched for a marker at a time
 _MAX_SCANS = 100  # a camera's progressive JPEG has about ten; thousands in a small file would take hours
 _PIXELS_PER_BYTE = 512  # at most, a bit for a block of 64: where bytes are missing, the decoder fills in grey
+_MARK_OF_END = b"\xff\xd9"
+_MCU = 256  # pixels: a few writers leave out as much at the end
+_NO_PIXELS = bytes(89 * i % 255 for i in range(1, 255))
+_STUFFING = _NO_PIXELS + b"".join(bytes([0xFF, restart]) + _NO_PIXELS for restart in range(0xD0, 0xD8))
+_SPARE = 16  # bytes
 _EXIF_LIMIT = 65533 - len(exif.PREFIX)
 
 # How the segments of applications that a decoder needs begin, and how long they are at least: others are left out.
@@ -65,7 +75,7 @@ def _next_marker(file: BinaryIO, at: int) -> tuple[int, int]:
 
 
 def _end(data: bytes, at: int) -> int:
-    """Return the offset behind the picture whose first scan is at an offset: phones put a video there.
+    """Return the offset of the mark that ends the picture, or of the file's end: phones put a video behind the picture.
 
     Raises:
         ValueError: There are more scans than a camera or an editor writes.
@@ -78,7 +88,7 @@ def _end(data: bytes, at: int) -> int:
             return len(data)
         marker, at = found[1][0], found.end()
         if marker == _EOI:
-            return at
+            return found.start()
         scans += marker == _SOS
         if scans > _MAX_SCANS:
             raise ValueError(f"more than {_MAX_SCANS} scans")
@@ -92,40 +102,90 @@ def _exif(file: BinaryIO) -> bytes:
 
 
 def _header(file: BinaryIO) -> Header:
-    frame = next((content for marker, _, content in _segments(file) if marker in _SOF), b"")
+    kind, frame = next(((marker, content) for marker, _, content in _segments(file) if marker in _SOF), (0, b""))
+    if kind in _UNREAD:
+        raise errors.DecodeError(
+            f"is a {_UNREAD[kind]} JPEG, which viewers do not read: save it as baseline JPEG or PNG"
+        )
     if len(frame) < 6:
         raise ValueError("no frame header before the pixels")
     width, height = int.from_bytes(frame[3:5], "big"), int.from_bytes(frame[1:3], "big")
+    if not height:
+        raise errors.DecodeError("gives its height behind its pixels (DNL): save it again with another program")
     stored = Header(width, height, "jpeg", bits=frame[0], channels=frame[5], lossy=True)
     return stored.turned(exif.orientation(exif.find(file, _exif)))
 
 
 def _decode(data: bytes, header: Header) -> Decoded:
-    picture, coding = _bare(data)
+    picture, coding, has_end = _bare(data)
     if coding not in _ARITHMETIC and len(picture) * _PIXELS_PER_BYTE < header.pixels:
         raise ValueError(f"{len(picture)} bytes do not hold {header.pixels} pixels")
-    encoded = JpegImagePlugin.JpegImageFile(io.BytesIO(picture))
-    decoded, icc = planes.from_pillow(planes.loaded(encoded, header.stored_size))
+    encoded = _loaded(picture, header)
+    # What ends an arithmetic code may be left out.
+    if coding not in _ARITHMETIC and _is_cut_off(picture, encoded, header, has_end):
+        raise ValueError("its pixels end before the picture does: it is truncated")
+    decoded, icc = planes.from_pillow(encoded)
     dpi = exif.sensible(encoded.info.get("dpi")) if encoded.info.get("jfif_unit") in (1, 2) else None
     return Decoded(decoded, icc, dpi)
 
 
-def _bare(data: bytes) -> tuple[bytes, int]:
-    """Return the picture with nothing but what a decoder needs, and the marker of its frame.
+def _loaded(picture: bytes, header: Header) -> JpegImagePlugin.JpegImageFile:
+    encoded = JpegImagePlugin.JpegImageFile(io.BytesIO(picture + _MARK_OF_END))
+    planes.loaded(encoded, header.stored_size)
+    return encoded
+
+
+def _is_cut_off(picture: bytes, encoded: Image.Image, header: Header, has_end: bool) -> bool:
+    """Say whether pixels are missing at the end, where the decoder fills in grey without a word.
+
+    Other bytes behind the last pixel then become pixels. What stands in the place of the rest, such as the zeros of an
+    interrupted download, does so already; but the last of it is no pixel any more, and may be anything.
+    """
+
+    def changed(other: bytes) -> int:
+        try:
+            difference = ImageChops.difference(_loaded(other + _STUFFING, header), encoded)
+        except (OSError, SyntaxError):  # what is left is no picture
+            return header.pixels
+        if not difference.getbbox():
+            return 0
+        levels = np.asarray(difference)
+        return int(np.count_nonzero(levels if levels.ndim == 2 else levels.any(axis=2)))
+
+    allowed = min(_MCU, header.pixels // 64)
+    if changed(picture) > allowed:
+        return True
+    without_zeros = picture.rstrip(b"\0")
+    if not has_end and not changed(without_zeros[:-_SPARE]):
+        return True
+    if len(picture) - len(without_zeros) <= 2 * _SPARE or changed(picture[:-_SPARE]):
+        return False
+    return changed(without_zeros + b"\0") > allowed
+
+
+def _bare(data: bytes) -> tuple[bytes, int, bool]:
+    """Return what a decoder needs of the picture, the marker of its frame, and whether it has the mark of its end.
 
     Pillow would read EXIF directories of any size, and fails at broken segments that say nothing about the pixels.
+
+    Raises:
+        ValueError: The mark is missing where it alone says that there are no further scans.
     """
-    view, coding = memoryview(data), 0
+    view, coding, channels, end = memoryview(data), 0, b"", 0
     pieces: list[bytes | memoryview] = [data[:2]]
     for marker, at, content in _segments(io.BytesIO(data)):
         start, least = _NEEDED.get(marker, (b"", 0))
         application = marker in range(_APP0, _APP0 + 16) or marker == _COMMENT
-        coding = marker if marker in _SOF else coding
+        if marker in _SOF:
+            coding, channels = marker, content[5:6]
         if marker == _SOS:
-            pieces.append(view[at : _end(data, at)])
+            end = _end(data, at)
+            if end == len(data) and (coding in _PROGRESSIVE or content[:1] != channels):
+                raise ValueError("the file ends before its picture: it is truncated")
+            pieces.append(view[at:end])
         elif not application or (start and content.startswith(start) and len(content) >= least):
             pieces.append(view[at : at + 4 + len(content)])
-    return b"".join(pieces), coding
+    return b"".join(pieces), coding, end < len(data)
 
 
 def _write(picture: Picture, samples: Samples, quality: int) -> bytes:

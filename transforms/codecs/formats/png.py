@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import PngImagePlugin
 
+from hdnet.transforms import errors
 from hdnet.transforms.codecs import bounded, exif, planes, sixteen_bit
 from hdnet.transforms.codecs.codec import Codec, Decoded, Writer
 from hdnet.transforms.codecs.picture import Header, Picture
@@ -64,6 +65,8 @@ def _exif(file: BinaryIO) -> bytes:
 
 def _header(file: BinaryIO) -> Header:
     start = bounded.exactly(file, 8, 25)
+    if start[4:8] == b"CgBI":
+        raise errors.DecodeError("is a PNG as Xcode packs it into apps (CgBI): take the original, or convert it")
     if start[4:8] != b"IHDR" or start[17] not in _CHANNELS:
         raise ValueError(f"no IHDR first, but {start[4:8]!r}, or an unknown colour type, {start[17]}")
     width, height = int.from_bytes(start[8:12], "big"), int.from_bytes(start[12:16], "big")

@@ -19,7 +19,7 @@ from hdnet.transforms.codecs import exif, planes, sixteen_bit
 from hdnet.transforms.codecs.codec import Codec, Decoded, Writer
 from hdnet.transforms.codecs.picture import Header, Picture
 from hdnet.transforms.codecs.planes import Planes, Samples
-from hdnet.transforms.codecs.tiff_files import libtiff, tiff_ifd, tiff_layout
+from hdnet.transforms.codecs.tiff_files import fax, libtiff, tiff_ifd, tiff_layout
 from hdnet.transforms.codecs.tiff_files.tiff_layout import Layout
 from hdnet.transforms.pixels import image
 
@@ -40,6 +40,8 @@ def _decode(data: bytes, _: Header) -> Decoded:
     file = io.BytesIO(data)
     found, layout = tiff_layout.read(file)
     layout = tiff_layout.find_pixels(file, found, layout)
+    if layout.compression in fax.KINDS:
+        tiff_layout.check_fax(data, found, layout)
     profile = tiff_ifd.tree(file, found, {_ICC}).get(_ICC)
     icc = profile[1] if isinstance(profile, tuple) else None
     page = _Page(data, found.order)

@@ -2,20 +2,21 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs.tiff_files import tiff_ifd
+from hdnet.transforms.codecs.tiff_files import fax, tiff_ifd
 
 GREYS, RGB, PALETTE, CMYK, YCBCR = (0, 1), 2, 3, 5, 6  # photometric interpretations; 0: white is zero
 PLAIN = 1  # compression: none
 _OLD_JPEG, _JPEG = 6, 7
-_FAX = (2, 3, 4, 32771)
 _FINITE = (5, 8, 32773, 32946, 34925, 50000)  # compressions whose data say where they end
 _PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that have a predictor
 _COLOURS = {0: 1, 1: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _MOST_BYTES = 12  # of one pixel's channels: memory is planned for little more
 _MOST_CHILDREN = 64  # sub-directories that are looked at
 
@@ -24,7 +25,8 @@ _TILE_WIDTH, _TILE_LENGTH, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _INK_SET = 322, 323, 
 _STRIPS, _TILES = (273, 279), (324, 325)  # tags of the places of the pixels, and of their sizes in bytes
 _COLOUR_MAP, _JPEG_TAGS = 320, (512, 513, 514, 515, 519, 520, 521)
 _AS_THEY_ARE = (347, 529, 532)  # JPEG tables; coefficients and range of YCbCr
-_FURTHER = (266, 292, 293, *_JPEG_TAGS, 530, 531)  # bit order, options of CCITT, subsampling
+_BIT_ORDER, _T4_OPTIONS = 266, 292
+_FURTHER = (_BIT_ORDER, _T4_OPTIONS, 293, *_JPEG_TAGS, 530, 531)  # bit order, options of CCITT, subsampling
 _SUB_DIRECTORIES, _NEW_KIND, _OLD_KIND = 330, 254, 255
 NEEDED = frozenset({
     256, 257, _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _ROWS, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_LENGTH,
@@ -144,7 +146,7 @@ def read(file: BinaryIO) -> tuple[tiff_ifd.Directory, Layout]:
     width, height = tags.first(256), tags.first(257)
     if not width or not height:
         raise errors.DecodeError(f"is {width} x {height}, it has no pixels: export the file again")
-    channels, compression = tags.first(_CHANNELS, 1), tags.first(_COMPRESSION, PLAIN)
+    channels, compression = tags.first(_CHANNELS, len(tags(_BITS)) or 1), tags.first(_COMPRESSION, PLAIN)
     photometric = tags.first(_PHOTOMETRIC, 0)
     if channels > 8 * _MOST_BYTES:
         raise errors.DecodeError(f"has {channels} channels: save it as RGB, without alpha channels")
@@ -225,7 +227,7 @@ def _check_kind(tags: _Tags, photometric: int, compression: int) -> None:
     if photometric not in _COLOURS:
         name = _PHOTOMETRIC_NAMES.get(photometric, f"colours of an unknown kind ({photometric}): save it as RGB")
         raise errors.DecodeError(f"holds {name}")
-    if compression not in (PLAIN, _OLD_JPEG, _JPEG, *_FAX, *_FINITE, 32809):
+    if compression not in (PLAIN, _OLD_JPEG, _JPEG, *fax.KINDS, *_FINITE, 32809):
         name = _COMPRESSION_NAMES.get(compression, f"a method that is not read here (number {compression})")
         raise errors.DecodeError(f"is compressed with {name}: save it with LZW or deflate")
     if photometric == CMYK and tags.first(_INK_SET, 1) != 1:
@@ -279,7 +281,7 @@ def find_pixels(file: BinaryIO, found: tiff_ifd.Directory, layout: Layout) -> La
         raise ValueError(f"tiles of {layout.tile[0]} x {layout.tile[1]}, far larger than the image")
     end = file.seek(0, os.SEEK_END)
     if layout.compression == _OLD_JPEG:  # may have its places in tags of its own
-        places, sizes = tags(_STRIPS[0]), tags(_STRIPS[1])
+        places, sizes = (tags(tag) for tag in (_TILES if layout.tile else _STRIPS))
         _check_end(places, sizes, end)
         return dataclasses.replace(layout, places=places, sizes=sizes)
     both = (_TILES, _STRIPS) if layout.tile else (_STRIPS, _TILES)
@@ -294,6 +296,20 @@ def find_pixels(file: BinaryIO, found: tiff_ifd.Directory, layout: Layout) -> La
         sizes = tuple(min(size or end, max(end - place, 0)) for place, size in zip(places, sizes, strict=True))
     _check_end(places, sizes, end)
     return dataclasses.replace(layout, places=places, sizes=sizes)
+
+
+def check_fax(data: bytes, found: tiff_ifd.Directory, layout: Layout) -> None:
+    """Check the code of a fax whose places are known.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    tags = _Tags(io.BytesIO(data), found)
+    width, rows = layout.tile or (layout.width, layout.rows)
+    for i, (at, size) in enumerate(zip(layout.places, layout.sizes, strict=True)):
+        piece = data[at : at + size].translate(_MIRRORED if tags.first(_BIT_ORDER) == 2 else None)
+        left = rows if layout.tile else layout.height - i % layout.pieces * rows
+        fax.check(piece, width, min(rows, left), layout.compression, tags.first(_T4_OPTIONS))
 
 
 def _check_end(places: tuple[int, ...], sizes: tuple[int, ...], end: int) -> None:
