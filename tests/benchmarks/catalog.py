@@ -8,6 +8,7 @@ subtracted. Processor time is that of all processes; what one pair takes in each
 one thread, and the rest is Beam's, the launcher's and the threads' own.
 """
 
+import contextlib
 import csv
 import dataclasses
 import itertools
@@ -147,9 +148,11 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Look four times a second."""
-        while self.job.is_running() and self.job.status() != psutil.STATUS_ZOMBIE:
-            held = 0
-            for process in [self.job, *self.job.children(recursive=True)]:
+        while self.job.is_running():
+            held, family = 0, [self.job]
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                family += self.job.children(recursive=True)
+            for process in family:
                 try:
                     times = process.cpu_times()
                     self.processor[process.pid] = times.user + times.system
