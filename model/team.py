@@ -1,4 +1,4 @@
-"""Threads that share one image's work, each computing whole parts alone.
+"""Threads that share one image's work, each computing whole parts alone, and threads with an image each.
 
 Convolutions gain from several threads working on one of them, but the small operations between them do not: threads
 wait for each other. Whole parts side by side keep every thread busy (docs/engine.md has figures).
@@ -6,7 +6,7 @@ wait for each other. Whole parts side by side keep every thread busy (docs/engin
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
@@ -31,6 +31,29 @@ def _begin_alone() -> None:
     _making = threading.Lock()  # another thread may have held it
     _team.cache_clear()
     torch.set_num_threads(1)
+
+
+def work_alone() -> None:
+    """Let this thread run torch by itself from now on, whatever the others do."""
+    torch.get_num_threads()  # takes over the process's setting, which would otherwise undo the next line
+    torch.set_num_threads(1)
+
+
+def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield what `work` makes of each part, in order, in as many threads as torch has here, each of which works alone.
+
+    Threads that share one small image wait for each other after every operation, for ever so long where the machine has
+    other work; threads with an image each do not.
+    """
+    count = torch.get_num_threads()
+    if count == 1:
+        yield from map(work, parts)
+        return
+    try:
+        with ThreadPoolExecutor(count, "image", work_alone) as threads:
+            yield from threads.map(work, parts)
+    finally:
+        torch.set_num_threads(count)  # for threads that start later
 
 
 def lead(work: Callable[[], Result]) -> Result:
@@ -90,8 +113,7 @@ def _team(count: int) -> ThreadPoolExecutor:
     begun = threading.Barrier(count + 1)
 
     def begin() -> None:
-        torch.get_num_threads()  # takes over the process's setting, which would otherwise undo the next line
-        torch.set_num_threads(1)
+        work_alone()
         _member.team = team, count
         begun.wait()
 

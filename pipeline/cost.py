@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from hdnet.model.precision import Precision
+from hdnet.pipeline.local import machine
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.layouts import BY_STEM, Names
@@ -42,7 +43,7 @@ class Estimate:
     Attributes:
         images: Number of composites whose header could be read.
         mean_pixels: Mean number of pixels of such a composite.
-        typical_bytes: Peak memory of a worker on a composite that few are larger than.
+        typical_bytes: Peak memory of a worker on a composite that few are larger than, with its neighbours.
         largest_bytes: Peak memory of a worker on the largest one.
         faults: What is wrong with the files whose header could not be read.
     """
@@ -83,6 +84,7 @@ def estimate(
     pixels = [each.pixels for each in found]
     sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
     typical, largest = (peak_bytes(side, side) for side in sides)
+    typical += machine.beside_bytes(sides[0] ** 2)
     return Estimate(
         images=len(found),
         mean_pixels=float(np.mean(pixels or [0])),

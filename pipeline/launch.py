@@ -80,6 +80,7 @@ def harmonization(request: Request, runner: Runner) -> Work:
         run_id=request.run_id,
         weights=request.weights,
         max_pixels=request.max_pixels,
+        scores=request.scores,
         image=options,
     )
     return Work(

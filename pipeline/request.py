@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hdnet.model.precision import Precision
+from hdnet.pipeline.settings import Scores
 from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
@@ -37,6 +38,7 @@ class Request:
     retry_failed: str | None
     dry_run: bool
     report: bool
+    scores: Scores = "all"
     strength: float = 1.0
     mask_value: int | None = None
     invert_mask: bool = False

@@ -55,6 +55,8 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--memory", type=click.FloatRange(min=0.1), metavar="GB",
               help="Memory for all local workers together.  [default: what is free, less a fifth]")  # fmt: skip
 @options.of_image
+@click.option("--scores", default="all", type=click.Choice(["all", "cheap", "none"]),
+              help="What is measured of each image; cheap: no SSIM, colour differences and gaps.")  # fmt: skip
 @click.option("--pair", metavar="PATTERN", callback=_pattern,
               help="Name of a folder's masks, such as '{id}_mask.png'.  [default: the composite's]")  # fmt: skip
 @click.option("--skip-unpaired", is_flag=True, help="Leave out a folder's files without a partner.")

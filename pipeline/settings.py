@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from hdnet.model.precision import Precision
 from hdnet.pipeline.layout import Layout
@@ -17,6 +17,8 @@ from hdnet.transforms.codecs.mask import Reading
 if TYPE_CHECKING:
     from hdnet.pipeline.steps.pair import Worker
 
+Scores = Literal["all", "cheap", "none"]
+"""All; those that are sums of pixels: no SSIM, no colours as people see them; how much the foreground covers."""
 QUALITY_COUNTS = frozenset({*table.CODECS["jpeg"].suffixes, *table.CODECS["avif"].suffixes})
 """Suffixes of the formats that are written with loss."""
 DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None, "smoothing": 0.0}
@@ -140,6 +142,7 @@ class Settings:
         run_id: Name of the run, a folder's name.
         weights: A shipped name, a path or a URI.
         max_pixels: Larger images fail.
+        scores: What is measured of an image.
         image: What decides an image.
         machine: What the workers' machine is.
     """
@@ -148,6 +151,7 @@ class Settings:
     run_id: str
     weights: str = "hdnet-lite"
     max_pixels: int = limits.MAX_PIXELS
+    scores: Scores = "all"
     image: ImageOptions = ImageOptions()
     machine: Machine = Machine()
 

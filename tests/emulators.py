@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import http.server
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -79,6 +80,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
     Attributes:
         requests: Method and path of each, in order.
+        delay: Seconds before each is passed on.
         faults: How many failed.
     """
 
@@ -90,7 +92,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.upstream, self.plan = urlsplit(upstream).netloc, plan
         self.lock, self.over = threading.Lock(), threading.Event()
         self.requests: list[str] = []
-        self.faults = 0
+        self.delay, self.faults = 0.0, 0
 
     @property
     def address(self) -> str:
@@ -125,6 +127,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.note(f"{self.command} {self.path}")
+        time.sleep(self.server.delay)
         if fault == "stall":
             self.server.over.wait(60)
         if fault in ("stall", "cut"):

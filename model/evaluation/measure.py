@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from hdnet.model import team
 from hdnet.model.evaluation import baseline, contact_sheet, page, protocol, records, tables
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.progress import ProgressLine
@@ -97,15 +98,24 @@ def evaluate(
 def measure_all(
     pairs: Sequence[manifest.Pair], harmonizer: Harmonizer, how: protocol.Protocol
 ) -> tuple[list[records.Row], list[records.Failure]]:
-    """Measure pair after pair; an expected error becomes a failure, every other exception stops the run."""
+    """Measure all pairs; an expected error becomes a failure, every other exception stops the run."""
     measured: list[records.Row] = []
     failures: list[records.Failure] = []
     progress = ProgressLine(len(pairs))
-    for done, pair in enumerate(pairs, 1):
+
+    def attempt(pair: manifest.Pair) -> records.Row | records.Failure:
         try:
-            measured.append(measure(pair, harmonizer, how))
+            return measure(pair, harmonizer, how)
         except HarmonizeError as error:
-            failures.append(records.Failure(pair.id, type(error).__name__, str(error)))
+            return records.Failure(pair.id, type(error).__name__, str(error))
+
+    # A GPU works on one image at a time, and needs the memory for it.
+    outcomes = map(attempt, pairs) if harmonizer.device.type == "cuda" else team.side_by_side(attempt, pairs)
+    for done, found in enumerate(outcomes, 1):
+        if isinstance(found, records.Row):
+            measured.append(found)
+        else:
+            failures.append(found)
         progress.update(done, lambda: _detail(measured, failures))
     return measured, failures
 

@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hdnet.model import team
 from hdnet.model.architectures.base import autocast
 from hdnet.model.training.dataset import PackedPairs, unpack
 from hdnet.model.training.trainer import Trainer, learned, to_batch
@@ -38,7 +40,9 @@ def validate(trainer: Trainer, pairs: PackedPairs) -> Validation:
     was_training = trainer.network.training
     trainer.network.eval()
     with averaged(trainer):
-        errors = torch.cat([_errors(trainer, pairs, i) for i in range(0, len(pairs), trainer.config.batch)])
+        starts = range(0, len(pairs), trainer.config.batch)
+        one = functools.partial(_errors, trainer, pairs)
+        errors = torch.cat(list(map(one, starts) if trainer.device.type == "cuda" else team.side_by_side(one, starts)))
     trainer.network.train(was_training)
     after, before, foreground = errors.double().unbind(1)
     fmse_after, fmse_before = (after / foreground).mean(), (before / foreground).mean()
@@ -68,6 +72,7 @@ def averaged(trainer: Trainer) -> Iterator[None]:
             torch._foreach_copy_(current, own)
 
 
+@torch.no_grad()  # which each thread says for itself
 def _errors(trainer: Trainer, pairs: PackedPairs, start: int) -> Tensor:  # (B,3)
     """Return squared error after, before (per channel mean, 0..255), and the foreground's size."""
     batch = [unpack(pairs[i]) for i in range(start, min(start + trainer.config.batch, len(pairs)))]

@@ -1,8 +1,8 @@
 """Keep the worker processes of one machine from taking more memory at once than there is.
 
-Every process has an equal part of the memory. A pair that fits it runs beside the others; a larger one runs
-alone: it waits until the others have finished theirs and holds off new ones. The locks are the kernel's, so a
-process that dies gives them back.
+Every process has an equal part of the memory. A pair that fits it, beside the one before and the one after it, runs
+beside all others; a larger one runs alone: it waits until the others are finished and holds off new ones. The locks are
+the kernel's, so a process that dies gives them back.
 """
 
 import contextlib
@@ -28,13 +28,14 @@ class Admission:
         self.lock = Path(scratch) / "giants.lock" if scratch else None
 
     @contextlib.contextmanager
-    def hold(self, size: int, name: str, *, alone: bool = False) -> Iterator[None]:
+    def hold(self, size: int, name: str, *, beside: int = 0, alone: bool = False) -> Iterator[None]:
         """Wait until `size` bytes are free, and keep them for as long as the block lasts.
 
         Args:
             size: Bytes that the pair needs at its peak.
             name: Name of the pair in the error's message.
-            alone: Wait until no other process is at work, whatever the size.
+            beside: Bytes of its neighbours in the same process, if they are as large.
+            alone: Wait until no other pair is in work, whatever the size.
 
         Raises:
             SizeError: So many bytes are never free; the message names the pair, the bytes and the remedy.
@@ -44,8 +45,8 @@ class Admission:
                 f"{name} needs about {size / 1e9:.1f} GB, more than the {self.memory / 1e9:.1f} GB that workers may"
                 " use: run it on a larger machine, or give --memory"
             )
-        giant = alone or size * self.workers > self.memory > 0
-        if self.lock is None or self.workers == 1 or not (self.memory or alone):
+        giant = alone or (size + beside) * self.workers > self.memory > 0
+        if self.lock is None:
             yield
             return
         # A giant waits with the door shut: small pairs that slipped past it would keep it waiting for ever.

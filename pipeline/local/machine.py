@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 
+from hdnet.transforms.codecs import limits
+
 HEADROOM = 0.8
 """Share of the free memory that workers may plan with; the rest is for the system's file cache and surprises."""
 LAUNCHER_BYTES = 500_000_000
@@ -46,6 +48,14 @@ def plan(workers: int, typical: int, *, cores: int | None = None, memory: int | 
     memory = memory or max(1, int(HEADROOM * available_memory()) - LAUNCHER_BYTES)
     chosen = workers or max(1, min(cores, memory // max(typical, 1)))
     return Plan(chosen, max(1, cores // chosen), memory)
+
+
+def beside_bytes(pixels: int) -> int:
+    """Return the memory of the pair that is read and of the one that is written while one of this size is in work.
+
+    Each takes no more than decoding does, if it is no larger.
+    """
+    return 2 * limits.DECODE_BYTES * pixels
 
 
 def computes_bfloat16() -> bool:

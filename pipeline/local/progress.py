@@ -1,17 +1,21 @@
 """How far a local run is: each worker thread keeps a file of its own, and the launcher adds them up.
 
-A file holds counts and the id of the pair under way, and its process holds a lock on it for as long as it lives: a
-file with an id and without a lock was left by a process that crashed over that pair.
+A file holds counts and the ids of the pairs under way, and its process holds a lock on it for as long as it lives: a
+file with ids and without a lock was left by a process that crashed over one of those pairs.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
+import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 _COUNTS = struct.Struct("<QQQQ")
+_BETWEEN = "\0"
 
 
 class Counts(NamedTuple):
@@ -28,7 +32,7 @@ class Counts(NamedTuple):
 
 
 class ProgressFile:
-    """The file of one thread.
+    """The file of one worker thread and those that read and write for it.
 
     Args:
         scratch: Folder on a local disk that the launcher reads; with "" nothing is written.
@@ -36,6 +40,8 @@ class ProgressFile:
 
     def __init__(self, scratch: str) -> None:
         self.counts = Counts()
+        self.identities: list[str] = []
+        self.lock = threading.Lock()
         self.file = None
         if scratch:
             self.file = os.open(Path(scratch) / f"progress-{uuid.uuid4()}", os.O_RDWR | os.O_CREAT, 0o600)
@@ -47,18 +53,29 @@ class ProgressFile:
             os.close(self.file)
             self.file = None
 
-    def begin(self, identity: str) -> None:
-        """Write down which pair is under way."""
-        self._write(identity)
+    @contextlib.contextmanager
+    def under_way(self, identity: str) -> Iterator[None]:
+        """Name a pair as under way for as long as the block lasts, whichever threads it runs in."""
+        self._begun(identity, True)
+        try:
+            yield
+        finally:
+            self._begun(identity, False)
 
     def add(self, counts: Counts) -> None:
-        """Add to the counts, and write down that no pair is under way."""
-        self.counts = self.counts.plus(counts)
-        self._write("")
+        """Add to the counts."""
+        with self.lock:
+            self.counts = self.counts.plus(counts)
+            self._write()
 
-    def _write(self, identity: str) -> None:
+    def _begun(self, identity: str, begun: bool) -> None:
+        with self.lock:
+            (self.identities.append if begun else self.identities.remove)(identity)
+            self._write()
+
+    def _write(self) -> None:
         if self.file is not None:
-            data = _COUNTS.pack(*self.counts) + identity.encode()
+            data = _COUNTS.pack(*self.counts) + _BETWEEN.join(self.identities).encode()
             os.pwrite(self.file, data, 0)
             os.ftruncate(self.file, len(data))
 
@@ -74,15 +91,15 @@ def read(scratch: Path) -> Counts:
 
 
 def take_crashed_ids(scratch: Path) -> list[str]:
-    """Return the ids of the pairs that processes crashed over, and remove them from the files."""
-    found = []
+    """Return the ids of the pairs that were under way in processes that crashed, and remove them from the files."""
+    found: list[str] = []
     for path in scratch.glob("progress-*"):
         with path.open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # its process lives
-            if identity := file.read()[_COUNTS.size :].decode(errors="replace"):
-                found.append(identity)
+            if identities := file.read()[_COUNTS.size :].decode(errors="replace"):
+                found += identities.split(_BETWEEN)
                 file.truncate(_COUNTS.size)
     return found

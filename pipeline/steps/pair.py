@@ -1,4 +1,7 @@
-"""The work on one pair as a plain function: bytes in, an image written, one row of metrics out."""
+"""The work on one pair as a plain function: bytes in, an image written, one row of metrics out.
+
+It is a generator with a `yield` where another thread may take over: after reading, and before writing.
+"""
 
 import abc
 import contextlib
@@ -8,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +19,8 @@ from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.weights import weights_file
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.local.admission import Admission
-from hdnet.pipeline.settings import Settings
+from hdnet.pipeline.settings import Scores, Settings
+from hdnet.pipeline.steps.relay import Work
 from hdnet.pipeline.steps.resume import Task
 from hdnet.transforms import storage
 from hdnet.transforms.catalog.manifest import Pair
@@ -27,6 +32,8 @@ from hdnet.transforms.errors import CrashError, ShapeError, StorageError
 from hdnet.transforms.pixels import image
 from hdnet.transforms.pixels.image import Foreground, Mask, Pixels
 from hdnet.transforms.scores import appearance, metrics
+
+UnderWay = Callable[[str], contextlib.AbstractContextManager[None]]
 
 
 class Stages:
@@ -66,13 +73,13 @@ class Worker(abc.ABC):
     suspects: Mapping[str, int]
 
     @abc.abstractmethod
-    def work(self, task: Task, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
-        """Do the work on one pair.
+    def work(self, task: Task, stages: Stages, under_way: UnderWay) -> Work[MetricsRow]:
+        """Do the work on one pair: read it; run the network; write and score the result, and return the row.
 
         Args:
             task: The pair.
             stages: Measures the time, and knows afterwards in which stage an error was raised.
-            under_way: Called with the id before the work that may bring the process down.
+            under_way: Entered with the id for the work that may bring the process down.
 
         Raises:
             HarmonizeError: A file cannot be read, is not an image, is too large or does not fit the others; the result
@@ -142,38 +149,39 @@ class Harmonizing(Worker):
             **machine_fields(settings),
         )
 
-    def work(self, task: Task, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
+    def work(self, task: Task, stages: Stages, under_way: UnderWay) -> Work[MetricsRow]:
         """Read, harmonize, write and score one pair."""
         return harmonize(task, self, stages, under_way)
 
 
-def harmonize(task: Task, worker: Harmonizing, stages: Stages, under_way: Callable[[str], None]) -> MetricsRow:
+def harmonize(task: Task, worker: Harmonizing, stages: Stages, under_way: UnderWay) -> Work[MetricsRow]:
     """Read, harmonize, write and score one pair, as `Worker.work`."""
     settings, pair = worker.settings, task.pair
     options, label = settings.image.of(pair), settings.image.label_of(pair)
     check_apart(pair, settings)
     died = worker.deaths(pair)
     with stages("read"):
-        composite, mask_file = fetch(pair.composite, settings), fetch(pair.mask, settings)
-        reference_file = None if pair.reference is None else fetch(pair.reference, settings)
-        files = [file for file in (composite, mask_file, reference_file) if file]
+        files = fetch((pair.composite, pair.mask, pair.reference), settings)
+        composite, mask_file, *rest = files
+        reference_file = rest[0] if rest else None
         stages.bytes["read"] = sum(len(file.data) for file in files)
-    with worker.admission.hold(memory(files, worker.harmonizer.estimate), pair.composite, alone=died > 0):
-        under_way(pair.id)
+    with hold(files, worker.harmonizer.estimate, worker.admission, alone=died > 0), under_way(pair.id):
         with stages("read"):
             picture = decode.decode(composite.data, composite.uri, settings.max_pixels)
             soft_mask = decode_mask(mask_file, composite.header, settings, options.reading)
-            reference = _decode_reference(reference_file, picture, settings)
+            reference = None if settings.scores == "none" else _decode_reference(reference_file, picture, settings)
+        yield
         with stages("network"):
             harmonized = worker.harmonizer(picture.pixels, soft_mask, label)
             result = image.mix(picture.pixels, harmonized, options.strength)
+        yield
         with stages("write"):
             output = settings.layout.image(pair.id, encode.suffix(options.format, picture.format))
             encoded = encode.encode(picture, result, options.format, options.quality)
             storage.write(output, encoded)
             stages.bytes["written"] = len(encoded)
         with stages("score"):
-            scores = score(picture.pixels, result, reference, image.threshold(soft_mask))
+            scores = score(picture.pixels, result, reference, image.threshold(soft_mask), settings.scores)
     return MetricsRow(
         **inputs(task, composite, mask_file, reference_file),
         **scores,
@@ -229,29 +237,43 @@ def check_apart(pair: Pair, settings: Settings) -> None:
             raise StorageError(f"{uri} is among the images this run writes: choose another --output")
 
 
-def fetch(uri: str, settings: Settings) -> File:
-    """Read a file and its header.
+def fetch(uris: Sequence[str | None], settings: Settings) -> list[File]:
+    """Read files and their headers, all at the same time; None is passed over.
 
     Raises:
-        HarmonizeError: It cannot be read, is not an image or is too large.
+        HarmonizeError: One cannot be read, is not an image or is too large.
     """
-    data = storage.read(uri, limit=limits.file_bytes(settings.max_pixels))
-    found = header.read(data, uri)
-    header.check_size(found, uri, settings.max_pixels)
-    return File(uri, data, found)
+
+    def one(uri: str) -> File:
+        data = storage.read(uri, limit=limits.file_bytes(settings.max_pixels))
+        found = header.read(data, uri)
+        header.check_size(found, uri, settings.max_pixels)
+        return File(uri, data, found)
+
+    named = [uri for uri in uris if uri is not None]
+    with ThreadPoolExecutor(len(named)) as threads:
+        return list(threads.map(one, named))
 
 
-def memory(files: Sequence[File], estimate: Callable[[int, int], int]) -> int:
-    """Return about how many bytes a pair takes at its peak; a mask may be larger than its composite.
+def hold(
+    files: Sequence[File], estimate: Callable[[int, int], int], admission: Admission, *, alone: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Wait for the memory that a pair takes at its peak; a mask may be larger than its composite.
 
     Args:
         files: The composite first.
-        estimate: Returns the same for a composite's height and width alone.
+        estimate: Returns about how many bytes a composite's height and width take at the peak.
+        admission: Whom to ask.
+        alone: Wait until no other pair is in work.
+
+    Raises:
+        SizeError: As for `Admission.hold`.
     """
     composite = files[0].header
     largest = max(file.header.pixels for file in files)
     decoding = limits.DECODE_BYTES * (largest - composite.pixels)
-    return estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
+    size = estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
+    return admission.hold(size, files[0].uri, beside=machine.beside_bytes(largest), alone=alone)
 
 
 def decode_mask(file: File, composite: Header, settings: Settings, reading: Reading) -> Mask:
@@ -284,15 +306,18 @@ def _decode_reference(file: File | None, picture: Picture, settings: Settings) -
     return reference
 
 
-def score(composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground) -> dict[str, Any]:
-    """Return the columns of the scores."""
-    images = (composite, result)
-    scores = (None, None) if reference is None else metrics.score_all(images, reference, foreground)
-    return {
-        **_columns(scores[1], ""),
-        **_columns(scores[0], "input_"),
-        **dataclasses.asdict(appearance.compare(composite, result, foreground)),
-    }
+def score(
+    composite: Pixels, result: Pixels, reference: Pixels | None, foreground: Foreground, wanted: Scores = "all"
+) -> dict[str, Any]:
+    """Return the columns of the scores; those that are not wanted are null."""
+    scores: Sequence[metrics.Scores | None] = (None, None)
+    if wanted == "none":
+        seen = appearance.coverage(foreground)
+    else:
+        seen = appearance.compare(composite, result, foreground, colours=wanted == "all")
+        if reference is not None:
+            scores = metrics.score_all((composite, result), reference, foreground, structure=wanted == "all")
+    return {**_columns(scores[1], ""), **_columns(scores[0], "input_"), **dataclasses.asdict(seen)}
 
 
 def _columns(scores: metrics.Scores | None, prefix: str) -> dict[str, Any]:

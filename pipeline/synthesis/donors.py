@@ -42,7 +42,7 @@ def _read(pair: Pair, request: Request, settings: Settings) -> Donor | None:
     try:
         for each in (uri, pair.mask):
             schemes.check(each, request.schemes)
-        photo, region = (pairs.fetch(each, settings) for each in (uri, pair.mask))
+        photo, region = pairs.fetch((uri, pair.mask), settings)
         reading = settings.image.of(pair).reading
         inside = image.threshold(pairs.decode_mask(region, photo.header, settings, reading))
         pixels = image.to_8_bit(decode.decode(photo.data, photo.uri, settings.max_pixels).pixels)

@@ -17,7 +17,8 @@ from hdnet.model.training.composites import illumination, looks
 from hdnet.model.training.composites.augment import RGB
 from hdnet.pipeline.report.run_info import RECOLOURING
 from hdnet.pipeline.steps import pair as pairs
-from hdnet.pipeline.steps.pair import Stages, Worker
+from hdnet.pipeline.steps.pair import Stages, UnderWay, Worker
+from hdnet.pipeline.steps.relay import Work
 from hdnet.pipeline.steps.resume import Task
 from hdnet.pipeline.synthesis import layout
 from hdnet.pipeline.synthesis.settings import SynthesisRow, SynthesisSettings
@@ -61,23 +62,24 @@ class Synthesizing(Worker):
         palettes: dict[layout.Split, Palette] = {split: palette(settings, split) for split in get_args(layout.Split)}
         return cls(settings=settings, palettes=palettes, **pairs.machine_fields(settings))
 
-    def work(self, task: Task, stages: Stages, under_way: Callable[[str], None]) -> SynthesisRow:
+    def work(self, task: Task, stages: Stages, under_way: UnderWay) -> Work[SynthesisRow]:
         """Read a photo and its mask, recolour the foreground, and write the composite."""
         settings, pair = self.settings, task.pair
         pairs.check_apart(pair, settings)
         died = self.deaths(pair)
         with stages("read"):
-            files = [pairs.fetch(uri, settings) for uri in (pair.composite, pair.mask)]
+            files = pairs.fetch((pair.composite, pair.mask), settings)
             stages.bytes["read"] = sum(len(file.data) for file in files)
-        with self.admission.hold(pairs.memory(files, peak_bytes), pair.composite, alone=died > 0):
-            under_way(pair.id)
+        with pairs.hold(files, peak_bytes, self.admission, alone=died > 0), under_way(pair.id):
             with stages("read"):
                 picture = _decode(files[0], settings)
                 reading = settings.image.of(pair).reading
                 foreground = image.threshold(pairs.decode_mask(files[1], files[0].header, settings, reading))
+            yield
             with stages("network"):
                 names = Names.of(task, files[0], files[1], settings)
                 made = self._compose(image.to_8_bit(picture.pixels), foreground, names, files[0])
+            yield
             with stages("write"):
                 encoded = _write(picture, foreground, made, names, settings)
                 stages.bytes["written"] = len(encoded)

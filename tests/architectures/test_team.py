@@ -9,7 +9,7 @@ import weakref
 import pytest
 import torch
 
-from hdnet.model.team import lead, share
+from hdnet.model.team import lead, share, side_by_side
 
 
 def squares(count):
@@ -112,7 +112,7 @@ def test_an_error_reaches_the_caller_when_no_thread_is_at_work_any_more():
 def test_a_forked_process_makes_a_team_of_its_own():
     code = """
 import os, torch
-from hdnet.model.team import lead, share
+from hdnet.model.team import lead, share, side_by_side
 torch.set_num_threads(2)
 work = lambda: share(lambda part: part + 1, range(5))
 assert lead(work) == [1, 2, 3, 4, 5]
@@ -122,3 +122,15 @@ if not pid:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=300) == "0\n"
+
+
+def test_side_by_side_each_thread_works_alone_and_order_is_kept():
+    torch.set_num_threads(2)
+    both = threading.Barrier(2)
+
+    def work(part: int) -> tuple[int, int]:
+        both.wait(60)  # two are in work at the same time
+        return part, torch.get_num_threads()
+
+    assert list(side_by_side(work, range(4))) == [(part, 1) for part in range(4)]
+    assert torch.get_num_threads() == 2

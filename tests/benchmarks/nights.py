@@ -52,6 +52,8 @@ if "hdnet.pipeline.local.worker" in sys.orig_argv:
                  "weights_sha256": worker.weights_sha256,
                  "options": worker.settings.image.record(),
                  "arch": worker.arch, "precision": worker.harmonizer.precision}
+        yield
+        yield
         return MetricsRow(**row | known | dict(zip(VERSIONS, task.versions)))
 
     pair.harmonize = harmonize

@@ -4,6 +4,7 @@
     python -m tests.benchmarks.pipeline rows        # a row of 32 x 32 pixels
     python -m tests.benchmarks.pipeline workers     # two workers against one
     python -m tests.benchmarks.pipeline memory      # does a worker grow?
+    python -m tests.benchmarks.pipeline waiting     # an object store that takes its time
 
 Start-up is cancelled out by subtracting a short run from a long one. Runs to be compared take turns.
 """
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from typing import Any
 import click
 import psutil
 from PIL import Image
+
+from hdnet.transforms import storage
+from tests import emulators
 
 CATALOG = Path(__file__).parents[2] / "examples/catalog"
 PROGRAM = [sys.executable, "-m", "hdnet.pipeline.run"]
@@ -55,7 +60,7 @@ def _square(path: Path, size: int) -> Image.Image:
         return picture.resize((size, size), Image.Resampling.BICUBIC)
 
 
-def command(manifest: Path, output: Path, *options: str) -> list[str]:
+def command(manifest: Path | str, output: Path | str, *options: str) -> list[str]:
     """Return the command that harmonizes a manifest."""
     places = ["--input", str(manifest), "--output", str(output)]
     return [*PROGRAM, *places, "--run-id", "run", "--no-report", *options]
@@ -156,6 +161,42 @@ def _watch(job: "subprocess.Popen[bytes]", output: Path) -> Iterator[tuple[int, 
             below = psutil.Process(job.pid).children(recursive=True)
             yield done, max((each.memory_info().rss for each in below), default=0)
         time.sleep(0.05)
+
+
+@main.command()
+@click.option("--size", default=1024, show_default=True)
+@click.option("--pairs", default=40, show_default=True)
+@click.option("--delay", default=0.2, show_default=True, help="Seconds that each request waits.")
+@click.option("--rounds", default=3, show_default=True)
+def waiting(size: int, pairs: int, delay: float, rounds: int) -> None:
+    """Compare two workers on an object store that answers late with two on one that answers at once."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        proxy = stack.enter_context(emulators.Proxy(stack.enter_context(emulators.gcs()), lambda _: None))
+        os.environ.update(emulators.environment("gs", proxy.address))
+        for count in (SHORT, pairs):
+            write_catalog(folder, count, [size], "jpg")
+        for path in folder.iterdir():
+            storage.write(f"gs://{emulators.BUCKET}/{path.name}", path.read_bytes())
+        losses = []
+        for _ in range(rounds):
+            found = []
+            for proxy.delay in (0.0, delay):
+                fixed, whole = (_on_store(count) for count in (SHORT, pairs))
+                found.append((whole - fixed) / (pairs - SHORT))
+            losses.append(found[1] / found[0] - 1)
+            click.echo(f"at once {found[0]:.3f}, late {found[1]:.3f} s a pair: {losses[-1]:+.1%}")
+    click.echo(f"{size} x {size}, {delay} s a request: {statistics.median(losses):+.1%}")
+
+
+def _on_store(count: int) -> float:
+    """Return the seconds of a run of two workers with its catalog and output on the store."""
+    root = f"gs://{emulators.BUCKET}"
+    began = time.perf_counter()
+    subprocess.run(
+        command(f"{root}/{count}.csv", f"{root}/{uuid.uuid4()}", "--workers", "2"), check=True, capture_output=True
+    )
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

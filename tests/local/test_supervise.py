@@ -36,8 +36,8 @@ DYING = """
 import os, sys
 from hdnet.pipeline.local import progress
 file = progress.ProgressFile(sys.argv[1])
-file.begin('s\u00fc\u00df/1')
-os.kill(os.getpid(), 9)
+with file.under_way('s\u00fc\u00df/1'):
+    os.kill(os.getpid(), 9)
 """
 
 STILLBORN = """
@@ -78,8 +78,8 @@ def watching(folder: Path, keeper: str = KEEPER.format(WAITING)) -> Iterator[tup
 
 def test_counts_add_up_over_threads(tmp_path):
     files = [progress.ProgressFile(str(tmp_path)) for _ in range(2)]
-    files[0].begin("a")
-    files[0].add(Counts(images=1, pixels=50))
+    with files[0].under_way("a"), files[0].under_way("b"):
+        files[0].add(Counts(images=1, pixels=50))
     files[1].add(Counts(failures=1))
     files[1].close()
     assert progress.read(tmp_path) == Counts(1, 50, 1, 0)
@@ -100,8 +100,8 @@ def test_what_follows_an_unfinished_progress_line_begins_on_its_own(tmp_path, mo
 
 def test_only_a_crash_leaves_an_id_and_only_once(tmp_path):
     living = progress.ProgressFile(str(tmp_path))
-    living.begin("mine")
-    subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=False)
+    with living.under_way("mine"):
+        subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=False)
     assert progress.take_crashed_ids(tmp_path) == ["süß/1"]
     assert progress.take_crashed_ids(tmp_path) == []
     living.close()
@@ -181,7 +181,7 @@ def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
     assert len(killers) == 2 and len({row["id"] for row in rows} | killers) == 6
     (summary,) = (tmp_path / "out/runs").glob("*.json")
     assert json.loads(summary.read_text())["totals"]["done"] == 4
-    assert said.err.count("SIGKILL) died over good/") == 4
+    assert said.err.count("SIGKILL) died over good/") in (3, 4)  # the first death may be over both
 
 
 def test_a_worker_that_dies_as_it_starts_is_not_waited_for(tmp_path, monkeypatch, capfd):

@@ -106,6 +106,17 @@ def test_a_run_of_the_same_name_replaces_the_one_before(tmp_path, tiny):
     assert len(table(tmp_path / "metrics/out/metrics")) == 3 and not table(tmp_path / "metrics/out/failures")
 
 
+def test_unwanted_scores_are_null_and_make_no_image_again(tmp_path, tiny):
+    catalog = write_catalog(tmp_path / "in", good=2, broken=0)
+    arguments = ["--input", catalog, "--output", tmp_path / "out", "--weights", tiny, "--workers", 1]
+    assert harmonize(*arguments, "--run-id", "a", "--scores", "none").exit_code == 0
+    assert {row["psnr"] for row in table(tmp_path / "out/metrics")} == {None}
+    assert {row["delta_e"] for row in table(tmp_path / "out/metrics")} == {None}
+    assert all(0 < row["foreground_ratio"] < 1 for row in table(tmp_path / "out/metrics"))
+    assert harmonize(*arguments, "--run-id", "b").exit_code == 0
+    assert json.loads((tmp_path / "out/runs/b.json").read_text())["totals"]["skipped"] == 2
+
+
 def test_inputs_are_never_overwritten(tmp_path, tiny):
     catalog = write_catalog(tmp_path, good=1, broken=0)
     (tmp_path / "composites").rename(tmp_path / "images")

@@ -1,5 +1,6 @@
 """Folders, manifests, Python and training read the same masks and images from the same files."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def run(row: Pair, output: Path) -> Recorder:
         settings=settings, threads=1, admission=Admission(10**9, 1, str(output)), suspects={},
         harmonizer=network, arch="toy", weights_sha256="",  # type: ignore[arg-type]
     )  # fmt: skip
-    pair.harmonize(Task(row), worker, pair.Stages(), lambda _: None)
+    for _ in pair.harmonize(Task(row), worker, pair.Stages(), lambda _: contextlib.nullcontext()):
+        pass
     return network
 
 

@@ -7,9 +7,15 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
+from hdnet.model.harmonizer import Harmonizer
 from hdnet.pipeline.run import main
+from hdnet.pipeline.settings import Settings
+from hdnet.pipeline.steps import harmonize as harmonizing
+from hdnet.pipeline.steps.resume import Task
 from hdnet.transforms import storage
-from tests import emulators
+from hdnet.transforms.catalog import manifest_parts
+from hdnet.transforms.catalog.manifest import Pair
+from tests import emulators, portable
 from tests.catalogs import write_catalog, write_weights
 
 
@@ -47,3 +53,31 @@ def test_a_run_on_a_store_equals_one_on_a_disk(catalog, store, proxy, hasty):
     for name in names:
         assert storage.read(f"{remote}/out/images/{name}") == storage.read(f"{catalog}/out/images/{name}")
     assert store[0] != "gs" or proxy.faults > 10
+
+
+def test_the_next_pair_is_read_and_the_last_one_written_while_the_network_works(catalog, store, proxy, monkeypatch):
+    remote = f"{store[0]}://{emulators.BUCKET}/{uuid.uuid4().hex}"
+    for name in storage.list_files(catalog):
+        storage.write(f"{remote}/{name}", storage.read(f"{catalog}/{name}"))
+    found = manifest_parts.rows(f"{remote}/pairs.csv")
+    pairs = [pair for pair in found if isinstance(pair, Pair) and pair.id.startswith("good/")][:3]
+    network = Harmonizer.__call__
+    calls: list[int] = []
+
+    def waiting(*arguments):
+        calls.append(len(calls))
+        asked = [pair.composite.rpartition("/")[2] for pair in pairs[: len(calls) + 1]]
+        portable.until(lambda: all(any(name in request for request in proxy.requests) for name in asked))
+        if len(calls) == 2:
+            portable.until(lambda: storage.is_folder(f"{remote}/out/images"))
+        return network(*arguments)
+
+    monkeypatch.setattr(Harmonizer, "__call__", waiting)
+    settings = Settings(output=f"{remote}/out", run_id="one", weights=f"{catalog}/w.safetensors")
+    work = harmonizing.HarmonizePair(settings)
+    work.setup()
+    rows = [row for pair in pairs for row in work.process(Task(pair))]
+    assert [row["id"] for row in rows] == [pairs[0].id] and len(calls) == 2
+    rows += [each.value for each in work.finish_bundle()]
+    work.teardown()
+    assert [row["id"] for row in rows] == [pair.id for pair in pairs] and len(calls) == 3

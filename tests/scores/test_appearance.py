@@ -1,5 +1,6 @@
 """Scores without a reference, compared with plain formulas over the whole image."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -70,6 +71,14 @@ def test_clipping_counts_values_and_new_clipping_counts_pixels():
     found = appearance.compare(composite, result, square())
     assert found.clipped_ratio == pytest.approx((3 + 8) / 96)
     assert found.newly_clipped_ratio == pytest.approx(4 / 32)
+
+
+def test_what_is_not_wanted_is_left_out_and_the_rest_stays():
+    composite, result = flat(100, 100, 100), flat(100, 100, 100)
+    result[5, 4:8, 1:] = 0
+    whole, cheap = (appearance.compare(composite, result, square(), colours=colours) for colours in (True, False))
+    assert dataclasses.replace(whole, delta_e=None, gap_before=None, gap_after=None) == cheap
+    assert appearance.coverage(square()) == dataclasses.replace(cheap, clipped_ratio=None, newly_clipped_ratio=None)
 
 
 @pytest.mark.parametrize("share", [0, 1])

@@ -110,6 +110,9 @@ def test_scores_are_scikit_images(shape, dtype):
         assert found.fssim == pytest.approx(similarity[inside].mean(), abs=1e-6)
         assert found.mse == pytest.approx(np.mean((first - second) ** 2), rel=1e-6)
         assert found.fmse == pytest.approx(np.mean((first - second)[inside] ** 2), rel=1e-6)
+        (cheap,) = metrics.score_all((image,), reference, inside, structure=False)
+        assert cheap.ssim is cheap.fssim is None
+        assert [cheap.mse, cheap.fmse] == pytest.approx([found.mse, found.fmse], rel=1e-6)
 
 
 def test_small_images_have_no_ssim():

@@ -32,8 +32,10 @@ RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB).astype(np.float32)
 
 def from_rgb(pixels: npt.NDArray[np.uint8 | np.uint16]) -> Floats:  # (3,N) -> (3,N)
     """Convert sRGB to CIELAB: L 0..100, a and b about -110..110."""
-    xyz = XYZ_FROM_RGB @ LIGHT[pixels.dtype][pixels]
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + np.float32(16 / 116))
+    xyz = XYZ_FROM_RGB @ LIGHT[pixels.dtype].take(pixels)
+    f = np.cbrt(xyz)
+    if (dark := xyz <= 0.008856).any():
+        f[dark] = 7.787 * xyz[dark] + np.float32(16 / 116)
     return np.stack((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
 
 

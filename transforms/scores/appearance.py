@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-from skimage import color
 
 from hdnet.transforms import errors
 from hdnet.transforms.pixels import lab
 from hdnet.transforms.pixels.image import Foreground, Pixels
+from hdnet.transforms.scores import ciede2000
 
 STRIP = 1 << 15
 """The number of pixels in a strip."""
@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-    """What can be measured without a reference. All but the first two are None if there is no foreground.
+    """What can be measured without a reference. All but the first two may be unmeasured: None, as without foreground.
 
     Attributes:
         foreground_ratio: Foreground pixels divided by all pixels, 0 to 1.
@@ -37,20 +37,26 @@ class Appearance:
 
     foreground_ratio: float
     border_ratio: float
-    delta_e: float | None
-    gap_before: float | None
-    gap_after: float | None
-    clipped_ratio: float | None
-    newly_clipped_ratio: float | None
+    delta_e: float | None = None
+    gap_before: float | None = None
+    gap_after: float | None = None
+    clipped_ratio: float | None = None
+    newly_clipped_ratio: float | None = None
 
 
-def compare(composite: Pixels, result: Pixels, foreground: Foreground) -> Appearance:
+def coverage(foreground: Foreground) -> Appearance:
+    """Measure the (H,W) bool foreground alone."""
+    return Appearance(float(foreground.mean()) if foreground.size else 0.0, _border_ratio(foreground))
+
+
+def compare(composite: Pixels, result: Pixels, foreground: Foreground, *, colours: bool = True) -> Appearance:
     """Compare a result with its composite.
 
     Args:
         composite: (H,W,3) uint8 or uint16 sRGB.
         result: The same shape and type.
         foreground: (H,W) bool.
+        colours: Measure `delta_e` and the gaps, which take nearly all of the time.
 
     Raises:
         ShapeError: Their sizes differ.
@@ -62,8 +68,11 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground) -> Appear
     for start in range(0, foreground.size, STRIP):
         strip = slice(start, start + STRIP)
         first, second = (np.ascontiguousarray(image.reshape(-1, 3)[strip].T) for image in (composite, result))
-        sums.add(first, second, foreground.reshape(-1)[strip])
-    return sums.appearance(_border_ratio(foreground))
+        inside = foreground.reshape(-1)[strip]
+        sums.add_clipping(first, second, inside)
+        if colours:
+            sums.add_colours(first, second, inside)
+    return sums.appearance(coverage(foreground))
 
 
 class _Sums:
@@ -73,21 +82,23 @@ class _Sums:
         self.counts: Numbers = np.zeros(2)
         self.moments: Numbers = np.zeros((2, 2, 6))
         self.delta_e = 0.0
-        self.clipped = self.newly_clipped = 0
+        self.inside = self.clipped = self.newly_clipped = 0
 
-    def add(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
+    def add_colours(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
         regions = np.stack([inside, ~inside]).astype(np.float64)
         self.counts += regions.sum(axis=1)
         before = lab.from_rgb(composite)
-        moments = _moments(before, regions)
-        self.moments += moments
+        self.moments += _moments(before, regions)
         changed = np.flatnonzero((composite != result).any(axis=0))
         if changed.size:
-            after = before.copy()
-            after[:, changed] = lab.from_rgb(result.take(changed, axis=1))
-            self.moments[1] += _moments(after, regions) - moments
-            among = changed[inside[changed]]
-            self.delta_e += _delta_e(before.take(among, axis=1), after.take(among, axis=1))
+            was, now = before.take(changed, axis=1), lab.from_rgb(result.take(changed, axis=1))
+            where = regions.take(changed, axis=1)
+            self.moments[1] += _moments(now, where) - _moments(was, where)
+            among = inside[changed]
+            self.delta_e += float(ciede2000.difference(was, now)[among].sum(dtype=np.float64))
+
+    def add_clipping(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
+        self.inside += int(np.count_nonzero(inside))
         was, now = (_at_ends(pixels) & inside for pixels in (composite, result))
         self.clipped += int(np.count_nonzero(now))
         self.newly_clipped += int(np.count_nonzero(now.any(axis=0) & ~was.any(axis=0)))
@@ -101,21 +112,17 @@ class _Sums:
         fore, back = np.concatenate([mean, deviation], axis=1)
         return float(np.linalg.norm(fore - back))
 
-    def appearance(self, border_ratio: float) -> Appearance:
-        """Divide the sums."""
-        count, others = (int(number) for number in self.counts)
-
-        def divided(total: float, by: int) -> float | None:
-            return total / by if by else None
-
-        return Appearance(
-            foreground_ratio=count / max(1, count + others),
-            border_ratio=border_ratio,
-            delta_e=divided(self.delta_e, count),
+    def appearance(self, covered: Appearance) -> Appearance:
+        """Divide the sums, and add them to what is known of the foreground."""
+        if not self.inside:
+            return covered
+        return dataclasses.replace(
+            covered,
+            delta_e=self.delta_e / self.inside if self.counts.any() else None,
             gap_before=self.gap(0),
             gap_after=self.gap(1),
-            clipped_ratio=divided(self.clipped, 3 * count),
-            newly_clipped_ratio=divided(self.newly_clipped, count),
+            clipped_ratio=self.clipped / (3 * self.inside),
+            newly_clipped_ratio=self.newly_clipped / self.inside,
         )
 
 
@@ -130,10 +137,6 @@ def _moments(values: lab.Floats, regions: Numbers) -> Numbers:  # (3,N), (2,N) -
     terms[3:] *= terms[:3]
     sums: Numbers = regions @ terms.T
     return sums
-
-
-def _delta_e(first: lab.Floats, second: lab.Floats) -> float:  # (3,N)
-    return float(color.deltaE_ciede2000(first, second, channel_axis=0).sum())  # type: ignore[no-untyped-call]
 
 
 def _at_ends(pixels: Pixels) -> npt.NDArray[np.bool_]:

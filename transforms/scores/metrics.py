@@ -48,17 +48,28 @@ def score(image: Pixels, reference: Pixels, foreground: Foreground) -> Scores:
     return score_all([image], reference, foreground)[0]
 
 
-def score_all(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) -> list[Scores]:
+def score_all(
+    images: Sequence[Pixels], reference: Pixels, foreground: Foreground, *, structure: bool = True
+) -> list[Scores]:
     """Compute the scores of several images; those after the first are measured only where they differ from it.
 
     So a composite should come first, and what was made of it after it.
+
+    Args:
+        images: Each (H,W,3) uint8 or uint16.
+        reference: Likewise.
+        foreground: (H,W) bool.
+        structure: Compute SSIM, which takes ten times as long as all else; without it, ssim and fssim are None.
 
     Raises:
         ShapeError: The images and the mask do not have one size.
     """
     for image in images:
         _check_same_size(image, reference, foreground)
-    return [_scores(found, foreground) for found in similarity.sums(images, reference, foreground)]
+    if structure:
+        return [_scores(found, foreground) for found in similarity.sums(images, reference, foreground)]
+    without = [_scores(found, foreground) for found in similarity.errors(images, reference, foreground)]
+    return [dataclasses.replace(each, ssim=None, fssim=None) for each in without]
 
 
 def psnr(result: Pixels, reference: Pixels) -> float:

@@ -2,7 +2,8 @@
 
 SSIM is that of Wang et al. (2004): Gaussian windows of 11 x 11 with sigma 1.5, population covariance, K1 = 0.01,
 K2 = 0.03, peak 255. The four windowed sums that it needs are two depthwise convolutions each. Depthwise convolutions
-are fast where many channels lie side by side in memory, so four pieces of the image's width are taken as channels.
+are fast where as many channels as a vector has places lie side by side in memory, so five pieces of the image's width
+are taken as channels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,15 +19,14 @@ WINDOW = 11
 REACH = WINDOW // 2
 """Pixels that a window reaches beyond its centre."""
 
-ROWS, COLUMNS = 64, 256
-"""Pixels of a tile: its maps stay in the processor's cache, and the windows' reach around it costs a third."""
-PIECES = 4
-"""Pieces of a tile's width that are channels side by side, three for each."""
-LANES = 3 * PIECES
+ROWS, COLUMNS = 64, 320
+"""About how many pixels a tile has: its maps stay in the processor's cache, and the reach around it costs a third."""
+PIECES, LANES = 5, 16
+"""Pieces of a tile's width that are channels side by side, three for each, and one channel without values."""
 
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 MIDDLE = 128.0
 """Subtracted from all values: float32 squares of smaller numbers lose less, and no covariance notices."""
+TWICE_C1, TWICE_C2 = 2 * (0.01 * 255) ** 2, 2 * (0.03 * 255) ** 2
 
 Box = tuple[slice, slice]
 
@@ -57,23 +57,47 @@ def sums(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) ->
     """
     totals = np.zeros((len(images), len(Sums._fields)))
     for box in _tiles(*foreground.shape):
-        totals += list(_tile_sums(images, reference, foreground, box))
+        totals += _tile_sums(images, reference, foreground, box)
     return [Sums(*map(float, total)) for total in totals]
 
 
+def errors(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) -> list[Sums]:
+    """Sum the squared errors alone, as `sums`."""
+    return [_errors(image, reference, foreground) for image in images]
+
+
+def _errors(image: Pixels, reference: Pixels, foreground: Foreground) -> Sums:
+    whole = inside = 0.0
+    for top in range(0, len(image), ROWS):
+        rows = slice(top, top + ROWS)
+        difference = image[rows].astype(np.float32) - reference[rows]
+        squared = np.einsum("ijk,ijk->ij", difference, difference)
+        whole += float(squared.sum(dtype=np.float64))
+        inside += float(squared[foreground[rows]].sum(dtype=np.float64))
+    unit = 257**2 if image.dtype == np.uint16 else 1
+    return Sums(error=whole / unit, error_inside=inside / unit)
+
+
 def _tiles(height: int, width: int) -> Iterator[Box]:
+    count = max(1, round(width / COLUMNS))
+    columns = PIECES * -(-width // (PIECES * count))  # of equal width, and nothing to fill up but in the last one
     for top in range(0, height, ROWS):
-        for left in range(0, width, COLUMNS):
-            yield slice(top, min(top + ROWS, height)), slice(left, min(left + COLUMNS, width))
+        for left in range(0, width, columns):
+            yield slice(top, min(top + ROWS, height)), slice(left, min(left + columns, width))
 
 
-def _tile_sums(images: Sequence[Pixels], reference: Pixels, foreground: Foreground, box: Box) -> Iterator[Sums]:
-    first, *others, wanted = (_seen(each, box) for each in (*images, reference))
-    measure = _Tile(wanted, foreground, box)
-    found = measure(first)
-    yield found
-    for other in others:
-        yield found if np.array_equal(other, first) else measure(other)
+def _tile_sums(images: Sequence[Pixels], reference: Pixels, foreground: Foreground, box: Box) -> list[Sums]:
+    around = tuple(slice(max(span.start - REACH, 0), span.stop + REACH) for span in box)
+    first, *others = (image[around] for image in images)
+    again = [np.array_equal(other, first) for other in others]
+    if np.array_equal(first, reference[around]) and all(again):
+        return [Sums()] * len(images)
+    measure = _Tile(_seen(reference, box), foreground, box)
+    found = measure(_seen(images[0], box))
+    return [
+        found,
+        *(found if same else measure(_seen(image, box)) for same, image in zip(again, images[1:], strict=True)),
+    ]
 
 
 class _Tile:
@@ -82,53 +106,66 @@ class _Tile:
     def __init__(self, reference: Pixels, foreground: Foreground, box: Box) -> None:
         self.reference = reference
         self.length = -(-(reference.shape[1] - 2 * REACH) // PIECES)
-        everywhere, inside, inner = (
-            _weights(each, self.length)
-            for each in (np.ones_like(foreground[box]), foreground[box], _is_inner(box, foreground.shape))
-        )
-        self.of_error, self.of_dissimilarity = torch.stack([everywhere, inside]), torch.stack([inner, inside])
         self.lanes = _lanes(reference, self.length)
+        self.shifted = self.lanes - 2 * MIDDLE
+        inside = foreground[box]
+        chosen = (np.ones_like(inside), inside, _is_inner(box, foreground.shape))
+        self.everywhere, self.inside, self.inner = (_Chosen(each, self.length) for each in chosen)
 
     def __call__(self, image: Pixels) -> Sums:  # (R+10,W+10,3)
         """Sum over the tile of an image."""
         if np.array_equal(image, self.reference):
             return Sums()
         with torch.inference_mode():
-            maps = _maps(_lanes(image, self.length), self.lanes)
-            error, unlike = maps[3, REACH:-REACH, REACH:-REACH].reshape(-1, LANES), _dissimilarity(maps)
-            # A row of lanes is summed in float32, the rows in float64.
-            found = [
-                (weights * (values @ _ADD_CHANNELS).flatten()).sum(1, dtype=torch.float64)
-                for weights, values in ((self.of_error, error), (self.of_dissimilarity, unlike))
-            ]
-            return Sums(*torch.cat(found).tolist())
+            maps = _maps(_lanes(image, self.length), self.lanes, self.shifted)
+            error, unlike = maps[3, REACH:-REACH, REACH:-REACH].flatten(), _dissimilarity(maps)
+            return Sums(
+                self.everywhere.sum(error), self.inside.sum(error), self.inner.sum(unlike), self.inside.sum(unlike)
+            )
 
 
-def _maps(x: Tensor, y: Tensor) -> Tensor:  # (R,L,LANES) twice -> (4,R,L,LANES)
+class _Chosen:
+    """Some of a tile's pixels."""
+
+    def __init__(self, chosen: Foreground, length: int) -> None:
+        padded = chosen.shape[1] % PIECES > 0
+        self.all, self.none = bool(chosen.all()) and not padded, not chosen.any()
+        if not (self.all or self.none):
+            whole = np.repeat(chosen[..., None].view(np.uint8), 3, axis=2)
+            self.weights = _lanes(whole, length, reach=0).flatten()
+
+    def sum(self, values: Tensor) -> float:  # (R*L*LANES,)
+        """Sum over the pixels and their channels."""
+        return 0.0 if self.none else float(values.sum() if self.all else values @ self.weights)
+
+
+def _maps(x: Tensor, y: Tensor, shifted: Tensor) -> Tensor:  # (R,L,LANES) each -> (4,R,L,LANES)
     """Return sum, difference and their squares: all that SSIM needs, and the squared error among them."""
     maps = torch.empty((4, *x.shape))
-    torch.add(x, y, out=maps[0])
+    torch.add(x, shifted, out=maps[0])
     torch.sub(x, y, out=maps[1])
     torch.square(maps[:2], out=maps[2:])
     return maps
 
 
-def _dissimilarity(maps: Tensor) -> Tensor:  # (4,R+10,L+10,LANES) -> (R*L,LANES)
+def _dissimilarity(maps: Tensor) -> Tensor:  # (4,R+10,L+10,LANES) -> (R*L*LANES,)
     """Return 1 - SSIM, written in s = x + y and d = x - y.
 
     4 mean(x) mean(y) = mean(s)^2 - mean(d)^2 and 2 (mean(x)^2 + mean(y)^2) = mean(s)^2 + mean(d)^2, and the same
-    with variances in place of squared means.
+    with variances in place of squared means. With p = mean(s)^2 + 2 C1, q = var(s) + 2 C2, b = mean(d)^2 and
+    v = var(d), 1 - SSIM is 2 (p v + b q) / ((p + b) (q + v)), in which nothing is lost by subtraction.
     """
     blurred = torch.conv2d(torch.conv2d(maps.permute(0, 3, 1, 2), _DOWN, groups=LANES), _ACROSS, groups=LANES)
-    means, squares = blurred.permute(0, 2, 3, 1).reshape(2, 2, -1, LANES)
-    variances = squares.sub_(means.square())
-    means[0].add_(2 * MIDDLE)
-    of_sum, of_difference = means.square_().mul_(0.5)
-    varied, varied_difference = variances.mul_(0.5)
-    alike = (of_sum - of_difference).add_(C1).mul_((varied - varied_difference).add_(C2))
-    most = of_sum.add_(of_difference).add_(C1).mul_(varied.add_(varied_difference).add_(C2))
-    unlike: Tensor = alike.div_(most).neg_().add_(1)
-    return unlike
+    mean, mean_difference, varied, v = blurred.permute(0, 2, 3, 1).reshape(4, -1)
+    q = varied.addcmul_(mean, mean, value=-1).add_(TWICE_C2)
+    b = mean_difference.square_()
+    v.sub_(b)
+    p = mean.add_(2 * MIDDLE).square_().add_(TWICE_C1)
+    most = p * q
+    unlike = p.mul_(v).addcmul_(b, q)
+    most.add_(unlike).addcmul_(b, v)
+    found: Tensor = unlike.div_(most).mul_(2)
+    return found
 
 
 def _seen(image: Pixels, box: Box) -> Pixels:
@@ -141,19 +178,15 @@ def _seen(image: Pixels, box: Box) -> Pixels:
     return np.pad(image[inside], [*lacking, (0, 0)], "symmetric") if np.any(lacking) else image[inside]
 
 
-def _lanes(pixels: Pixels, length: int) -> Tensor:  # (R+10,W+10,3) -> (R+10,L+10,LANES) float32
-    lanes = np.zeros((len(pixels), length + 2 * REACH, PIECES, 3), np.float32)
+def _lanes(pixels: Pixels, length: int, reach: int = REACH) -> Tensor:  # (R,W,3) -> (R,L,LANES) float32
+    """Lay a tile's pieces side by side, each with `reach` pixels more on both sides."""
+    whole = np.dtype((np.void, 3 * pixels.itemsize))  # a pixel is copied as one value
+    lanes = np.zeros((len(pixels), length + 2 * reach, LANES), pixels.dtype)
     for piece in range(PIECES):
-        part = pixels[:, piece * length : (piece + 1) * length + 2 * REACH]
-        lanes[:, : part.shape[1], piece] = part
-    values = torch.from_numpy(lanes).flatten(2)
-    return (values.div_(257) if pixels.dtype == np.uint16 else values).sub_(MIDDLE)
-
-
-def _weights(chosen: Foreground, length: int) -> Tensor:  # (R,W) -> (R*L*PIECES,) float32 of 0 and 1
-    whole = np.zeros((len(chosen), PIECES * length), np.float32)
-    whole[:, : chosen.shape[1]] = chosen
-    return torch.from_numpy(whole).view(-1, PIECES, length).transpose(1, 2).flatten()
+        part = pixels[:, piece * length : (piece + 1) * length + 2 * reach]
+        lanes[:, : part.shape[1], 3 * piece : 3 * piece + 3].view(whole)[:] = part.view(whole)
+    values = torch.from_numpy(lanes.astype(np.float32))
+    return values.div_(257) if pixels.dtype == np.uint16 else values
 
 
 def _is_inner(box: Box, shape: tuple[int, ...]) -> Foreground:
@@ -171,4 +204,3 @@ def _gaussian(*shape: int) -> Tensor:
 
 
 _DOWN, _ACROSS = _gaussian(WINDOW, 1), _gaussian(1, WINDOW)
-_ADD_CHANNELS = torch.kron(torch.eye(PIECES), torch.ones(3, 1))  # (LANES,PIECES)
