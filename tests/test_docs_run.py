@@ -144,6 +144,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Image.open(root / "photo.jpg") as cutout, Image.open(root / "mask.png") as mask:
         cutout.putalpha(mask)
         cutout.save(root / "cutout.png")
+    (root / "cubes").mkdir()
+    (root / "cubes" / "dim.cube").write_text("LUT_3D_SIZE 2\n" + "".join(
+        f"{red} {green} {blue}\n" for blue in (0, 0.7) for green in (0, 0.7) for red in (0, 0.7)
+    ))  # fmt: skip
     (root / "readings").mkdir()
     for reading in (ROOT / "tests" / "data").glob("checker_*.csv"):
         shutil.copy(reading, root / "readings" / reading.name)
