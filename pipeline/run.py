@@ -131,7 +131,7 @@ def execute(given: dict[str, Any], start: Callable[[dict[str, Any]], "Totals | N
         given: The command's options.
         start: Called with the options, complete; imports what takes seconds.
     """
-    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    command.log(logging.ERROR)
     importlib.import_module("hdnet.pipeline.launch")  # Beam warns of clients we do not use
     logging.getLogger().setLevel(logging.WARNING)
     for package, level in (("hdnet", logging.INFO), ("apache_beam", logging.CRITICAL)):

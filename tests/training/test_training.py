@@ -317,7 +317,7 @@ def test_every_missing_file_is_counted(data):
     [
         (["--data", "nowhere"], 1, r"IHD_train.txt"),
         (["--arch", "rainnet"], 2, "unknown architecture 'rainnet'; known: hdnet, hdnet-lite"),
-        (["--batch", "0"], 2, "batch must be above 0: 0"),
+        (["--batch", "0"], 2, "--batch must be above 0: 0"),
         (["--size", "30"], 2, "multiple of 8"),
         (["--lr", "inf"], 2, "lr must be"),
         (["--ema", "1"], 2, "ema must be"),
