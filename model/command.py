@@ -1,6 +1,7 @@
-"""What all commands share: --version, --config, options with weights, and how options that were given are spelled."""
+"""What all commands share: --version, --config, the log, options with weights, the spelling of given options."""
 
 import difflib
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ INTERRUPTED = 130
 """Exit code of a command that was stopped with Ctrl-C."""
 
 version = click.version_option(package_name="hdnet-pipeline")
+
+
+def log(level: int = logging.INFO) -> None:
+    """Write the log to standard error, as all commands do."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
 
 
 def _configure(context: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -56,7 +56,7 @@ class Harmonizer:
 
         Args:
             weights: The name of shipped weights, a path, or any URI fsspec opens.
-            device: A torch device, or "auto": the GPU where there is one.
+            device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one.
             precision: "float32", "bfloat16", or "auto": bfloat16 where the device computes in it, else float32.
             label: Class of the foreground, by name or number, for images that are given none.
 
@@ -189,19 +189,26 @@ def choose_precision(name: Precision | Literal["auto"], device: torch.device) ->
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the named torch device; "auto" means the GPU where there is one, else the CPU.
+    """Return the named torch device, cpu, cuda or cuda:N; "auto" means the GPU where there is one, else the CPU.
 
     Raises:
         ValueError: There is no such device on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    unknown = f"unknown device {name!r}; choose auto, cpu, cuda or cuda:N"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; choose auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but torch finds no GPU here")
+        raise ValueError(unknown) from error
+    # Apple's is passed on untried; all other kinds would fail somewhere in the middle of the work.
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if device.type not in counts:
+        raise ValueError(unknown)
+    if (found := counts[device.type]) <= (device.index or 0):
+        raise ValueError(
+            f"device {name!r} was asked for, but torch finds {f'only {found}' if found else 'no GPU'} here"
+        )
     return device
 
 

@@ -1,28 +1,23 @@
-"""How large a catalog's images are and how long they take: what divides the machine, and what --dry-run shows."""
+"""How large a catalog's images are: what divides the machine, and what --dry-run shows and tries."""
 
 import dataclasses
 import functools
 import itertools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from hdnet.model.precision import Precision
 from hdnet.pipeline.local import machine
 from hdnet.transforms import storage
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.layouts import BY_STEM, Names
 from hdnet.transforms.catalog.manifest import Pair
-from hdnet.transforms.codecs import header
+from hdnet.transforms.codecs import header, mask
 from hdnet.transforms.codecs.picture import Header
 from hdnet.transforms.errors import HarmonizeError
-from hdnet.transforms.storage import schemes
-
-if TYPE_CHECKING:
-    from hdnet.model.harmonizer import Harmonizer
+from hdnet.transforms.storage import schemes, storage_errors
 
 SAMPLE = 64
 """Number of pairs, the manifest's first ones, whose headers are read."""
@@ -30,10 +25,20 @@ TYPICAL = 0.9
 """Quantile of the sizes by which the machine is divided: a rare giant waits for room and must not decide for all."""
 READERS = 16
 """Threads that read headers; nearly all of that is waiting."""
-TRIAL = 512
-"""Height and width of the first image that is timed."""
-TOO_QUICK = 0.05
-"""Seconds; an image that takes fewer tells little about larger ones, and one of twice the sides is timed, too."""
+
+
+class Rules(NamedTuple):
+    """What a pair's files must keep to.
+
+    Attributes:
+        max_pixels: Larger images are refused.
+        resize_mask: Whether masks of another size are accepted.
+        allowed: The schemes that files may have; None for all.
+    """
+
+    max_pixels: int
+    resize_mask: bool = False
+    allowed: frozenset[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,13 +50,17 @@ class Estimate:
         mean_pixels: Mean number of pixels of such a composite.
         typical_bytes: Peak memory of a worker on a composite that few are larger than, with its neighbours.
         largest_bytes: Peak memory of a worker on the largest one.
-        faults: What is wrong with the files whose header could not be read.
+        looked_at: Number of pairs whose headers were read.
+        sound: Those of them with nothing wrong, the nearest to the mean size first.
+        faults: What is wrong with the files of the others.
     """
 
     images: int
     mean_pixels: float
     typical_bytes: int
     largest_bytes: int
+    looked_at: int
+    sound: tuple[Pair, ...]
     faults: tuple[str, ...]
 
     def megapixels(self, images: int) -> float:
@@ -60,72 +69,80 @@ class Estimate:
 
 
 def estimate(
-    manifest: str,
-    peak_bytes: Callable[[int, int], int],
-    max_pixels: int,
-    allowed: frozenset[str] | None = None,
-    names: Names = BY_STEM,
-) -> Estimate:
-    """Read the headers of the manifest's first pairs, where their scheme is allowed; no pixel is decoded.
+    manifest: str, peak_bytes: Callable[[int, int], int], rules: Rules, names: Names = BY_STEM,
+    made: Callable[[Pair], Sequence[Pair]] = lambda pair: (pair,),
+) -> Estimate:  # fmt: skip
+    """Read the headers of the manifest's first pairs; no pixel is decoded.
 
     Args:
         manifest: URI of the manifest.
         peak_bytes: Returns a worker's peak memory for an image's height and width.
-        max_pixels: Larger images are left out.
-        allowed: The schemes that files may have; None for all.
+        rules: What the files must keep to.
         names: How the files of a folder form pairs.
+        made: Returns what is made of a pair; the first of it is looked at.
     """
-    read = functools.partial(_header, allowed=allowed)
-    pairs = [row for row in itertools.islice(manifest_parts.rows(manifest, names), SAMPLE) if isinstance(row, Pair)]
+    rows = itertools.islice(manifest_parts.rows(manifest, names), SAMPLE)
+    pairs = [made(row)[0] for row in rows if isinstance(row, Pair)]
     with ThreadPoolExecutor(READERS) as pool:
-        composites = list(pool.map(read, [pair.composite for pair in pairs]))
-        others = list(pool.map(read, [uri for pair in pairs for uri in (pair.mask, pair.reference) if uri]))
-    found = [each for each in composites if isinstance(each, Header) and each.pixels <= max_pixels]
-    pixels = [each.pixels for each in found]
+        looks = list(pool.map(functools.partial(_look, rules=rules), pairs))
+    pixels = [each.pixels for each in looks if each.pixels]
+    mean = float(np.mean(pixels or [0]))
     sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
     typical, largest = (peak_bytes(side, side) for side in sides)
     typical += machine.beside_bytes(sides[0] ** 2)
+    sound = [(abs(look.pixels - mean), i) for i, look in enumerate(looks) if not look.faults]
     return Estimate(
-        images=len(found),
-        mean_pixels=float(np.mean(pixels or [0])),
+        images=len(pixels),
+        mean_pixels=mean,
         typical_bytes=typical,
         largest_bytes=largest,
-        faults=tuple(each for each in [*composites, *others] if isinstance(each, str)),
+        looked_at=len(pairs),
+        sound=tuple(pairs[i] for _, i in sorted(sound)),
+        faults=tuple(itertools.chain.from_iterable(each.faults for each in looks)),
     )
 
 
-def seconds_per_megapixel(weights: str, precision: Precision, threads: int, pixels: float) -> float:
-    """Time the network with a worker's threads, on one small image or, if it is quick, on up to that many pixels."""
-    import torch  # slow to load, and only a dry run needs it
+class _Look(NamedTuple):
+    """The pixels of a composite, 0 where it cannot be used, and what is wrong with the files of its pair."""
 
-    from hdnet.model import harmonizer
-
-    torch.set_num_threads(threads)
-    network = harmonizer.Harmonizer.load(weights, precision=precision)
-    side = TRIAL
-    while (seconds := _time(network, side)) < TOO_QUICK and side * side < pixels:
-        side *= 2
-    return seconds / (side * side / 1e6)
+    pixels: int
+    faults: list[str]
 
 
-def _time(network: "Harmonizer", side: int) -> float:
-    """Return the seconds that an image of side x side takes, after one to warm up."""
-    composite = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    mask = np.zeros((side, side), np.uint8)
-    mask[side // 4 : -side // 4, side // 4 : -side // 4] = 255
-    label = 0 if network.classes else None
-    network(composite, mask, label)
-    began = time.perf_counter()
-    network(composite, mask, label)
-    return time.perf_counter() - began
+def _look(pair: Pair, rules: Rules) -> _Look:
+    composite = _header(pair.composite, rules)
+    others = [_header(uri, rules) for uri in (pair.mask, pair.reference) if uri]
+    faults = [each for each in (composite, *others) if isinstance(each, str)]
+    if isinstance(composite, str):
+        return _Look(0, faults)
+    for kind, found in zip(("mask", "reference"), others, strict=False):
+        try:
+            if isinstance(found, Header):
+                _check_fit(kind, found, composite, pair, rules)
+        except HarmonizeError as error:
+            faults.append(str(error))
+    return _Look(composite.pixels, faults)
 
 
-def _header(uri: str, allowed: frozenset[str] | None) -> Header | str:
+def _check_fit(kind: str, found: Header, composite: Header, pair: Pair, rules: Rules) -> None:
+    size, wanted = (found.height, found.width), (composite.height, composite.width)
+    if kind == "reference":
+        header.check_reference(size, wanted, str(pair.reference))
+        return
+    orientation = composite.orientation
+    mask.check_size(size, *wanted, name=pair.mask, allowed=rules.resize_mask, orientation=orientation)
+
+
+def _header(uri: str, rules: Rules) -> Header | str:
     """Return a file's header, or what is wrong with it."""
     try:
-        if allowed is not None:
-            schemes.check(uri, allowed)
+        if rules.allowed is not None:
+            schemes.check(uri, rules.allowed)
         with storage.open_binary(uri) as file:
-            return header.read(cast(BinaryIO, file), uri)
-    except (HarmonizeError, OSError) as error:
+            found = header.read(cast(BinaryIO, file), uri)
+        header.check_size(found, uri, rules.max_pixels)
+        return found
+    except HarmonizeError as error:
         return str(error)
+    except OSError as error:
+        return f"{uri} cannot be read: {storage_errors.reason(error, uri)}"

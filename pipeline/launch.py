@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from hdnet.model.weights import weights_header
 from hdnet.pipeline import cost, dry_run, graph, runners
+from hdnet.pipeline.cost import Rules
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.report import closing, run_info
@@ -38,18 +39,16 @@ class Work(NamedTuple):
         settings: What every worker must know.
         header: Names of what decides the images: "architecture", "sha256" and more.
         peak_bytes: Returns a worker's peak memory for an image's height and width.
-        pace: Returns the seconds that a worker takes for a megapixel, of its number of threads and an image's pixels.
         per_row: How many images are made of a row of the manifest.
-        ids: Returns the ids of the images that are made of a pair.
+        made: Returns what is made of a pair of the manifest, each with its own id.
         takes_labels: Whether there are weights that need a label, so that one without use is worth a warning.
     """
 
     settings: Settings
     header: Mapping[str, Any]
     peak_bytes: Callable[[int, int], int]
-    pace: Callable[[int, float], float]
     per_row: int = 1
-    ids: Callable[[Pair], Sequence[str]] = lambda pair: (pair.id,)
+    made: Callable[[Pair], Sequence[Pair]] = lambda pair: (pair,)
     takes_labels: bool = False
 
 
@@ -87,7 +86,6 @@ def harmonization(request: Request, runner: Runner) -> Work:
         settings,
         header,
         peak_bytes=lambda height, width: architecture.peak_bytes(config, height, width, precision),
-        pace=lambda threads, pixels: cost.seconds_per_megapixel(request.weights, precision, threads, pixels),
         takes_labels=True,
     )
 
@@ -115,7 +113,7 @@ def run(
     selection = _selection(request, work)
 
     def check_pair(pair: Pair) -> None:
-        selection.see(work.ids(pair))
+        selection.see([each.id for each in work.made(pair)])
         options.label_of(pair)
 
     info = manifest_check.check(request.manifest, check_pair, request.names)
@@ -126,13 +124,19 @@ def run(
         log.warning("%s is no folder: --pair and --skip-unpaired change nothing", info.uri)
     if work.takes_labels and not options.classes and (request.label or labels.COLUMN in info.extra):
         log.warning("%s takes no labels: those given change no image", work.settings.weights)
-    estimate = cost.estimate(request.manifest, work.peak_bytes, request.max_pixels, request.schemes, request.names)
+    rules = Rules(request.max_pixels, request.resize_mask, request.schemes)
+    estimate = cost.estimate(request.manifest, work.peak_bytes, rules, request.names, work.made)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
+    if request.memory_bytes and (needed := estimate.typical_bytes + machine.BEAM_BYTES) > request.memory_bytes:
+        wanted = needed / 1e9
+        log.warning(
+            "--memory %g: large images here need about %.1f GB; what does not fit fails", request.memory, wanted
+        )
     job = _job(request, info, work, kind, selection.count)
     _check(job)
     if request.dry_run:
         _check_output(request.output)
-        dry_run.show(request, info, estimate, plan, job, work.pace)
+        dry_run.show(request, info, estimate, plan, job)
         return None
     runner.complete()
     _prepare(job)
@@ -203,7 +207,7 @@ def _prepare(job: graph.Job) -> None:
         StorageError: The output cannot be written.
     """
     layout = job.settings.layout
-    storage.write(layout.probe, b"")
+    _try_to_write(layout.probe, layout.output)
     tables = [] if job.resume or _is_restarted(job.settings) else [layout.metrics, layout.failures]
     for uri in (layout.probe, layout.summary, layout.report, *tables):
         storage.remove(uri)
@@ -224,8 +228,20 @@ def _check_output(output: str) -> None:
     while "://" not in folder and not os.path.exists(folder):
         folder = os.path.dirname(folder)
     probe = storage.join(folder, ".hdnet-probe")
-    storage.write(probe, b"")
+    _try_to_write(probe, output)
     storage.remove(probe)
+
+
+def _try_to_write(probe: str, output: str) -> None:
+    """Write an empty file.
+
+    Raises:
+        StorageError: It cannot be written; the message names the output, which users know.
+    """
+    try:
+        storage.write(probe, b"")
+    except StorageError as error:
+        raise type(error)(str(error).replace(probe, output, 1)) from error
 
 
 def report_outcome(job: graph.Job, request: Request) -> Totals:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime
 import json
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ def main(output: str) -> None:
     Example:
       hdnet-harmonize status harmonized
     """
+    command.log(logging.ERROR)  # Beam warns of clients that we do not use
     try:
         click.echo(describe(output.rstrip("/")))
     except HarmonizeError as error:

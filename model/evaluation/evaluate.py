@@ -1,6 +1,5 @@
 """`hdnet-evaluate`: measures weights on a data set and writes metrics, tables, a contact sheet and a page."""
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +51,7 @@ def main(
     """
     from hdnet.model.evaluation import measure
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    command.log()
     try:
         pairs = measure.read_pairs(data, split, subsets, limit)
         harmonizer = _load(weights, device, precision, label)

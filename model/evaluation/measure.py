@@ -18,6 +18,7 @@ from hdnet.transforms import storage, text
 from hdnet.transforms.catalog import datasets, manifest
 from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
 from hdnet.transforms.scores import metrics
+from hdnet.transforms.storage import storage_errors
 
 METRICS, FAILURES, TABLES, SHEET = "metrics.parquet", "failures.parquet", "tables.md", "contact_sheet.png"
 PAGE = "index.html"
@@ -63,7 +64,7 @@ def claim(output: Path, overwrite: bool) -> None:
             (output / name).unlink()
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"cannot write to {output}: {error}") from error
+        raise StorageError(f"{output} cannot be written: {storage_errors.reason(error, str(output))}") from error
 
 
 def evaluate(

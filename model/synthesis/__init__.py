@@ -1,1 +1,1 @@
-"""Making training pairs of photos: measured changes of illumination, and the colour checkers they are measured with."""
+"""Making training pairs of photos: the ways to recolour a foreground, and readings of colour checkers."""

@@ -122,7 +122,7 @@ class TrainConfig(Config):
 
     def _check_photos(self) -> None:
         if self.data is None and not self.photos:
-            raise ValueError("there is nothing to train on: give data or photos")
+            raise ValueError("there is nothing to train on: give --data or --photos")
         if not all(0 < weight < math.inf for weight in self.photos.values()):
             raise ValueError(f"photos must have weights above 0: {self.photos}")
         if self.illumination_maps and not self.recolor and not self.photos:

@@ -33,6 +33,7 @@ from hdnet.transforms import storage, versions
 from hdnet.transforms.catalog import datasets
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.errors import DatasetError, HarmonizeError
+from hdnet.transforms.storage import storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,9 @@ def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list
     count = len(training) + sum(sources.visits)
     if count < config.batch:
         named = ", ".join([*([config.data] if config.data else []), *config.photos])
-        raise DatasetError(f"{named}: {count} samples an epoch are less than one batch of {config.batch}")
+        raise DatasetError(
+            f"{named}: {count} samples an epoch are less than one batch of {config.batch}: give a smaller --batch"
+        )
     if config.minutes and world > 1:
         raise HarmonizeError("minutes are for one process: several would not stop at the same step")
     if config.batch % world:
@@ -174,7 +177,7 @@ def _check_folder(output: Path, resolved: dict[str, Any], resume: bool) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HarmonizeError(f"cannot make the folder {output}: {error}") from error
+        raise HarmonizeError(f"{output} cannot be made: {storage_errors.reason(error, str(output))}") from error
     if not (output / checkpoint.LAST).exists():
         return
     if not resume:

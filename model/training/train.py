@@ -2,10 +2,9 @@
 
 import dataclasses
 import json
-import logging
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -121,8 +120,8 @@ def main(output: Path, resume: bool, device: str, **fields: Any) -> None:
     try:
         config = TrainConfig.of(**{"arch": fields["arch"], **given})
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        raise click.UsageError(_by_option(str(error), fields)) from error
+    command.log()
     _train(config, output, device, resume)
 
 
@@ -146,6 +145,12 @@ def _train(config: TrainConfig, output: Path, device: str, resume: bool) -> None
         click.echo(f"Best weights: {best}")
     else:  # --minutes were over before the first validation
         click.echo(f"Time is over. {_how_to_go_on(output / checkpoint.LAST)}")
+
+
+def _by_option(message: str, fields: Collection[str]) -> str:
+    """Call a field of the configuration that a message begins with by its option."""
+    name, _, rest = message.partition(" ")
+    return f"--{name.replace('_', '-')} {rest}" if name in fields else message
 
 
 def _how_to_go_on(last: Path) -> str:

@@ -43,7 +43,7 @@ class Admission:
         if self.memory and size > self.memory:
             raise SizeError(
                 f"{name} needs about {size / 1e9:.1f} GB, more than the {self.memory / 1e9:.1f} GB that workers may"
-                " use: run it on a larger machine, or give --memory"
+                " use: raise --memory, or take a machine that has more"
             )
         giant = alone or (size + beside) * self.workers > self.memory > 0
         if self.lock is None:

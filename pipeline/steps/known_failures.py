@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -21,13 +22,16 @@ from hdnet.transforms.catalog.rows import FILES, Record
 from hdnet.transforms.errors import StorageError
 
 SAME = ("id", *FILES, "stage", "error", "message")
-"""Columns in which a failure must equal an earlier one to be known: the same pair, the same files, the same reason."""
+"""Columns in which a failure must equal an earlier one to be known: the same pair, the same files, the same reason.
+
+Of the message its words count and not its numbers: how much memory is free is another number every night.
+"""
 JOINED = 5000
 """About the number of pairs whose failures are compared at a time, in memory."""
 
 
 class Earlier(NamedTuple):
-    """A failure of an earlier run: the values of `SAME`, and the first run that is known to have had it."""
+    """A failure of an earlier run: what of `SAME` counts, and the first run that is known to have had it."""
 
     same: tuple[str | None, ...]
     run_id: str
@@ -76,7 +80,7 @@ def read_earlier(uri: str, own: str) -> Iterator[Earlier]:
         raise StorageError(f"{uri} is not a Parquet file ({error}): remove it") from error
     run_id = run_of(uri)
     for row in table.to_pylist():
-        yield Earlier(tuple(row.get(name) for name in SAME), row.get("known_since") or run_id)
+        yield Earlier(_same(row), row.get("known_since") or run_id)
 
 
 def mark(_: int, packed: Iterable[bytes]) -> Iterator[Record]:
@@ -88,7 +92,11 @@ def mark(_: int, packed: Iterable[bytes]) -> Iterator[Record]:
         else:
             failures.append(value)
     for row in failures:
-        yield {**row, "known_since": known.get(tuple(row[name] for name in SAME))}
+        yield {**row, "known_since": known.get(_same(row))}
+
+
+def _same(row: Record) -> tuple[str | None, ...]:
+    return (*(row.get(name) for name in SAME[:-1]), re.sub(r"\d+", "0", str(row.get(SAME[-1]))))
 
 
 def _part(value: Any, parts: int) -> int:

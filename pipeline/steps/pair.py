@@ -28,7 +28,7 @@ from hdnet.transforms.catalog.rows import SCHEMA_VERSION, STAGES, VERSIONS, Metr
 from hdnet.transforms.codecs import decode, encode, header, limits, mask
 from hdnet.transforms.codecs.mask import Reading
 from hdnet.transforms.codecs.picture import Header, Picture
-from hdnet.transforms.errors import CrashError, ShapeError, StorageError
+from hdnet.transforms.errors import CrashError, StorageError
 from hdnet.transforms.pixels import image
 from hdnet.transforms.pixels.image import Foreground, Mask, Pixels
 from hdnet.transforms.scores import appearance, metrics
@@ -298,11 +298,7 @@ def _decode_reference(file: File | None, picture: Picture, settings: Settings) -
     if file is None:
         return None
     reference = decode.decode(file.data, file.uri, settings.max_pixels).pixels
-    if reference.shape != picture.pixels.shape:
-        raise ShapeError(
-            f"the reference {file.uri} is {reference.shape[1]} x {reference.shape[0]}, its composite"
-            f" {picture.pixels.shape[1]} x {picture.pixels.shape[0]}: give one of the same size, or none"
-        )
+    header.check_reference(reference.shape[:2], picture.pixels.shape[:2], file.uri)
     return reference
 
 

@@ -14,7 +14,7 @@ from hdnet.pipeline.request import Request
 from hdnet.pipeline.runners.base import Runner
 from hdnet.pipeline.synthesis import donors, layout
 from hdnet.pipeline.synthesis.layout import Split, SynthesisLayout
-from hdnet.pipeline.synthesis.photo import peak_bytes, seconds_per_megapixel
+from hdnet.pipeline.synthesis.photo import peak_bytes
 from hdnet.pipeline.synthesis.settings import Reading, SynthesisOptions, SynthesisSettings
 from hdnet.pipeline.totals import Totals
 from hdnet.transforms import storage
@@ -114,22 +114,14 @@ def synthesis(request: SynthesisRequest, runner: Runner) -> launch.Work:
     settings = dataclasses.replace(settings, image=dataclasses.replace(settings.image, maps=sources))
     header = {"architecture": RECOLOURING, "sha256": sources}
     count = request.per_photo
-    return launch.Work(
-        settings, header, peak_bytes, lambda *_: seconds_per_megapixel(settings), count,
-        lambda pair: composite_ids(pair, count),
-    )  # fmt: skip
-
-
-def composite_ids(pair: Pair, count: int) -> list[str]:
-    """Return the ids of a pair's composites to make."""
-    return [f"{pair.id}_{number}" for number in range(1, count + 1)]
+    return launch.Work(settings, header, peak_bytes, count, lambda pair: list(numbered(pair, count)))
 
 
 def numbered(pair: Pair, count: int) -> Iterator[Pair]:
     """Yield a pair's composites to make, with its photo in the composite's place."""
     photo = layout.photo_of(pair)
-    for identity in composite_ids(pair, count):
-        yield dataclasses.replace(pair, id=identity, composite=photo, reference=None)
+    for number in range(1, count + 1):
+        yield dataclasses.replace(pair, id=f"{pair.id}_{number}", composite=photo, reference=None)
 
 
 def read_checkers(folder: str) -> tuple[Reading, ...]:
@@ -139,6 +131,8 @@ def read_checkers(folder: str) -> tuple[Reading, ...]:
         DatasetError: There are fewer than two, or one is not a reading.
         StorageError: The folder or a file cannot be read.
     """
+    if not storage.is_folder(folder):
+        raise DatasetError(f"{folder}: no such folder; name the one that holds the CSV files of the readings")
     names = sorted(name for name in storage.list_files(folder) if name.lower().endswith(".csv"))
     found = []
     for name in names:

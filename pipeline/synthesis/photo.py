@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
@@ -35,8 +34,6 @@ Item = TypeVar("Item")
 
 SCORED = 1 << 16
 """About how many pixels are enough for a composite's scores, which would take longer than all else."""
-TRIAL, TRIALS = 512, 5
-"""Height and width of the photo that is timed for a dry run, and how often."""
 
 
 def peak_bytes(height: int, width: int) -> int:
@@ -172,17 +169,6 @@ def palette(settings: SynthesisSettings, split: layout.Split) -> Palette:
 def _apart(items: Sequence[Item], split: layout.Split, of: Callable[[Item], layout.Split]) -> Sequence[Item]:
     """Return the items of a split, or all where it has none: a few looks are better than no look."""
     return [item for item in items if of(item) == split] or items
-
-
-def seconds_per_megapixel(settings: SynthesisSettings) -> float:
-    """Time the recolouring of a made-up photo, half of it foreground."""
-    photo = np.random.default_rng(0).integers(40, 200, (TRIAL, TRIAL, 3), np.uint8)
-    inside = np.arange(TRIAL)[:, None] < np.full((TRIAL, TRIAL), TRIAL // 2)
-    methods = palette(settings, "train").methods(dict(settings.image.methods), "")
-    began = time.perf_counter()
-    for seed in range(TRIALS):
-        composite.compose(photo, inside, methods, np.random.default_rng(seed))
-    return (time.perf_counter() - began) / TRIALS / (photo[..., 0].size / 1e6)
 
 
 def _drawn(made: Composite) -> dict[str, Any]:

@@ -222,6 +222,11 @@ def test_a_manifest_that_is_not_there_is_named(tmp_path, suffix):
         read(str(tmp_path / f"gone{suffix}"))
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ManifestError, match="gone: there is no such file or folder"):
+        read(str(tmp_path / "gone"))
+
+
 def test_a_folder_gives_pairs_by_stem(tmp_path):
     for name in ("composites/x/a.jpg", "masks/x/a.png", "composites/b .jpg", "masks/b .png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -191,7 +191,7 @@ def test_a_dry_run_does_nothing(run, tmp_path, tiny):
     assert not list(tmp_path.iterdir())
     (tmp_path / "gone.csv").write_text("id,composite,mask\na,no.png,no.png\n")
     result = harmonize("--input", tmp_path / "gone.csv", "--output", tmp_path, "--weights", tiny, "--dry-run")
-    assert result.exit_code == 1 and "first 1 composite none can be used" in result.output and "no.png" in result.output
+    assert result.exit_code == 1 and "first 1 pair none can be used" in result.output and "no.png" in result.output
     (tmp_path / "f").touch()
     result = harmonize("--input", run[0] / "pairs.csv", "--output", tmp_path / "f/out", "--weights", tiny, "--dry-run")
     assert result.exit_code == 1 and "a file stands where a folder must be" in result.output

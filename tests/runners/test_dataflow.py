@@ -21,7 +21,7 @@ from tests.catalogs import write_catalog, write_weights
 GB = 10**9
 WHOLE = ["--runner=DataflowRunner", "--project=my-project", "--region=r", "--temp_location=gs://b/tmp",
          "--sdk_container_image=i:1"]  # fmt: skip
-FOUND = Estimate(images=1, mean_pixels=1e6, typical_bytes=GB, largest_bytes=5 * GB, faults=())
+FOUND = Estimate(images=1, mean_pixels=1e6, typical_bytes=GB, largest_bytes=5 * GB, looked_at=1, sound=(), faults=())
 
 
 @pytest.mark.parametrize("name", ["DataflowRunner", "dataflow", "apache_beam.runners.dataflow.DataflowRunner"])

@@ -24,6 +24,7 @@ from hdnet.model.training.trainer import Trainer, learned, lr_at
 from hdnet.model.weights import weights_file
 from hdnet.transforms.catalog import layouts
 from hdnet.transforms.errors import DatasetError, HarmonizeError, WeightsError
+from tests import pictures
 from tests.samples import write_iharmony4
 
 CPU = torch.device("cpu")
@@ -264,6 +265,14 @@ def test_the_loss_is_normalised_by_the_foreground():
     assert foreground_mse(result, real, mask).tolist() == pytest.approx([25 / 100, 0.25])
 
 
+def test_a_mask_of_the_pixels_as_stored_is_named(data, tmp_path):
+    for photo in ("composite_images/p3_1_1.png", "real_images/p3.png"):
+        Image.new("RGB", (24, 16)).save(data / "HToy" / photo, exif=pictures.exif(6))
+    Image.new("L", (24, 16)).save(data / "HToy/masks/p3_1.png")
+    with pytest.raises(DatasetError, match=r"p3_1_1.*\(16, 24\).*: the composite is turned by its EXIF orientation 6"):
+        run.train(recipe(data), tmp_path / "run", device=CPU)
+
+
 def test_a_mask_of_another_size_shows_before_the_first_step(data, tmp_path):
     Image.new("L", (8, 8)).save(data / "HToy/masks/p3_1.png")
     with pytest.raises(DatasetError, match=r"2 pairs have files of different sizes[^$]*p3_1_1.*\(8, 8\)"):
@@ -317,7 +326,7 @@ def test_every_missing_file_is_counted(data):
     [
         (["--data", "nowhere"], 1, r"IHD_train.txt"),
         (["--arch", "rainnet"], 2, "unknown architecture 'rainnet'; known: hdnet, hdnet-lite"),
-        (["--batch", "0"], 2, "batch must be above 0: 0"),
+        (["--batch", "0"], 2, "--batch must be above 0: 0"),
         (["--size", "30"], 2, "multiple of 8"),
         (["--lr", "inf"], 2, "lr must be"),
         (["--ema", "1"], 2, "ema must be"),

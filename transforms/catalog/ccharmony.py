@@ -18,6 +18,7 @@ from hdnet.transforms.catalog.layouts import first_ten
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import DatasetError, ManifestError
+from hdnet.transforms.storage import storage_errors
 
 GROUP = "ccHarmony"
 """First folder of the ids: the sub-dataset's name in tables."""
@@ -81,7 +82,8 @@ def _lines(root: Path, split: str) -> Iterator[tuple[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the {split} list, {' or '.join(names)} in {root}: {error}") from error
+        reason = storage_errors.reason(error, str(path))
+        raise DatasetError(f"the {split} list, {' or '.join(names)} in {root}, cannot be read: {reason}") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield f"{path}, line {number}", line.strip()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hdnet.transforms.catalog import ccharmony, layouts
 from hdnet.transforms.catalog.manifest import Pair
+from hdnet.transforms.errors import DatasetError
 
 
 def read_root(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]:
@@ -24,4 +25,8 @@ def read_root(root: Path, split: str, subsets: Sequence[str] = ()) -> list[Pair]
             return ccharmony.read(root, split)
         if all((root / name).is_dir() for name in layouts.FOLDERS[:2]):
             return layouts.read_folder(root)
+        raise DatasetError(
+            f"{root} holds no data set for {split}: a list IHD_{split}.txt (iHarmony4), ccHarmony's folders, or "
+            "composites/ and masks/ are wanted in it"
+        )
     return layouts.read_iharmony4(root, split, subsets)

@@ -14,7 +14,7 @@ from hdnet.transforms.catalog import manifest
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs.table import SUFFIXES
 from hdnet.transforms.errors import DatasetError, ManifestError
-from hdnet.transforms.storage import local
+from hdnet.transforms.storage import local, storage_errors
 
 FOLDERS = ("composites", "masks", "references")
 
@@ -183,7 +183,7 @@ def _read_list(path: Path) -> Iterator[Pair]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the list {path}: {error}") from error
+        raise DatasetError(f"the list {path} cannot be read: {storage_errors.reason(error, str(path))}") from error
     root, subset = list_root(str(path))
     for number, line in enumerate(lines, 1):
         source = f"{path}, line {number}"

@@ -25,6 +25,7 @@ from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_text import Lines
 from hdnet.transforms.catalog.rows import FailureRow
 from hdnet.transforms.errors import ManifestError
+from hdnet.transforms.storage import storage_errors
 
 PART_BYTES = 8 << 20
 BATCH_ROWS = 4096
@@ -159,7 +160,7 @@ def _readable(uri: str) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ManifestError(f"{uri}: cannot be read: it is no whole gzip file, compress it again ({error})") from error
     except (OSError, pa.ArrowException) as error:
-        raise ManifestError(f"{uri}: cannot be read: {error}") from error
+        raise ManifestError(f"{uri}: cannot be read: {storage_errors.reason(error, uri)}") from error
 
 
 def _plan_folder(uri: str, names: Names, passed: Passed) -> Iterator[Part]:
@@ -170,6 +171,8 @@ def _plan_folder(uri: str, names: Names, passed: Passed) -> Iterator[Part]:
     elif tables := _tables(uri, passed):
         for name in tables:
             yield from _plan_parquet(storage.join(uri, name), uri)
+    elif not storage.is_folder(uri) and not storage.is_file(uri):
+        raise ManifestError(f"{uri}: there is no such file or folder: correct the name")
     else:
         kinds = ", ".join(FORMATS)
         raise ManifestError(

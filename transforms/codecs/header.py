@@ -97,6 +97,22 @@ def check_size(header: Header, name: str, max_pixels: int) -> None:
         )
 
 
+def check_reference(reference: tuple[int, int], composite: tuple[int, int], name: str) -> None:
+    """Refuse a reference that has not its composite's size.
+
+    Args:
+        reference: Height and width of the reference.
+        composite: Height and width of its composite.
+        name: What to call the reference, usually its URI.
+
+    Raises:
+        ShapeError: The sizes differ.
+    """
+    if reference != composite:
+        sizes = f"is {reference[1]} x {reference[0]}, its composite {composite[1]} x {composite[0]}"
+        raise errors.ShapeError(f"the reference {name} {sizes}: give one of the same size, or none")
+
+
 def _unknown(file: BinaryIO, name: str) -> errors.DecodeError:
     file.seek(0)
     start = file.read(32)
