@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from hdnet.model.training.composites.illumination import IlluminationMaps
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import decode, header
 from hdnet.transforms.codecs import mask as masks
+from hdnet.transforms.codecs.picture import Header
 from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
 from hdnet.transforms.pixels import image, resize
 
@@ -48,7 +49,8 @@ def check_sizes(pairs: Sequence[Pair]) -> None:
     with ThreadPoolExecutor() as threads:
         sizes = dict(zip(paths, threads.map(_read_size, paths), strict=True))
     broken = [str(size) for size in sizes.values() if isinstance(size, Exception)]
-    unequal = [_sizes(pair, sizes) for pair in pairs if len({str(sizes[path]) for path in _files(pair)}) > 1]
+    known = {path: size for path, size in sizes.items() if isinstance(size, Header)}
+    unequal = [] if broken else [_sizes(pair, known) for pair in pairs if _differ(pair, known)]
     problems = broken or unequal
     if problems:
         kind = "files cannot be read" if broken else "pairs have files of different sizes (width, height)"
@@ -267,17 +269,23 @@ def _files(pair: Pair) -> tuple[str, str, str]:
     return pair.composite, pair.mask, pair.reference or pair.composite
 
 
-def _read_size(path: str) -> tuple[int, int] | Exception:
+def _read_size(path: str) -> Header | Exception:
     try:
         with open(path, "rb") as file:
-            found = header.read(file, path)
+            return header.read(file, path)
     except (HarmonizeError, OSError) as error:
         return error
-    return found.width, found.height
 
 
-def _sizes(pair: Pair, sizes: dict[str, tuple[int, int] | Exception]) -> str:
-    return f"{pair.id}: " + ", ".join(f"{Path(path).name} {sizes[path]}" for path in _files(pair))
+def _differ(pair: Pair, known: Mapping[str, Header]) -> bool:
+    return len({(known[path].width, known[path].height) for path in _files(pair)}) > 1
+
+
+def _sizes(pair: Pair, known: Mapping[str, Header]) -> str:
+    sizes = ", ".join(f"{Path(path).name} {(known[path].width, known[path].height)}" for path in _files(pair))
+    composite, mask = known[pair.composite], known[pair.mask]
+    is_as_stored = composite.orientation >= 5 and (mask.width, mask.height) == composite.stored_size
+    return f"{pair.id}: {sizes}" + (f": {masks.AS_STORED.format(composite.orientation)}" if is_as_stored else "")
 
 
 def _photo(pair: Pair) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hdnet.model.weights import weights_header
 from hdnet.transforms.errors import WeightsError
 
 _WRAPPERS = 3  # names that may stand before a tensor's own
@@ -48,7 +49,7 @@ def read(path: Path, source: str) -> Any:
     Raises:
         WeightsError: It is no checkpoint, is broken or too large, or holds more than tensors and plain values.
     """
-    _check_start(path, source)
+    weights_header.check_start(path, source)
     # numpy and torch raise whatever the broken bytes make them raise, and torch's own text advises to unpickle.
     try:
         with warnings.catch_warnings():  # about old formats; the errors below say all there is to say
@@ -112,15 +113,6 @@ def _unwrapped(
                 below.setdefault(first, {})[rest] = value
         for found in below.values():
             yield from _unwrapped(found, recognises, depth - 1)
-
-
-def _check_start(path: Path, source: str) -> None:
-    with open(path, "rb") as file:
-        start = file.read(64).lstrip().lower()
-    if start.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{source} is a Git LFS pointer, not the file itself: run git lfs pull where it comes from")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise WeightsError(f"{source} is a web page, not the file itself: download it with the link behind the page")
 
 
 def _members(path: Path) -> list[str]:

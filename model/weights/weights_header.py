@@ -84,6 +84,7 @@ def header_of(path: Path, name: str) -> dict[str, Any]:
         WeightsError: As for `read_header`.
     """
     with explained(name):
+        check_start(path, name)
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
         if size > LARGEST_HEADER:
@@ -100,6 +101,24 @@ def header_of(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(header.get("sha256"), str):
         raise WeightsError(f"{name}: the tensors do not match the header, which has no sha256; copy the file again")
     return header
+
+
+def check_start(path: Path, name: str) -> None:
+    """Refuse what is often found in a weights file's place; `name` is what messages call it.
+
+    Raises:
+        OSError: There is no such file.
+        WeightsError: It is a Git LFS pointer, a web page or empty.
+    """
+    with open(path, "rb") as file:
+        start = file.read(64)
+    text = start.lstrip().lower()
+    if not start:
+        raise WeightsError(f"{name}: it is empty, copy it again")
+    if text.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{name} is a Git LFS pointer, not the file itself: run git lfs pull where it comes from")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(f"{name} is a web page, not the file itself: download it with the link behind the page")
 
 
 def architecture_of(header: dict[str, Any], name: str) -> tuple[Architecture[Any, Any], Config]:

@@ -277,7 +277,7 @@ class _Files:
         """List the folders of the pairs' files and of the recorded images; forget other folders if they are many."""
         uris = [uri for candidate in batch for uri in (*files_of(candidate.pair), *candidate.earlier) if uri]
         uris += [candidate.known.output for candidate in batch if candidate.known]
-        single = {uri for uri in uris if storage.is_read_only(uri)}
+        single = {uri for uri in uris if not storage.is_listed(uri)}
         wanted = {storage.parent(uri) for uri in uris if uri not in single}
         if len(self.found) > LISTED:
             self.found = {uri: listed for uri, listed in self.found.items() if storage.parent(uri) in wanted}

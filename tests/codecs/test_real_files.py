@@ -294,7 +294,7 @@ def test_damage_that_the_decoder_only_prints_is_an_error_and_nothing_reaches_the
         (b"iVBORw0KGgo=", "a PNG in base64"),
         (b"\x89PNG\r\r\n\x1a\r\n", "sent as text"),
         (pictures.png(RGB)[:8] + pictures.chunk(b"CgBI", b"P\0 \2") + pictures.png(RGB)[8:], "as Xcode packs it"),
-        (JPEG.replace(b"\xff\xc0", b"\xff\xc3"), "a lossless JPEG"),
+        (JPEG.replace(b"\xff\xc0", b"\xff\xc5"), "a hierarchical JPEG"),
         (JPEG.replace(b"\xff\xc0", b"\xff\xf7"), "a lossless .JPEG-LS. JPEG"),
         (JPEG.replace(b"\xff\xc0\0\x11\x08\0\x0c", b"\xff\xc0\0\x11\x08\0\0"), "gives its height behind its pixels"),
         (b"BM" + bytes(14), "it is damaged, or cut off within a field"),

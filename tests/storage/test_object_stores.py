@@ -88,6 +88,17 @@ def test_versions_take_one_listing_a_folder_and_change_with_the_content(folder, 
     assert {uri for uri in after if after[uri] != before[uri]} == {f"{folder}/a/1"}
 
 
+def test_a_file_below_an_empty_name_is_asked_for_by_itself(folder):
+    uri = f"{folder}/a//b.jpg"
+    assert not storage.is_listed(uri) and storage.is_listed(f"{folder}/a/b.jpg")
+    storage.write(uri, b"1")
+    assert storage.read(uri) == b"1"
+    before = storage.ask([uri])
+    assert before[uri].size == 1 and storage.ask([uri]) == before
+    storage.write(uri, b"333")
+    assert storage.ask([uri]) != before
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_leaves_its_parent_s_client_alone(folder, proxy):
     storage.write(f"{folder}/a", b"parent")

@@ -1,10 +1,13 @@
 """URIs, and files on a local disk and in memory."""
 
+import datetime
 import errno
 import fcntl
 import functools
 import http.server
+import ipaddress
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,6 +16,11 @@ import time
 import fsspec
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from hdnet.transforms import storage
 from hdnet.transforms.errors import OutputError, SizeError, StorageError
@@ -278,3 +286,44 @@ def test_files_of_a_web_server_are_read_one_by_one(web, tmp_path):
     (tmp_path / "a b.png").write_bytes(b"123456")
     after = storage.ask([f"{web}/a%20b.png"])
     assert before.keys() == after.keys() and before != after
+
+
+@pytest.fixture
+def secure_web(tmp_path):
+    """The address of a web server of a folder, and the file of the certificate that it has given itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+        .add_extension(host, critical=False).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "certificate").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (tmp_path / "both").write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}", tmp_path / "certificate"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_is_an_error_at_once(secure_web):
+    with pytest.raises(StorageError, match=r"certificate is not trusted \(self-signed certificate\): .* SSL_CERT_FILE"):
+        storage.read(f"{secure_web[0]}/certificate")
+    assert storage.ask([f"{secure_web[0]}/certificate"]) == {}
+
+
+def test_a_web_server_is_read_through_tls(secure_web):
+    uri, certificate = f"{secure_web[0]}/certificate", secure_web[1]
+    code = f"from hdnet.transforms import storage; print(storage.read({uri!r})[:5], len(storage.ask([{uri!r}])))"
+    environment = {**os.environ, "SSL_CERT_FILE": str(certificate)}  # which is read when a process begins
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "b'-----' 1\n", done.stderr

@@ -24,6 +24,7 @@ from hdnet.model.training.trainer import Trainer, learned, lr_at
 from hdnet.model.weights import weights_file
 from hdnet.transforms.catalog import layouts
 from hdnet.transforms.errors import DatasetError, HarmonizeError, WeightsError
+from tests import pictures
 from tests.samples import write_iharmony4
 
 CPU = torch.device("cpu")
@@ -262,6 +263,14 @@ def test_the_loss_is_normalised_by_the_foreground():
     mask[0, 0, :5, :5], mask[1, 0, :10, :20] = 1, 1
     result[0, :, :5, :5], result[1, :, :10, :20] = 1.0, 0.5
     assert foreground_mse(result, real, mask).tolist() == pytest.approx([25 / 100, 0.25])
+
+
+def test_a_mask_of_the_pixels_as_stored_is_named(data, tmp_path):
+    for photo in ("composite_images/p3_1_1.png", "real_images/p3.png"):
+        Image.new("RGB", (24, 16)).save(data / "HToy" / photo, exif=pictures.exif(6))
+    Image.new("L", (24, 16)).save(data / "HToy/masks/p3_1.png")
+    with pytest.raises(DatasetError, match=r"p3_1_1.*\(16, 24\).*: the composite is turned by its EXIF orientation 6"):
+        run.train(recipe(data), tmp_path / "run", device=CPU)
 
 
 def test_a_mask_of_another_size_shows_before_the_first_step(data, tmp_path):

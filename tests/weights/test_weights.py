@@ -118,7 +118,17 @@ def test_altered_tensors_are_refused(saved: Path) -> None:
     refused(saved, "do not match the header's sha256")
 
 
-@pytest.mark.parametrize("size", [0, 3, 8, 100, -1])
+@pytest.mark.parametrize(
+    "content, words",
+    [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the file itself: run git lfs pull"),
+     (b"<!DOCTYPE html>", "is a web page"), (b"", "is empty")],
+)  # fmt: skip
+def test_what_lies_in_the_place_of_weights_is_named(content: bytes, words: str, saved: Path) -> None:
+    saved.write_bytes(content)
+    refused(saved, words)
+
+
+@pytest.mark.parametrize("size", [3, 8, 100, -1])
 def test_truncated_files_are_refused(size: int, saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:size])
     refused(saved, "not a whole safetensors file")

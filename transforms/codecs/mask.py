@@ -23,6 +23,12 @@ JPEG rings by up to 7 around a hard edge at quality 95, 14 at 90, 19 at 85 and 3
 nine tenths at 75. From a real soft edge it removes the outermost sixteenth, which nobody sees in the blend.
 """
 
+AS_STORED = (
+    "the composite is turned by its EXIF orientation {}; the mask fits it as stored: make the mask of the upright "
+    "picture"
+)
+"""What is wrong with a mask of another size, for messages."""
+
 _TINT = {False: 1, True: 16}
 """How far the channels of a grey image may differ, by whether it was compressed with loss."""
 _PILLOW_LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")  # Pillow does not say which WebP is lossless
@@ -166,10 +172,7 @@ def check_size(
     sizes = f"{name} is {size[1]} x {size[0]}, its image {width} x {height}"
     if not _is_alike(size, height, width):
         if orientation >= 5 and _is_alike(size, width, height):
-            raise errors.ShapeError(
-                f"{sizes}: the composite is turned by its EXIF orientation {orientation}; the mask fits it as stored: "
-                "make the mask of the upright picture"
-            )
+            raise errors.ShapeError(f"{sizes}: {AS_STORED.format(orientation)}")
         raise errors.ShapeError(f"{sizes}: another aspect ratio; export the mask at the image's size")
     if not allowed:
         raise errors.ShapeError(f"{sizes}: export the mask at the image's size, or give --resize-mask")

@@ -273,8 +273,14 @@ def is_read_only(uri: str) -> bool:
     return uri.partition("://")[0] in READ_ONLY
 
 
+def is_listed(uri: str) -> bool:
+    """Return whether listings show a file: not on a web server, nor where a name in its path is empty, as in a//b."""
+    scheme, mark, path = uri.rpartition("://")
+    return not is_read_only(uri) and not (mark and scheme != "file" and "//" in path)
+
+
 def ask(uris: Collection[str]) -> dict[str, Listed]:
-    """Ask for files whose folders cannot be listed, several at a time; those that do not answer are left out."""
+    """Ask for files that listings do not show, several at a time; those that do not answer are left out."""
 
     def one(uri: str) -> Listed | None:
         files, path = _locate(uri)

@@ -1,6 +1,7 @@
 """What an error of a store or disk means: for another attempt, for the run, and in a user's words."""
 
 import errno
+import ssl
 
 _NO_CREDENTIALS = ("NoCredentialsError", "DefaultCredentialsError")
 """botocore's and google.auth's classes, by name because they are slow to load."""
@@ -9,6 +10,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def is_transient(error: BaseException) -> bool:
     """Say whether a call may succeed if made again: after 408, 429, 5xx, resets, timeouts and damaged answers."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return False
     code = status(error)
     if code is not None:
         return code in (408, 429) or code >= 500
@@ -50,6 +53,9 @@ def reason(error: Exception, uri: str) -> str:
         return f"there is no such file{bucket}: correct the name"
     if type(error).__name__ in _NO_CREDENTIALS:
         return "no credentials were found: sign in"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = getattr(getattr(error, "certificate_error", error), "verify_message", error)
+        return f"the server's certificate is not trusted ({why}): renew it, or name that of its issuer in SSL_CERT_FILE"
     if code == 401:
         return "the store does not accept the credentials (401): sign in again"
     if isinstance(error, PermissionError) or code == 403:

@@ -27,6 +27,10 @@ def _open(file: BinaryIO) -> "HeifFile":
         raise errors.DecodeError(
             "is HEIC, which needs a further library: pip install 'hdnet-pipeline[heic]', or convert it"
         ) from error
+    except Exception as error:  # a broken installation fails in any way, and must cost no more than this format
+        raise errors.DecodeError(
+            f"is HEIC, and the installed pillow-heif cannot be imported ({error!r}): install it again, or convert it"
+        ) from error
     try:
         return pillow_heif.open_heif(file, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     except Exception as error:  # hostile bytes raise errors of every class

@@ -17,7 +17,7 @@ from hdnet.transforms.codecs.planes import Samples
 _SOS, _EOI = 0xDA, 0xD9  # the marker after which pixels follow, and the last of the picture
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE  # JFIF, EXIF and XMP, profile, Adobe's colours
 _SOF = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the markers of a frame header
-_UNREAD = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless",
+_UNREAD = {0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless arithmetic",
            0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "lossless (JPEG-LS)"}  # fmt: skip
 _ARITHMETIC = {0xC9, 0xCA}  # those of frames in arithmetic coding
 _PROGRESSIVE = {0xC2, 0xCA}
