@@ -11,7 +11,6 @@ import click
 from hdnet.model import command
 from hdnet.model.precision import Precision
 from hdnet.pipeline import options
-from hdnet.pipeline.steps import flags
 from hdnet.transforms import text
 from hdnet.transforms.codecs import table
 from hdnet.transforms.errors import DecodeError, HarmonizeError
@@ -89,6 +88,7 @@ def harmonize(wanted: Wanted, image_format: str) -> str:
             cannot be used; or the result cannot be written.
     """
     from hdnet.model.harmonizer import Harmonizer  # imports torch, which takes seconds
+    from hdnet.pipeline.steps import flags  # with pyarrow, which --help need not wait for
     from hdnet.transforms.codecs import encode
     from hdnet.transforms.pixels import image
     from hdnet.transforms.scores import appearance

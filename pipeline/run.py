@@ -2,6 +2,7 @@
 
 import datetime
 import importlib
+import itertools
 import logging
 import os
 import re
@@ -199,7 +200,8 @@ def run_watched(watched: click.Command, name: str, module: str) -> None:
         name: What its messages call it.
         module: The module that runs it when executed.
     """
-    if supervise.scratch() is None:
+    before_beam = itertools.takewhile(lambda word: word != "--", sys.argv[1:])
+    if supervise.scratch() is None and not {"--help", "--version"}.intersection(before_beam):
         sys.exit(supervise.run([sys.executable, "-m", module, *sys.argv[1:]]))
     supervise.exit_with_parent()
     code = 1

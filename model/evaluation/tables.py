@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 
 from hdnet.model.evaluation.records import Row
+from hdnet.transforms import text
 from hdnet.transforms.scores.metrics import Scores
 
 Cell = str | int | float | None
@@ -41,11 +42,11 @@ class Table:
 
     def csv(self) -> str:
         """Render with the numbers as they are, not rounded; None is an empty cell."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow([name for name, _ in self.columns])
         writer.writerows(self.rows)
-        return text.getvalue()
+        return buffer.getvalue()
 
     def is_number(self, column: int) -> bool:
         """Tell whether a column holds numbers."""
@@ -127,7 +128,7 @@ def _methods(network: str) -> list[tuple[str, Callable[[Row], Scores]]]:
 
 
 def _suffix(rows: Sequence[Row]) -> str:
-    return f" ({rows[0].protocol} protocol, {len(rows)} images)" if rows else ""
+    return f" ({rows[0].protocol} protocol, {text.plural(len(rows), 'image')})" if rows else ""
 
 
 def _between(rows: Sequence[Row], low: float, high: float) -> list[Row]:

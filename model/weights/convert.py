@@ -93,6 +93,7 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
 
     candidates = _candidates(arch)
     with weights_file.local_copy(source) as path:
+        _refuse_ours(path, source)
         content, digest = released_file.read(path, source), _sha256(path)
     try:
         architecture, converter, released = _recognise(content, candidates)
@@ -113,6 +114,16 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
     weights_file.save(network, out, card)
     usual = architecture.configure({}).to_json()
     return Conversion(architecture.name, fields, usual, len(kept), sorted(dropped))
+
+
+def _refuse_ours(path: Path, source: str) -> None:
+    from hdnet.model.weights import weights_header
+
+    try:
+        weights_header.header_of(path, source)
+    except WeightsError:  # as it should be
+        return
+    raise WeightsError(f"{source} is a weights file of this program already: use it as it is")
 
 
 def _candidates(arch: str | None) -> list[tuple[Architecture[Any, Any], Converter]]:

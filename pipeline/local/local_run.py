@@ -25,6 +25,7 @@ from hdnet.model.progress import ProgressLine
 from hdnet.pipeline import graph
 from hdnet.pipeline.local import progress, supervise
 from hdnet.pipeline.local.machine import Plan
+from hdnet.pipeline.local.progress import Counts
 from hdnet.pipeline.settings import Machine
 from hdnet.pipeline.steps.earlier_runs import list_tables
 from hdnet.pipeline.steps.resume import COUNTERS, Backlog, trusted
@@ -186,4 +187,10 @@ class Watch(threading.Thread):
         if seen > self.seen:
             self.seen = seen
             rate = (found.pixels - self.before) / 1e6 / (time.monotonic() - self.began)
-            self.line.update(seen, lambda: f"{rate:.2f} MP/s, {found.failures} failed, {found.skipped} up to date")
+            self.line.update(seen, lambda: _detail(rate, found))
+
+
+def _detail(rate: float, found: Counts) -> str:
+    """Say how it goes; what is nought is left out, for a narrow terminal cuts the end off."""
+    counts = ((found.failures, "failed"), (found.skipped, "up to date"))
+    return ", ".join([*(f"{count:,} {what}" for count, what in counts if count), f"{rate:.2f} MP/s"])

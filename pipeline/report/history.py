@@ -145,8 +145,10 @@ def trends(runs: Sequence[Run]) -> list[Trend]:
 
 
 def _plot(figure: Figure, points: Sequence[tuple[int, float]], runs: Sequence[Run]) -> Plot:
-    """Draw a figure from 0 on, with the runs at equal distances and the first and the last day below."""
+    """Draw a figure from 0 on, with the runs at equal distances and below them the first and the last day, or hour."""
     last, values = len(runs) - 1, [value for _, value in points]
+    first_day, last_day = (run.started[:10] for run in (runs[0], runs[-1]))
+    shown = slice(11, 16) if first_day == last_day else slice(10)
     low, high = min(0, *values), max(0, *values)
     high += 0.08 * (high - low) or 1
     dots = tuple(
@@ -155,7 +157,7 @@ def _plot(figure: Figure, points: Sequence[tuple[int, float]], runs: Sequence[Ru
     )
     return Plot(
         # Half a date's width from the sides, so that it does not leave the picture.
-        across=(Tick(FRAME.left + 30, runs[0].started[:10]), Tick(FRAME.right - 30, runs[-1].started[:10])),
+        across=(Tick(FRAME.left + 30, runs[0].started[shown]), Tick(FRAME.right - 30, runs[-1].started[shown])),
         up=plots.up(FRAME, low, high, lambda level: f"{level:,.4g}", figure.whole),
         dots=dots,
         line=plots.line([(dot.x, dot.y) for dot in dots]),

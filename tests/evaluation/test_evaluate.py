@@ -217,4 +217,4 @@ def test_a_catalog_folder_can_be_measured(data: Path, network: Path, tmp_path: P
         (tmp_path / "catalog" / name).mkdir(parents=True)
         (tmp_path / "catalog" / name / "a.png").write_bytes(Path(source).read_bytes())
     result = run(tmp_path / "catalog", network, "--protocol", "native")
-    assert result.exit_code == 0 and "(native protocol, 1 images)" in result.stdout
+    assert result.exit_code == 0 and "(native protocol, 1 image)" in result.stdout

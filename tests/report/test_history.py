@@ -56,6 +56,13 @@ def test_a_run_without_a_report_has_no_link_and_other_files_are_named(tmp_path):
     assert "<script>alert" not in source and "circle" not in source
 
 
+def test_runs_of_one_day_are_told_apart_by_the_hour(tmp_path):
+    (one, two), _ = history.read(stored(tmp_path, ("a", [row()]), ("b", [row()])))
+    for started, texts in ((two.started, ["2026-11-01", "2026-11-02"]), ("2026-11-01T09:15:00Z", ["07:30", "09:15"])):
+        trend = history.trends([one, dataclasses.replace(two, started=started)])[0]
+        assert [tick.text for tick in trend.plot.across] == texts
+
+
 def test_hostile_figures_stay_text(tmp_path):
     layout = stored(tmp_path, ("one", [row()]), ("two", [row()]))
     content = json.loads((tmp_path / "runs/two.json").read_text()) | {"run_id": HOSTILE, "started": HOSTILE}

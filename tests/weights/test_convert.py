@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hdnet.model.architectures.hdnet import converter
-from hdnet.model.weights import convert, released_file, weights_file
+from hdnet.model.weights import convert, released_file, weights_file, weights_header
 from tests import released_oracle
 
 GOLDEN = Path(__file__).parents[1] / "data" / "released_ngf2.npz"
@@ -319,3 +319,7 @@ def test_a_zip_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_help_has_an_example() -> None:
     result = run("--help")
     assert result.exit_code == 0 and "hdnet-convert latest_net_G.pth hdnet.safetensors --arch hdnet" in result.output
+
+
+def test_our_own_weights_need_no_conversion(tmp_path):
+    refused(weights_header.SHIPPED / "hdnet-lite.safetensors", tmp_path, "is a weights file of this program already")

@@ -132,7 +132,7 @@ def _dpi(content: bytes) -> tuple[float, float] | None:
 
 def _write(picture: Picture, samples: Samples, _: int) -> bytes:
     if samples.dtype == np.uint8:
-        plain = planes.saved(samples, "PNG", compress_level=sixteen_bit.LEVEL)
+        plain = planes.saved(samples, "PNG", compress_type=sixteen_bit.STRATEGY)
         return b"".join([plain[:_START], _metadata(picture), memoryview(plain)[_START:]])
     height, width, channels = samples.shape
     size = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
