@@ -7,8 +7,6 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
-from hdnet.model import team
-
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 
@@ -28,6 +26,8 @@ class Relay(Generic[Key, Result]):
     """Does works in their order: the middle parts in the caller's thread, the others in one thread each beside it."""
 
     def __init__(self) -> None:
+        from hdnet.model import team  # with torch, which a night without new pairs need not wait for
+
         self.reader, self.writer = (ThreadPoolExecutor(1, name, team.work_alone) for name in ("reader", "writer"))
         self.ahead: _Begun[Key, Result] | None = None
         self.behind: tuple[Key, Future[Result]] | None = None

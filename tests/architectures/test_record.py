@@ -17,6 +17,7 @@ from tests.catalogs import write_catalog, write_weights
 CHILD = """
 import sys
 from hdnet.model.training import train
+from hdnet.pipeline import launch
 from hdnet.model.weights import convert, weights_header
 architecture, config = weights_header.architecture_of(weights_header.read_header("hdnet-lite"), "hdnet-lite")
 assert architecture.peak_bytes(config, 1, 1, "float32") > 0

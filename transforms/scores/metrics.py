@@ -7,13 +7,15 @@ Images are (H,W,3) uint8 or uint16 sRGB; every number is in the 0..255 scale (ui
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hdnet.transforms import errors
 from hdnet.transforms.pixels.image import Foreground, Pixels
-from hdnet.transforms.scores import similarity
-from hdnet.transforms.scores.similarity import REACH, WINDOW, Sums
+
+if TYPE_CHECKING:
+    from hdnet.transforms.scores.similarity import Sums
 
 PSNR_CAP = 100.0  # dB, given to identical images so that means stay finite
 
@@ -64,6 +66,8 @@ def score_all(
     Raises:
         ShapeError: The images and the mask do not have one size.
     """
+    from hdnet.transforms.scores import similarity  # with torch, which a night without new pairs need not wait for
+
     for image in images:
         _check_same_size(image, reference, foreground)
     if structure:
@@ -82,7 +86,9 @@ def decibels(error: float) -> float:
     return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_CAP
 
 
-def _scores(found: Sums, foreground: Foreground) -> Scores:
+def _scores(found: "Sums", foreground: Foreground) -> Scores:
+    from hdnet.transforms.scores.similarity import REACH, WINDOW
+
     height, width = foreground.shape
     inside = 3 * int(np.count_nonzero(foreground))
     inner = 3 * (height - 2 * REACH) * (width - 2 * REACH) if min(height, width) >= WINDOW else 0
