@@ -36,8 +36,8 @@ def _shares(context: click.Context, option: click.Parameter, values: tuple[str, 
 @click.option("--per-photo", default=10, type=click.IntRange(min=1), help="Composites of each photo and mask.")
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Decides all draws.")
 @click.option("--method", "methods", multiple=True, callback=_shares, metavar="NAME[=SHARE]", show_default=False,
-              help="How foregrounds are recoloured: illumination, camera, lab, histogram, looks; and how often, relative"
-              " to each other, 1 if not given. May be repeated.  [default: illumination]")  # fmt: skip
+              help="How foregrounds are recoloured: illumination, camera, lab, histogram, looks; and how often,"
+              " relative to each other, 1 if not given. May be repeated.  [default: illumination]")  # fmt: skip
 @click.option("--looks", metavar="URI", callback=run.place,
               help="Colour tables for the method looks: a folder of .cube files, or an .npz.")  # fmt: skip
 @click.option("--checkers", metavar="URI", callback=run.place,

@@ -182,7 +182,11 @@ def test_a_pair_that_kills_is_set_aside_and_the_rest_is_done(tmp_path, capfd):
     assert len(killers) == 2 and len({row["id"] for row in rows} | killers) == 6
     (summary,) = (tmp_path / "out/runs").glob("*.json")
     assert json.loads(summary.read_text())["totals"]["done"] == 4
-    named = {identity for over in re.findall(r"SIGKILL\) died over (.+): going on", said.err) for identity in over.split(", ")}
+    named = {
+        identity
+        for over in re.findall(r"SIGKILL\) died over (.+): going on", said.err)
+        for identity in over.split(", ")
+    }
     assert named >= killers  # a pair that was read ahead may be named as well
 
 
