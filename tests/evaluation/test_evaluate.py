@@ -189,7 +189,7 @@ def test_overwriting_leaves_other_files_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_an_expected_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot be written"):
         measure.claim(tmp_path / "file" / "out", overwrite=False)
 
 
