@@ -22,7 +22,7 @@ from hdnet.pipeline.settings import ImageOptions, Settings
 from hdnet.pipeline.steps import select
 from hdnet.pipeline.steps.select import Chosen, Selection
 from hdnet.pipeline.totals import Totals
-from hdnet.transforms import storage
+from hdnet.transforms import storage, text
 from hdnet.transforms.catalog import labels, layouts, manifest_check
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.catalog.manifest_check import ManifestInfo
@@ -113,7 +113,7 @@ def run(
     selection = _selection(request, work)
 
     def check_pair(pair: Pair) -> None:
-        selection.see([each.id for each in work.made(pair)])
+        selection.see(work.per_row, lambda: [each.id for each in work.made(pair)])
         options.label_of(pair)
 
     info = manifest_check.check(request.manifest, check_pair, request.names)
@@ -127,11 +127,13 @@ def run(
     rules = Rules(request.max_pixels, request.resize_mask, request.schemes)
     estimate = cost.estimate(request.manifest, work.peak_bytes, rules, request.names, work.made)
     plan = machine.plan(request.workers, estimate.typical_bytes, memory=request.memory_bytes)
-    if request.memory_bytes and (needed := estimate.typical_bytes + machine.BEAM_BYTES) > request.memory_bytes:
-        wanted = needed / 1e9
+    needed = estimate.largest_bytes + machine.BEAM_BYTES
+    if request.memory_bytes and estimate.images and needed > request.memory_bytes:
+        first, wanted = text.plural(estimate.images, "image"), needed / 1e9
         log.warning(
-            "--memory %g: large images here need about %.1f GB; what does not fit fails", request.memory, wanted
-        )
+            "--memory %g: the largest of the first %s needs about %.1f GB, and what does not fit fails",
+            request.memory, first, wanted,
+        )  # fmt: skip
     job = _job(request, info, work, kind, selection.count)
     _check(job)
     if request.dry_run:

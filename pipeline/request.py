@@ -69,6 +69,17 @@ class Request:
         """How the files of a folder form pairs."""
         return Names(self.pair, self.skip_unpaired)
 
+    @property
+    def places(self) -> dict[str, str | None]:
+        """Files and folders that workers read or write, by the names of their options."""
+        return {
+            "input": self.manifest,
+            "output": self.output,
+            "weights": self.weights,
+            "ids": self.ids,
+            "skip-ids": self.skip_ids,
+        }
+
     def recorded(self) -> dict[str, str | int | float | bool | None]:
         """Return what the record shows under "options": each one, and the command without what names the run."""
         names = [field.name for field in dataclasses.fields(Request)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hdnet.model.training.trainer import Trainer
 from hdnet.transforms import storage
@@ -55,8 +56,15 @@ def restore(path: Path, trainer: Trainer) -> Progress:
         state: dict[str, Any] = torch.load(path, map_location=trainer.device, weights_only=True)
         trainer.network.load_state_dict(state["network"])
         trainer.objective.load_state_dict(state)
-        trainer.average = state["average"]
+        trainer.average = _fitting(state["average"], trainer.average)
         trainer.step = state["step"]
         return Progress(**state["progress"])
     except Exception as error:  # torch.load raises whatever the broken bytes make it raise
         raise WeightsError(f"{path}: not a checkpoint of this recipe: {error}; delete it to start anew") from error
+
+
+def _fitting(found: list[Tensor] | None, wanted: list[Tensor] | None) -> list[Tensor] | None:
+    shapes, expected = ([each.shape for each in average or ()] for average in (found, wanted))
+    if shapes != expected:
+        raise ValueError(f"its moving average has {len(shapes)} tensors that do not fit the network's {len(expected)}")
+    return found

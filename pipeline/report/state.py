@@ -88,11 +88,13 @@ def _columns(uri: str, schema: pa.Schema) -> pa.Table:
     try:
         with parquet.ParquetFile(io.BytesIO(data)) as file:
             table = file.read([name for name in schema.names if name in file.schema_arrow.names])
+        columns = [
+            table[field.name].cast(field.type) if field.name in table.schema.names else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        return pa.table(columns, schema=schema)
     except pa.ArrowException as error:
-        raise StorageError(f"{uri} is not a Parquet file ({error}): remove it") from error
-    missing = {field.name: pa.nulls(len(table), field.type) for field in schema}
-    columns = [table[name] if name in table.schema.names else missing[name] for name in schema.names]
-    return pa.table(columns, schema=schema)
+        raise StorageError(f"{uri} is not a Parquet file of a run ({error}): remove it") from error
 
 
 def _failures(tables: Mapping[str, pa.Table], finished: Mapping[str, datetime]) -> Iterable[Record]:

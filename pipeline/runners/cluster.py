@@ -81,10 +81,8 @@ class ClusterRunner(Runner):
 
     def _refuse_local_places(self, reason: str) -> None:
         """Refuse files and folders on this machine's own disk."""
-        request = self.request
-        weights = None if request.weights in weights_header.shipped() else request.weights
-        for name, place in {"input": request.manifest, "output": request.output, "weights": weights}.items():
-            if place is not None and is_here(place):
+        for name, place in self.request.places.items():
+            if place is not None and place not in weights_header.shipped() and is_here(place):
                 raise BeamOptionsError(f"--{name} {place} is on this machine, {reason}")
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import itertools
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsDict, PCollection
@@ -87,13 +87,23 @@ class Selection:
         self.seen = self.count = 0
         self.unknown = [dict.fromkeys(each.ids) for each in lists]
 
-    def see(self, ids: Collection[str]) -> None:
-        """Take note of the ids of what is made of the manifest's next pair."""
+    def see(self, count: int, ids: Callable[[], Collection[str]]) -> None:
+        """Take note of what is made of the manifest's next pair.
+
+        Args:
+            count: How many images.
+            ids: Returns their ids. It is asked only where lists choose, for a large catalog has many millions of them.
+        """
         self.seen += 1
-        for unknown, identity in itertools.product(self.unknown, ids):
+        within = self.limit is None or self.seen <= self.limit
+        if not self.lists:
+            self.count += count * within
+            return
+        named = ids()
+        for unknown, identity in itertools.product(self.unknown, named):
             unknown.pop(identity, None)
-        if self.limit is None or self.seen <= self.limit:
-            self.count += sum(all((one in each.ids) == each.listed for each in self.lists) for one in ids)
+        if within:
+            self.count += sum(all((one in each.ids) == each.listed for each in self.lists) for one in named)
 
     def check(self, manifest: str) -> None:
         """Warn of ids that no pair of the manifest has: they may be misspelled, or have left it.

@@ -42,6 +42,11 @@ class SynthesisRequest(Request):
     checkers: str | None
     test_fraction: float
 
+    @property
+    def places(self) -> dict[str, str | None]:
+        """As for a `Request`; workers read the looks themselves, and are given the checkers' values."""
+        return {**super().places, "looks": self.looks}
+
     def recorded(self) -> dict[str, str | int | float | bool | None]:
         """Return the options that the run's record shows."""
         methods = ",".join(f"{name}={weight:g}" for name, weight in self.methods)

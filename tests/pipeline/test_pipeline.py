@@ -292,7 +292,7 @@ def test_a_smaller_mask_of_the_same_picture_is_resized_where_allowed(tmp_path, t
     assert len(table(tmp_path / "yes/metrics")) == 1
 
 
-def test_what_never_fits_the_memory_fails_and_the_rest_goes_on(tmp_path, tiny):
+def test_what_never_fits_the_memory_fails_and_the_rest_goes_on(tmp_path, tiny, caplog):
     catalog = write_catalog(tmp_path, good=2, broken=0)
     arguments = ["--input", catalog, "--output", tmp_path / "out", "--weights", tiny, "--workers", 1, "--no-report"]
     giant = next((tmp_path / "composites").iterdir())
@@ -301,6 +301,7 @@ def test_what_never_fits_the_memory_fails_and_the_rest_goes_on(tmp_path, tiny):
     assert result.exit_code == 0, result.output
     (failure,) = table(tmp_path / "out/failures")
     assert failure["error"] == "SizeError" and "more than the 0.6 GB" in failure["message"]
+    assert "--memory 0.6: the largest of the first 2 images needs about" in caplog.text
     assert len(table(tmp_path / "out/metrics")) == 1
 
 

@@ -97,6 +97,16 @@ def test_runs_of_an_older_program_are_understood(tmp_path):
     assert result.exit_code == 0 and "Failed when last tried: 1 pair\n  b: DecodeError" in result.output
 
 
+def test_a_table_of_other_types_is_an_error_that_names_it(tmp_path):
+    write_run(tmp_path, "a", 21, row("a"))
+    table = tmp_path / "metrics/run_id=a/part-0.parquet"
+    other = pa.schema([("id", pa.string()), ("harmonized_at", pa.string())])
+    table.write_bytes(to_parquet([{"id": "a", "harmonized_at": "yesterday"}], other))
+    result = ask(tmp_path)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert f"{table} is not a Parquet file of a run (" in result.output
+
+
 def test_a_folder_without_runs_is_an_error(tmp_path):
     result = ask(tmp_path)
     assert result.exit_code == 1 and "holds no run" in result.output

@@ -8,6 +8,7 @@ import apache_beam
 import pytest
 from click.testing import CliRunner
 
+from hdnet.pipeline import synthesize
 from hdnet.pipeline.local import machine
 from hdnet.pipeline.run import main
 from hdnet.pipeline.runners import beam_options
@@ -68,6 +69,22 @@ def test_a_path_that_only_this_machine_has_is_refused(name, place):
     launches.runner(*elsewhere).check()
     assert f"--input {place} is on this machine, where workers of {name}" in refusal("--input", place, *elsewhere)
     launches.runner("--input", place, "--", f"--runner={name}", SERVICE, "--environment_type=LOOPBACK").check()
+
+
+@pytest.mark.parametrize("name", ["ids", "skip-ids", "weights"])
+def test_a_file_that_workers_read_must_not_be_here(name):
+    elsewhere = ["--", "--runner=FlinkRunner", SERVICE, "--environment_type=DOCKER", IMAGE]
+    assert f"--{name} /data/file is on this machine" in refusal(f"--{name}", "/data/file", *elsewhere)
+
+
+def test_workers_read_the_looks_and_not_the_checkers():
+    places = ["--input", "gs://b/photos.csv", "--output", "gs://b/out", "--checkers", "/data/readings"]
+    looks = ["--method", "looks", "--looks", "/data/cubes"]
+    elsewhere = ["--", "--runner=FlinkRunner", SERVICE, "--environment_type=DOCKER", IMAGE]
+    result = CliRunner().invoke(synthesize.main, [*places, *looks, *elsewhere])
+    assert result.exit_code == 2 and "--looks /data/cubes is on this machine" in " ".join(result.output.split())
+    result = CliRunner().invoke(synthesize.main, [*places, *elsewhere])
+    assert result.exit_code == 1 and "/data/readings: no such folder" in result.output
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hdnet.transforms.errors import ManifestError
 def seen(*lists, limit=None, pairs="abcdef"):
     selection = Selection(lists, limit)
     for identity in pairs:
-        selection.see([identity])
+        selection.see(1, [identity].copy)
     return selection
 
 
@@ -26,6 +26,13 @@ def seen(*lists, limit=None, pairs="abcdef"):
 )
 def test_pairs_are_counted_before_the_run(lists, limit, count):
     assert seen(*lists, limit=limit).count == count
+
+
+def test_without_lists_no_id_is_made():
+    selection = Selection([], limit=2)
+    for _ in range(3):
+        selection.see(10, lambda: pytest.fail("asked for ids"))
+    assert selection.count == 20
 
 
 def test_ids_without_a_pair_are_counted_and_the_first_ones_named(caplog):

@@ -244,6 +244,15 @@ def test_the_average_covers_what_normalisations_have_gathered():
     assert len(learned(network)) == 6  # two parameters each, mean and variance; not the count of batches
 
 
+def test_a_checkpoint_whose_average_covers_less_is_refused(tmp_path):
+    trainer = tiny_trainer(ema=0.5)
+    checkpoint.save(tmp_path / "last.pt", trainer, checkpoint.Progress())
+    assert trainer.average is not None
+    trainer.average.append(torch.zeros(3))
+    with pytest.raises(WeightsError, match="moving average"):
+        checkpoint.restore(tmp_path / "last.pt", trainer)
+
+
 def test_the_papers_learning_rate_falls_after_epochs_100_and_110():
     config = TrainConfig(data="")
     rates = [lr_at(epoch * 10, 10, config) for epoch in (0, 99, 100, 109, 110, 119)]
