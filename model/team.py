@@ -4,6 +4,7 @@ Convolutions gain from several threads working on one of them, but the small ope
 wait for each other. Whole parts side by side keep every thread busy (docs/engine.md has figures).
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,9 @@ import torch
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+MOST_IMAGES = 8
+"""How many threads have an image each at most; so many batches without gradients take no more than a training step."""
 
 _member = threading.local()
 _making = threading.Lock()
@@ -39,21 +43,53 @@ def work_alone() -> None:
     torch.set_num_threads(1)
 
 
-def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
-    """Yield what `work` makes of each part, in order, in as many threads as torch has here, each of which works alone.
-
-    Threads that share one small image wait for each other after every operation, for ever so long where the machine has
-    other work; threads with an image each do not.
-    """
+@contextlib.contextmanager
+def keeping_threads() -> Iterator[None]:
+    """Keep torch's threads as they are for threads that start after the block, which is where others begin to run."""
     count = torch.get_num_threads()
-    if count == 1:
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)  # later threads start with what was set last, in whatever thread
+
+
+def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device) -> Iterator[Result]:
+    """Yield what `work` makes of each part, in order, on a CPU in several threads, each of which works alone.
+
+    They are as many as torch has here, and at most `MOST_IMAGES`. Threads that share one small image wait for each
+    other after every operation, for a long time where the machine has other work; threads with an image each do not.
+    A GPU works on one part at a time, and needs its memory for it.
+    """
+    count = min(torch.get_num_threads(), MOST_IMAGES)
+    if count == 1 or device.type != "cpu":
         yield from map(work, parts)
         return
-    try:
-        with ThreadPoolExecutor(count, "image", work_alone) as threads:
-            yield from threads.map(work, parts)
-    finally:
-        torch.set_num_threads(count)  # for threads that start later
+    with keeping_threads(), ThreadPoolExecutor(count, "image", work_alone) as threads:
+        yield from threads.map(work, parts)
+
+
+class Room:
+    """Memory for images that threads work on: one waits while the others leave too little, but never for itself.
+
+    Args:
+        size: Bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.taken, self.changed = size, 0, threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Wait until `size` bytes are free or nobody else holds any, and keep them for as long as the block lasts."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.taken or self.taken + size <= self.size)
+            self.taken += size
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.taken -= size
+                self.changed.notify_all()
 
 
 def lead(work: Callable[[], Result]) -> Result:
@@ -118,10 +154,10 @@ def _team(count: int) -> ThreadPoolExecutor:
         begun.wait()
 
     team = ThreadPoolExecutor(count, "team", begin)
-    for _ in range(count):
-        team.submit(int)
-    begun.wait()
-    torch.set_num_threads(count)  # later threads start with what was set last, in whatever thread
+    with keeping_threads():
+        for _ in range(count):
+            team.submit(int)
+        begun.wait()
     return team
 
 

@@ -105,6 +105,14 @@ def tiff(pixels: Samples, order: str = "<", *, deflate: bool = False, separate: 
     return b"".join([_directory(wide, small, order), *data])
 
 
+def fax(code: bytes, kind: int, *, rows: int = 1, strips: int = 1, orders: int = 1) -> bytes:
+    """A TIFF 8 pixels wide; each strip, of so many rows, holds all of the code. Its bit order has so many values."""
+    wide = {256: [8], 257: [rows * strips], 273: [0] * strips, 278: [rows], 279: [len(code)] * strips}
+    small = {258: [1], 259: [kind], 262: [0], 266: [1] * orders, 277: [1]}
+    wide[273] = [len(_directory(wide, small, "<"))] * strips
+    return _directory(wide, small, "<") + code
+
+
 def _strip(strip: Samples, order: str, deflate: bool) -> bytes:
     if deflate:
         strip[:, 1:] -= strip[:, :-1].copy()

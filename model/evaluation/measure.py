@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from hdnet.model import team
@@ -72,8 +73,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure the pairs and write `OUTPUTS` into the folder, without tables, sheet and page where every pair failed.
 
-    Memory does not grow with the pairs' pixels: one pair is decoded at a time, and the twelve that are shown are
-    read again.
+    Memory does not grow with the number of pairs: on a CPU several are in work as far as free memory holds them, and
+    the twelve that are shown are read again.
 
     Args:
         pairs: The pairs, each with a reference.
@@ -103,16 +104,15 @@ def measure_all(
     measured: list[records.Row] = []
     failures: list[records.Failure] = []
     progress = ProgressLine(len(pairs))
+    room = team.Room(psutil.virtual_memory().available // 2)
 
     def attempt(pair: manifest.Pair) -> records.Row | records.Failure:
         try:
-            return measure(pair, harmonizer, how)
+            return measure(pair, harmonizer, how, room)
         except HarmonizeError as error:
             return records.Failure(pair.id, type(error).__name__, str(error))
 
-    # A GPU works on one image at a time, and needs the memory for it.
-    outcomes = map(attempt, pairs) if harmonizer.device.type == "cuda" else team.side_by_side(attempt, pairs)
-    for done, found in enumerate(outcomes, 1):
+    for done, found in enumerate(team.side_by_side(attempt, pairs, harmonizer.device), 1):
         if isinstance(found, records.Row):
             measured.append(found)
         else:
@@ -121,13 +121,20 @@ def measure_all(
     return measured, failures
 
 
-def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol) -> records.Row:
-    """Decode, harmonize and score one pair.
+def measure(pair: manifest.Pair, harmonizer: Harmonizer, how: protocol.Protocol, room: team.Room) -> records.Row:
+    """Decode one pair; harmonize and score it when there is room for that.
 
     Raises:
         HarmonizeError: As for `protocol.load` and `protocol.harmonize`.
     """
     decoded = protocol.load(pair, how)
+    with room.hold(harmonizer.estimate(*decoded.mask.shape)):
+        return _score(pair, decoded, harmonizer, how)
+
+
+def _score(
+    pair: manifest.Pair, decoded: protocol.DecodedPair, harmonizer: Harmonizer, how: protocol.Protocol
+) -> records.Row:
     began = time.perf_counter()
     result = protocol.harmonize(decoded, harmonizer, how)
     seconds = time.perf_counter() - began

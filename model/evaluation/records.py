@@ -49,7 +49,8 @@ class Row:
         network: Scores of the network's result against the real photo.
         composite: Scores of the untouched composite.
         reinhard: Scores of the classical baseline.
-        seconds: How long the network took, without reading and scoring.
+        seconds: How long the network took, without reading and scoring. On a CPU with several threads it is the time of
+            one thread with this image, beside others with theirs.
     """
 
     id: str

@@ -42,7 +42,7 @@ def validate(trainer: Trainer, pairs: PackedPairs) -> Validation:
     with averaged(trainer):
         starts = range(0, len(pairs), trainer.config.batch)
         one = functools.partial(_errors, trainer, pairs)
-        errors = torch.cat(list(map(one, starts) if trainer.device.type == "cuda" else team.side_by_side(one, starts)))
+        errors = torch.cat(list(team.side_by_side(one, starts, trainer.device)))
     trainer.network.train(was_training)
     after, before, foreground = errors.double().unbind(1)
     fmse_after, fmse_before = (after / foreground).mean(), (before / foreground).mean()

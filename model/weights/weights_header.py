@@ -114,7 +114,7 @@ def check_start(path: Path, name: str) -> None:
         start = file.read(64)
     text = start.lstrip().lower()
     if not start:
-        raise WeightsError(f"{name}: it is empty, copy it again")
+        raise WeightsError(f"{name} is empty: copy it again")
     if text.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{name} is a Git LFS pointer, not the file itself: run git lfs pull where it comes from")
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):

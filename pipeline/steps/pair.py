@@ -263,7 +263,7 @@ def hold(
     Args:
         files: The composite first.
         estimate: Returns about how many bytes a composite's height and width take at the peak.
-        admission: Whom to ask.
+        admission: Keeps the memory.
         alone: Wait until no other pair is in work.
 
     Raises:

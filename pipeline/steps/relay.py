@@ -1,4 +1,4 @@
-"""Three works at once: while one is in its middle part, the next is in its first part and the one before in its last.
+"""Three tasks at once: while one is in its middle part, the next is in its first part and the one before in its last.
 
 So a worker's network need not wait for an object store, nor for what decodes and encodes images.
 """
@@ -11,11 +11,11 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 Work = Generator[None, None, Result]
-"""Work in three parts, with a `yield` between them: each part may run in another thread."""
+"""A task in three parts, with a `yield` between them: each part may run in another thread."""
 
 
 class _Begun(NamedTuple, Generic[Key, Result]):
-    """Work whose first part is under way or done."""
+    """A task whose first part is under way or done."""
 
     key: Key
     work: Work[Result]
@@ -23,20 +23,23 @@ class _Begun(NamedTuple, Generic[Key, Result]):
 
 
 class Relay(Generic[Key, Result]):
-    """Does works in their order: the middle parts in the caller's thread, the others in one thread each beside it."""
+    """Does tasks in their order: the middle parts in the caller's thread, the others in one thread each beside it."""
 
     def __init__(self) -> None:
         from hdnet.model import team  # with torch, which a night without new pairs need not wait for
 
         self.reader, self.writer = (ThreadPoolExecutor(1, name, team.work_alone) for name in ("reader", "writer"))
+        with team.keeping_threads():
+            for thread in (self.reader, self.writer):
+                thread.submit(int).result()  # starts it
         self.ahead: _Begun[Key, Result] | None = None
         self.behind: tuple[Key, Future[Result]] | None = None
 
     def put(self, key: Key, work: Work[Result]) -> Iterator[tuple[Key, "Future[Result]"]]:
-        """Begin a work, do the middle part of the one before it, and yield the one before that, once it is done.
+        """Begin a task, do the middle part of the one before it, and yield the one before that, once it is done.
 
         Yields:
-            The key of a work, and its result or the error that ended it.
+            The key of a task, and its result or the error that ended it.
         """
         yield from self._go_on(_Begun(key, work, self.reader.submit(next, work)))
 
@@ -76,11 +79,15 @@ class Relay(Generic[Key, Result]):
             failed: Future[Result] = Future()
             failed.set_exception(error)
             return failed
+        except BaseException:  # the process is told to end: nobody will ask for this task again
+            wait([ready.first])
+            ready.work.close()
+            raise
         return self.writer.submit(_last, ready.work)
 
 
 def alone(work: Work[Result]) -> Result:
-    """Do a work by itself, all parts in this thread."""
+    """Do a task by itself, all parts in this thread."""
     for _ in range(2):
         next(work)
     return _last(work)
@@ -92,4 +99,4 @@ def _last(work: Work[Result]) -> Result:
     except StopIteration as end:
         result: Result = end.value
         return result
-    raise RuntimeError("the work has more than three parts")
+    raise RuntimeError("the task has more than three parts")

@@ -9,7 +9,9 @@ import weakref
 import pytest
 import torch
 
-from hdnet.model.team import lead, share, side_by_side
+from hdnet.model.team import Room, lead, share, side_by_side
+
+CPU = torch.device("cpu")
 
 
 def squares(count):
@@ -112,7 +114,7 @@ def test_an_error_reaches_the_caller_when_no_thread_is_at_work_any_more():
 def test_a_forked_process_makes_a_team_of_its_own():
     code = """
 import os, torch
-from hdnet.model.team import lead, share, side_by_side
+from hdnet.model.team import lead, share
 torch.set_num_threads(2)
 work = lambda: share(lambda part: part + 1, range(5))
 assert lead(work) == [1, 2, 3, 4, 5]
@@ -129,8 +131,24 @@ def test_side_by_side_each_thread_works_alone_and_order_is_kept():
     both = threading.Barrier(2)
 
     def work(part: int) -> tuple[int, int]:
-        both.wait(60)  # two are in work at the same time
+        both.wait()  # two are in work at the same time
         return part, torch.get_num_threads()
 
-    assert list(side_by_side(work, range(4))) == [(part, 1) for part in range(4)]
+    assert list(side_by_side(work, range(4), CPU)) == [(part, 1) for part in range(4)]
     assert torch.get_num_threads() == 2
+
+
+def test_a_gpu_works_on_one_part_at_a_time():
+    found = side_by_side(lambda part: threading.get_ident(), range(2), torch.device("mps"))
+    assert set(found) == {threading.get_ident()}
+
+
+def test_images_wait_for_room_and_one_that_is_larger_has_it_alone():
+    room, held = Room(10), []
+
+    def work(part: int) -> None:
+        with room.hold((4, 6, 99, 5)[part]):
+            held.append(room.taken)
+
+    list(side_by_side(work, range(4), CPU))
+    assert room.taken == 0 and all(taken <= 10 or taken == 99 for taken in held)

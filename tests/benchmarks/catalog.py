@@ -1,4 +1,4 @@
-"""The page of truth: catalogs as users run them, and where each second of them goes.
+"""Where the time goes in catalogs as users run them.
 
     python -m tests.benchmarks.catalog                                  # all cases; hours
     python -m tests.benchmarks.catalog --pairs 12 --megapixels 1 --weights hdnet-lite

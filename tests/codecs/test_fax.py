@@ -44,6 +44,16 @@ def test_the_options_of_group_3_are_read(name, options):
     assert np.array_equal(decode.decode_image(data, "a")[..., 0] > 0, PICTURES[name])
 
 
+@pytest.mark.parametrize(
+    "code, kind, rows",
+    [(b"\x80", 4, 1), (b"\xc0", 4, 2), (bytes(3000) + b"\x01\x98", 3, 1), (b"\x00\x19\x80\x01\x98", 3, 2)],
+    ids=["no end mark", "no bit behind the rows", "a long mark", "marks within bytes"],
+)
+def test_marks_may_be_long_or_absent(code, kind, rows):
+    found = decode.decode_image(pictures.fax(code, kind, rows=rows), "a")
+    assert found.shape == (rows, 8, 3) and found.min() == 255
+
+
 def refused(data: bytes, first: int, places: int) -> float:
     """Return the share of flipped bits with which a fax is refused or harmless."""
     true, found = decode.decode_image(data, "a"), 0

@@ -140,6 +140,31 @@ def test_a_jpeg_of_endless_segments_is_an_error():
         decode.decode(b"\xff\xd8" + b"\xff\xe0\0\x02" * 200_001, "a.jpg")
 
 
+WHITE = b"\x80"  # a row of a fax in Group 4, and zeros
+MANY = 2_000_000
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [(pictures.fax(WHITE + bytes(MANY), 4), "strip byte count"),  # libtiff's words
+     (pictures.fax(WHITE + b"\xff" * MANY + bytes(MANY), 4), "strip byte count"),
+     (pictures.fax(WHITE + b"\xff" * MANY + b"\x00\x10\x01" + bytes(MANY), 4), "it goes on behind the last row"),
+     (pictures.fax(bytes(MANY), 3), "row 0 is cut off"),
+     (pictures.fax(bytes(MANY), 3, strips=10_000), "strips or tiles of pixels that overlap")],
+    ids=["zeros behind the row", "ones and zeros behind it", "the end mark far behind it", "zeros alone",
+         "strips that overlap"],
+)  # fmt: skip
+def test_a_long_fax_is_refused_in_time_that_grows_with_its_length(data, words):
+    with pytest.raises(errors.DecodeError, match=f"^a cannot be decoded as TIFF .*{words}"):
+        decode.decode(data, "a")
+
+
+@pytest.mark.filterwarnings("ignore:Metadata Warning, tag 266")
+def test_the_values_of_a_tag_are_not_read_for_each_strip():
+    found = decode.decode_image(pictures.fax(WHITE, 4, strips=5000, orders=500_000), "a")
+    assert found.shape == (5000, 8, 3)
+
+
 def test_exif_that_is_cut_off_in_a_webp_is_absent():
     data = pictures.pillow(RGB, "WEBP") + b"EXIF\xff\xff\0\0II*\0"
     assert decode.decode(data, "a.webp").exif is None

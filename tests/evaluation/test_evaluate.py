@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hdnet.model import architectures
+from hdnet.model import architectures, team
 from hdnet.model.evaluation import measure, protocol, records
 from hdnet.model.evaluation.evaluate import main
 from hdnet.model.harmonizer import Harmonizer
@@ -70,7 +70,7 @@ def test_paper_truncates_the_foreground_and_nothing_else(data: Path, harmonizer:
 
 
 def test_papers_fmse_is_its_formula(data: Path, harmonizer: Harmonizer) -> None:
-    row = measure.measure(first_pair(data), harmonizer, "paper")
+    row = measure.measure(first_pair(data), harmonizer, "paper", team.Room(0))
     count = row.foreground_ratio * 65536
     for scores in (row.network, row.composite, row.reinhard):
         assert scores.fmse == pytest.approx(scores.mse * 65536 / count)
@@ -90,7 +90,7 @@ def test_native_keeps_files_sizes_and_soft_masks(data: Path, harmonizer: Harmoni
 
 def test_native_scores_are_those_of_the_files(data: Path, harmonizer: Harmonizer) -> None:
     pair = first_pair(data)
-    row = measure.measure(pair, harmonizer, "native")
+    row = measure.measure(pair, harmonizer, "native", team.Room(0))
     composite, real = (read(path) for path in (pair.composite, pair.reference or ""))
     assert row.composite.psnr == metrics.psnr(composite, real)
     assert (row.width, row.height, row.group, row.id) == (32, 24, "HToy", "HToy/p0_1_1")

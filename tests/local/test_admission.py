@@ -1,5 +1,6 @@
 """Memory on one machine, shared by processes."""
 
+import contextlib
 import fcntl
 import threading
 import time
@@ -84,3 +85,16 @@ def test_what_could_never_fit_fails_and_names_the_file(tmp_path):
 def test_without_a_limit_everything_is_admitted():
     with Admission(0, 4, "").hold(10**15, "a.png"):
         pass
+
+
+@pytest.mark.parametrize(
+    "workers, size, beside, alone", [(2, 40, 0, False), (2, 40, 20, True), (1, 80, 20, False), (1, 80, 30, True)]
+)
+def test_neighbours_count_and_a_single_process_takes_locks_too(tmp_path, workers, size, beside, alone):
+    """A process has its own pairs to keep apart: the one that is read, and the one that is written."""
+    admission = Admission(100 * MB, workers, str(tmp_path))
+    with admission.hold(size * MB, "a.png", beside=beside * MB), (tmp_path / "giants.lock").open("rb") as lock:
+        with pytest.raises(BlockingIOError) if alone else contextlib.nullcontext():
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,10 +1,14 @@
-"""Works side by side: each part beside its neighbours' parts, outcomes in order, nothing kept after an error."""
+"""Tasks side by side: each part beside its neighbours' parts, outcomes in order, nothing kept after an error."""
 
 import threading
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
+import torch
 
+from hdnet.pipeline.local.admission import Admission
 from hdnet.pipeline.steps.relay import Relay
 
 
@@ -29,10 +33,10 @@ def test_a_work_is_read_and_another_written_while_one_is_in_the_middle(relay):
     noted = []
 
     def first() -> None:  # the middle of the first work ends when the second one is read
-        assert read.wait(60)
+        read.wait()
 
     def second() -> None:  # the middle of the second one ends when the first one is written
-        assert written.wait(60)
+        written.wait()
         noted.append(threading.current_thread() is threading.main_thread())
 
     works = {"a": steps(str, first, written.set), "b": steps(read.set, second, str)}
@@ -70,3 +74,77 @@ def test_what_is_abandoned_gives_back_what_it_holds(relay):
     list(relay.put("a", holding()))
     relay.abandon()
     assert given_back == [True] and not list(relay.finish())
+
+
+def test_an_interrupt_gives_back_what_the_task_in_the_middle_holds(relay):
+    class Interrupted(Future[None]):
+        def result(self, timeout: float | None = None) -> None:
+            raise KeyboardInterrupt
+
+    interrupted, given_back = Interrupted(), []
+    interrupted.set_result(None)
+
+    def holding() -> Generator[None, None, str]:
+        try:
+            yield
+        finally:
+            given_back.append(True)
+        raise AssertionError
+
+    list(relay.put("a", holding()))
+    relay.ahead.first.result()
+    relay.ahead = relay.ahead._replace(first=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(relay.finish())
+    assert given_back == [True]
+
+
+def test_later_threads_start_with_the_torch_threads_of_before(relay):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+        made = Relay[str, str]()
+        later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        made.close()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3]
+
+
+def test_a_giant_that_is_read_ahead_waits_for_both_processes_and_none_waits_for_ever(tmp_path: Path):
+    admission = Admission(100, 2, str(tmp_path))
+    holding: set[str] = set()
+    beside_giants: list[set[str]] = []
+
+    def small(name: str, asked: threading.Event) -> Generator[None, None, str]:
+        with admission.hold(10, name):
+            holding.add(name)
+            yield
+            asked.wait()  # until the giant behind it is in the reader
+            yield
+            holding.discard(name)
+        return name
+
+    def giant(name: str, asked: threading.Event) -> Generator[None, None, str]:
+        asked.set()
+        with admission.hold(90, name):
+            yield
+            beside_giants.append(set(holding))
+            yield
+        return name
+
+    def process(name: str) -> None:
+        relay, asked = Relay[str, str](), threading.Event()
+        for number, make in enumerate((small, giant, small, giant)):
+            list(relay.put(name, make(f"{name}{number}", asked)))
+        list(relay.finish())
+        relay.close()
+
+    processes = [threading.Thread(target=process, args=name, daemon=True) for name in "ab"]
+    for each in processes:
+        each.start()
+    for each in processes:
+        each.join()
+    assert beside_giants == [set()] * 4

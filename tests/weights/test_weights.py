@@ -121,7 +121,7 @@ def test_altered_tensors_are_refused(saved: Path) -> None:
 @pytest.mark.parametrize(
     "content, words",
     [(b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the file itself: run git lfs pull"),
-     (b"<!DOCTYPE html>", "is a web page"), (b"", "is empty")],
+     (b"<!DOCTYPE html>", "is a web page"), (b"", r"tiny\.safetensors is empty: copy it again")],
 )  # fmt: skip
 def test_what_lies_in_the_place_of_weights_is_named(content: bytes, words: str, saved: Path) -> None:
     saved.write_bytes(content)

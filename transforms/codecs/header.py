@@ -98,7 +98,7 @@ def check_size(header: Header, name: str, max_pixels: int) -> None:
 
 
 def check_reference(reference: tuple[int, int], composite: tuple[int, int], name: str) -> None:
-    """Refuse a reference that has not its composite's size.
+    """Refuse a reference that does not have its composite's size.
 
     Args:
         reference: Height and width of the reference.

@@ -1,6 +1,8 @@
 """HEIC, the photos of many phones: 8 to 12 bits, with loss. It is read through `pillow-heif`, and written as JPEG."""
 
+import functools
 import io
+import logging
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,6 +16,8 @@ from hdnet.transforms.codecs.picture import Header
 if TYPE_CHECKING:
     from pillow_heif import HeifFile
 
+log = logging.getLogger(__name__)
+
 _LARGER = 4  # times the image: what a stored image that is cropped may have
 _SMALL = 1 << 22  # pixels that it may have at least
 _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -23,11 +27,12 @@ def _open(file: BinaryIO) -> "HeifFile":
     """Open the file without decoding pixels, which come upright."""
     try:
         import pillow_heif
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise errors.DecodeError(
             "is HEIC, which needs a further library: pip install 'hdnet-pipeline[heic]', or convert it"
         ) from error
     except Exception as error:  # a broken installation fails in any way, and must cost no more than this format
+        _warn_once(repr(error))
         raise errors.DecodeError(
             f"is HEIC, and the installed pillow-heif cannot be imported ({error!r}): install it again, or convert it"
         ) from error
@@ -35,6 +40,12 @@ def _open(file: BinaryIO) -> "HeifFile":
         return pillow_heif.open_heif(file, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     except Exception as error:  # hostile bytes raise errors of every class
         raise ValueError(str(error)) from error
+
+
+@functools.cache
+def _warn_once(fault: str) -> None:
+    """Name the fault in the log, beside the errors of all those images."""
+    log.warning("pillow-heif is installed but cannot be imported (%s): every HEIC fails until it is reinstalled", fault)
 
 
 def _check_stored(file: BinaryIO, pixels: int) -> None:

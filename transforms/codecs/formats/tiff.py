@@ -109,8 +109,7 @@ class _Page:
         Raises:
             ValueError: The strips overlap.
         """
-        if sum(layout.sizes) > len(self.data):
-            raise ValueError("strips or tiles of pixels that overlap")
+        tiff_layout.check_apart(layout, len(self.data))
         spans = zip(layout.places, layout.sizes, strict=True)
         pieces = [zlib.compress(self.data[at : at + size], 1) for at, size in spans]
         sizes = tuple(len(piece) for piece in pieces)

@@ -302,14 +302,26 @@ def check_fax(data: bytes, found: tiff_ifd.Directory, layout: Layout) -> None:
     """Check the code of a fax whose places are known.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: It is damaged, or its strips overlap.
     """
+    check_apart(layout, len(data))
     tags = _Tags(io.BytesIO(data), found)
+    mirrored, options = tags.first(_BIT_ORDER) == 2, tags.first(_T4_OPTIONS)
     width, rows = layout.tile or (layout.width, layout.rows)
     for i, (at, size) in enumerate(zip(layout.places, layout.sizes, strict=True)):
-        piece = data[at : at + size].translate(_MIRRORED if tags.first(_BIT_ORDER) == 2 else None)
+        piece = data[at : at + size].translate(_MIRRORED if mirrored else None)
         left = rows if layout.tile else layout.height - i % layout.pieces * rows
-        fax.check(piece, width, min(rows, left), layout.compression, tags.first(_T4_OPTIONS))
+        fax.check(piece, width, min(rows, left), layout.compression, options)
+
+
+def check_apart(layout: Layout, end: int) -> None:
+    """Refuse strips or tiles that together are larger than the file: thousands may each claim all of it.
+
+    Raises:
+        ValueError: They are.
+    """
+    if sum(layout.sizes) > end:
+        raise ValueError("strips or tiles of pixels that overlap")
 
 
 def _check_end(places: tuple[int, ...], sizes: tuple[int, ...], end: int) -> None:
