@@ -18,19 +18,17 @@ SHARED = (
 """The parameters of `hdnet-harmonize` that mean the same here."""
 UNUSED: dict[str, Any] = {"weights": "hdnet-lite", "precision": "float32", "label": None}
 """What a request says of the others."""
-SHARES = {"illumination": 1.0, "camera": 0.5, "lab": 0.5, "histogram": 0.25, "looks": 0.5}
-"""How often a method is drawn that is named without a share; their ratios are about those of the training's own."""
+METHODS = ("illumination", "camera", "lab", "histogram", "looks")
 ALWAYS = ("illumination", "camera")
 """Methods that need nothing but the photo, and take the place of one that finds nothing suitable."""
 
 
 def _shares(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     values = values or ALWAYS[:1]
-    complete = (each if "=" in each else f"{each}={SHARES.get(each, 1)}" for each in values)
-    named = command.weighted(context, option, tuple(complete))
-    shares = {name: named.get(name, 0.0) for name in SHARES if name in named or name in ALWAYS}
-    if set(named) - set(SHARES) or min(named.values()) < 0 or not 0 < sum(named.values()) < float("inf"):
-        raise click.BadParameter(f"{', '.join(values)}: methods are {', '.join(SHARES)}, with shares of 0 and more")
+    named = command.weighted(context, option, values)
+    shares = {name: named.get(name, 0.0) for name in METHODS if name in named or name in ALWAYS}
+    if set(named) - set(METHODS) or min(named.values()) < 0 or not 0 < sum(named.values()) < float("inf"):
+        raise click.BadParameter(f"{', '.join(values)}: methods are {', '.join(METHODS)}, with shares of 0 and more")
     return tuple(shares.items())
 
 
@@ -38,8 +36,8 @@ def _shares(context: click.Context, option: click.Parameter, values: tuple[str, 
 @click.option("--per-photo", default=10, type=click.IntRange(min=1), help="Composites of each photo and mask.")
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Decides all draws.")
 @click.option("--method", "methods", multiple=True, callback=_shares, metavar="NAME[=SHARE]", show_default=False,
-              help="How foregrounds are recoloured, and how often: illumination=1, camera=0.5, lab=0.5, histogram=0.25,"
-              " looks=0.5; may be repeated.  [default: illumination]")  # fmt: skip
+              help="How foregrounds are recoloured: illumination, camera, lab, histogram, looks; and how often,"
+              " relative to each other, 1 if not given. May be repeated.  [default: illumination]")  # fmt: skip
 @click.option("--looks", metavar="URI", callback=run.place,
               help="Colour tables for the method looks: a folder of .cube files, or an .npz.")  # fmt: skip
 @click.option("--checkers", metavar="URI", callback=run.place,

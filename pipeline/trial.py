@@ -51,8 +51,8 @@ class Pace:
 def measure(settings: Settings, pairs: Sequence[Pair], threads: int) -> Pace:
     """Work on the first pairs as a run would, with all that belongs to it, and remove what was written.
 
-    Images are written to a folder of their own: beside the output in a bucket, else among this machine's temporary
-    files.
+    Images are written to a folder of their own: in a bucket `.hdnet-probe-<number>/` in the output, else one among this
+    machine's temporary files. Where the process is killed the folder stays, and may be deleted.
 
     Args:
         settings: Those of the run.
@@ -69,11 +69,11 @@ def measure(settings: Settings, pairs: Sequence[Pair], threads: int) -> Pace:
         machine = Machine(plan=Plan(1, threads, 0), device=settings.machine.device)
         worker = dataclasses.replace(settings, output=output, machine=machine).load()
         began = time.monotonic()
-        tries = [_try(worker, pair) for pair in pairs[:1]]
+        tries = [_try(worker, settings, pair) for pair in pairs[:1]]
         for pair in pairs[:TRIED]:
             if time.monotonic() - began > ENOUGH:
                 break
-            tries.append(_try(worker, pair))
+            tries.append(_try(worker, settings, pair))
     counted = tries[1:] or tries
     done = [each for each in counted if isinstance(each, Done)]
     pixels = sum(each.pixels for each in done) / 1e6
@@ -92,12 +92,13 @@ class Done(NamedTuple):
     seconds: Mapping[str, float]
 
 
-def _try(worker: "Worker", pair: Pair) -> Done | str:
-    """Work on a pair; return what is wrong with it where that fails."""
-    from hdnet.pipeline.steps.pair import Stages  # imports torch
+def _try(worker: "Worker", settings: Settings, pair: Pair) -> Done | str:
+    """Work on a pair; return what is wrong with it, or with it in the run of these settings, where that fails."""
+    from hdnet.pipeline.steps.pair import Stages, check_apart  # imports torch
 
     stages = Stages()
     try:
+        check_apart(pair, settings)  # the worker's own output is another
         row = relay.alone(worker.work(Task(pair), stages, lambda _: contextlib.nullcontext()))
     except OutputError:
         raise

@@ -48,7 +48,7 @@ class Shop:
     def nights(
         self, run: Callable[[Sequence[str]], int], numbers: Sequence[int] = range(1, NIGHTS + 1)
     ) -> Iterator[Night]:
-        """Live through the nights, or some of them.
+        """Run the nights, or some of them.
 
         Args:
             run: Runs the command with these arguments and returns its exit code.

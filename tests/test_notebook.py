@@ -26,7 +26,8 @@ def test_the_cells_run_and_print_what_is_stored(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # of the processes it starts
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     names: dict[str, Any] = {"_shell": shell}
     for cell in CELLS:
         if cell["cell_type"] == "code":

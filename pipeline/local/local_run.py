@@ -191,6 +191,6 @@ class Watch(threading.Thread):
 
 
 def _detail(rate: float, found: Counts) -> str:
-    """Say how it goes; what is nought is left out, for a narrow terminal cuts the end off."""
+    """Say how it goes; zeros are left out, because a narrow terminal cuts off the end."""
     counts = ((found.failures, "failed"), (found.skipped, "up to date"))
     return ", ".join([*(f"{count:,} {what}" for count, what in counts if count), f"{rate:.2f} MP/s"])

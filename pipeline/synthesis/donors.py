@@ -11,7 +11,7 @@ from hdnet.pipeline.synthesis import layout
 from hdnet.transforms.catalog import manifest_parts
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs import decode
-from hdnet.transforms.errors import DatasetError, HarmonizeError
+from hdnet.transforms.errors import DatasetError, HarmonizeError, StorageError
 from hdnet.transforms.pixels import image
 from hdnet.transforms.storage import schemes
 
@@ -22,9 +22,13 @@ FIRST = 32
 def read(request: Request, settings: Settings) -> tuple[Donor, ...]:
     """Read the donors; rows whose files cannot be used are passed over, and fail in the run as all such rows do.
 
+    A file that is there and cannot be read stops the start: a store may be out of reach for a moment, and with other
+    donors the whole data set would be made again.
+
     Raises:
         DatasetError: There are fewer than two.
         ManifestError: The manifest cannot be read.
+        StorageError: A file is there and cannot be read.
     """
     rows = itertools.islice(manifest_parts.rows(request.manifest, request.names), FIRST)
     found = [_read(row, request, settings) for row in rows if isinstance(row, Pair)]
@@ -39,13 +43,17 @@ def read(request: Request, settings: Settings) -> tuple[Donor, ...]:
 
 def _read(pair: Pair, request: Request, settings: Settings) -> Donor | None:
     uri = layout.photo_of(pair)
+    if not {schemes.scheme(each) for each in (uri, pair.mask)} <= request.schemes:
+        return None
     try:
-        for each in (uri, pair.mask):
-            schemes.check(each, request.schemes)
         photo, region = pairs.fetch((uri, pair.mask), settings)
         reading = settings.image.of(pair).reading
         inside = image.threshold(pairs.decode_mask(region, photo.header, settings, reading))
         pixels = image.to_8_bit(decode.decode(photo.data, photo.uri, settings.max_pixels).pixels)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     except HarmonizeError:
         return None
     sha256 = pairs.sha256(photo.data)

@@ -69,7 +69,7 @@ def main() -> None:
 @main.command()
 @click.option("--pairs", default=500, show_default=True)
 def ten(pairs: int) -> None:
-    """Live through ten nights: what they count, their exit codes, and what readers see of all tables."""
+    """Run ten nights: what they count, their exit codes, and what readers see of all tables."""
     with tempfile.TemporaryDirectory() as folder:
         shop = ten_nights.Shop(Path(folder), pairs, bad=5, new=3, changed=10)
         click.echo("| night | exit code | done | up to date | failed | new | alert |\n|---|---|---|---|---|---|---|")

@@ -87,3 +87,10 @@ def test_a_trial_does_all_the_work_and_leaves_nothing(tmp_path):
     assert (pace.pairs, pace.tried) == (1, 2) and min(pace.seconds.values()) > 0
     assert len(pace.faults) == 1 and "cut.jpg" in pace.faults[0]
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_trial_finds_that_the_run_would_read_what_it_writes(tmp_path):
+    settings = Settings(output=str(tmp_path), run_id="r", weights=str(write_weights(tmp_path / "w.safetensors")))
+    composite = tmp_path / "images/a.png"
+    pace = trial.measure(settings, [Pair("a", str(composite), str(tmp_path / "m.png"))], 1)
+    assert pace.faults[0].startswith(f"{composite} is among the images this run writes")

@@ -178,6 +178,22 @@ def test_statistics_need_two_photos_to_take_them_from(tmp_path):
     assert result.exit_code == 1 and "of which 1 can be used: give at least two photos" in result.output
 
 
+def test_a_photo_that_cannot_be_read_stops_the_start_and_a_missing_one_does_not(tmp_path):
+    catalog = write_catalog(tmp_path / "in", good=3, broken=0)
+    mask = next((tmp_path / "in/masks").iterdir())
+    mask.unlink()
+    result = synthesize(catalog, tmp_path / "out", "--method", "lab", "--dry-run")
+    assert result.exit_code == 0 and f"{mask} cannot be read: there is no such file" in result.output, result.output
+    mask.mkdir()
+    result = synthesize(catalog, tmp_path / "out", "--method", "lab", "--dry-run")
+    assert result.exit_code == 1 and f"Error: {mask} cannot be read: it is a folder" in result.output
+
+
+def test_a_method_without_a_share_counts_once(tmp_path):
+    named = ["--input", "a", "--output", "b", "--method", "camera", "--method", "lab=0.5"]
+    assert main.make_context("", named).params["methods"] == (("illumination", 0.0), ("camera", 1.0), ("lab", 0.5))
+
+
 def test_training_takes_the_pairs(made, tmp_path):
     options = ["--data", made[1], "--arch", "hdnet-lite", "--network", "width=1", "--size", "16", "--epochs", "1"]
     result = CliRunner().invoke(train.main, [*map(str, options), "--workers", "0", "--output", str(tmp_path / "run")])
