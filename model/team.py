@@ -18,7 +18,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 MOST_IMAGES = 8
-"""How many threads have an image each at most; so many batches without gradients take no more than a training step."""
+"""How many threads have an image or a batch each at most, so that memory does not grow with the cores."""
 
 _member = threading.local()
 _making = threading.Lock()
@@ -45,7 +45,7 @@ def work_alone() -> None:
 
 @contextlib.contextmanager
 def keeping_threads() -> Iterator[None]:
-    """Keep torch's threads as they are for threads that start after the block, which is where others begin to run."""
+    """Let threads that start after the block have as many torch threads as this one, whatever is set within it."""
     count = torch.get_num_threads()
     try:
         yield

@@ -89,7 +89,7 @@ def estimate(
     mean = float(np.mean(pixels or [0]))
     sides = [int(np.sqrt(np.quantile(pixels, each))) if pixels else 1024 for each in (TYPICAL, 1)]
     typical, largest = (peak_bytes(side, side) for side in sides)
-    typical += machine.beside_bytes(sides[0] ** 2)
+    typical += machine.beside_bytes(sides[0] ** 2, max((each.bits for each in looks), default=8))
     sound = [(abs(look.pixels - mean), i) for i, look in enumerate(looks) if not look.faults]
     return Estimate(
         images=len(pixels),
@@ -103,9 +103,16 @@ def estimate(
 
 
 class _Look(NamedTuple):
-    """The pixels of a composite, 0 where it cannot be used, and what is wrong with the files of its pair."""
+    """What the headers of a pair's files say.
+
+    Attributes:
+        pixels: Those of the composite, 0 where it cannot be used.
+        bits: The most bits of a channel in any of the files.
+        faults: What is wrong with the files.
+    """
 
     pixels: int
+    bits: int
     faults: list[str]
 
 
@@ -114,14 +121,15 @@ def _look(pair: Pair, rules: Rules) -> _Look:
     others = [_header(uri, rules) for uri in (pair.mask, pair.reference) if uri]
     faults = [each for each in (composite, *others) if isinstance(each, str)]
     if isinstance(composite, str):
-        return _Look(0, faults)
+        return _Look(0, 8, faults)
     for kind, found in zip(("mask", "reference"), others, strict=False):
         try:
             if isinstance(found, Header):
                 _check_fit(kind, found, composite, pair, rules)
         except HarmonizeError as error:
             faults.append(str(error))
-    return _Look(composite.pixels, faults)
+    bits = max(each.bits for each in (composite, *others) if isinstance(each, Header))
+    return _Look(composite.pixels, bits, faults)
 
 
 def _check_fit(kind: str, found: Header, composite: Header, pair: Pair, rules: Rules) -> None:

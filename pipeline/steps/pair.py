@@ -273,7 +273,8 @@ def hold(
     largest = max(file.header.pixels for file in files)
     decoding = limits.DECODE_BYTES * (largest - composite.pixels)
     size = estimate(composite.height, composite.width) + machine.BEAM_BYTES + decoding
-    return admission.hold(size, files[0].uri, beside=machine.beside_bytes(largest), alone=alone)
+    beside = machine.beside_bytes(largest, max(file.header.bits for file in files))
+    return admission.hold(size, files[0].uri, beside=beside, alone=alone)
 
 
 def decode_mask(file: File, composite: Header, settings: Settings, reading: Reading) -> Mask:

@@ -8,6 +8,7 @@ import torch
 
 from hdnet.model import harmonizer
 from hdnet.pipeline.local import machine
+from hdnet.transforms.codecs import limits
 
 GB = 1_000_000_000
 
@@ -48,3 +49,8 @@ def test_memory_is_what_the_system_and_the_control_group_have_left(monkeypatch):
 
 def test_the_processor_is_asked_as_torch_asks_it():
     assert machine.computes_bfloat16() == (harmonizer.choose_precision("auto", torch.device("cpu")) == "bfloat16")
+
+
+def test_neighbours_of_16_bits_take_more_and_either_more_than_decoding_alone():
+    eight, sixteen = (machine.beside_bytes(1000, bits) for bits in (8, 16))
+    assert 2000 * limits.DECODE_BYTES < eight < sixteen
