@@ -203,7 +203,7 @@ def test_truncated(share: float, suffix: str, released: dict[str, Tensor], tmp_p
     data = (GOLDEN if suffix == "npz" else write(released, tmp_path)).read_bytes()
     source = tmp_path / f"short.{suffix}"
     source.write_bytes(data[: int(share * len(data))])
-    refused(source, tmp_path, f"{source}: ")
+    refused(source, tmp_path, f"{source}: " if share else f"{source} is empty: ")
 
 
 def test_a_flipped_byte_in_an_npz(tmp_path: Path) -> None:
