@@ -15,9 +15,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "dep
 SCRIPTS: dict[str, str] = {name: target.partition(":")[0] for name, target in PROJECT["project"]["scripts"].items()}
 TOP = ("deploy", "docs", "examples", "hdnet", "model", "pipeline", "tests", "transforms")
 """The folders whose files pages name by their path from the root."""
-OTHERS = {"--nproc-per-node", "--user", "--entrypoint", "--all-versions", "--location", "--semi_persist_dir",
-          "--extra-index-url"}  # fmt: skip
-"""Options of other programs: torchrun, docker, gcloud, bq, Beam's boot program and pip."""
+OTHERS = {"--nproc-per-node", "--user", "--entrypoint", "--all-versions", "--location", "--semi_persist_dir"}
+"""Options of other programs: torchrun, docker, gcloud, bq and Beam's boot program."""
 MORE = {"hdnet-harmonize": ("hdnet.pipeline.photo", "hdnet.pipeline.status")}
 """Modules of the commands that a script has besides its own."""
 

@@ -74,7 +74,7 @@ class Blend:
     Attributes:
         first: Number of a look.
         second: Number of another, or the same.
-        share: Of the first in the mean; 1 if there is no other.
+        share: The weight of the first in the mean; 1 if there is no other.
         strength: As for `weaken`.
     """
 
