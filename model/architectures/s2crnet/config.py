@@ -5,7 +5,7 @@ from typing import Literal
 
 from hdnet.model.config import Config
 
-Backbone = Literal["squeezenet", "vgg16"]
+Backbone = Literal["squeezenet", "vgg16", "efficientnet-lite0"]
 
 SMALLEST_THUMBNAIL = 32
 """Smaller ones would leave the backbone no pixel."""
@@ -21,7 +21,7 @@ class S2CRNetConfig(Config):
     """The choices that decide S2CRNet's shape and arithmetic.
 
     Attributes:
-        backbone: "squeezenet" for S2CRNet-SN, "vgg16" for S2CRNet-VGG.
+        backbone: "squeezenet" for S2CRNet-SN, "vgg16" for S2CRNet-VGG; "efficientnet-lite0" is ours.
         stages: Cascaded curve rendering modules, 1 to 4; the paper has 2.
         semantic: Whether the network takes the class of each image's foreground (Semantic-CRM).
         start: What training begins with: "random" for layers at random as published, whose first curves are wild;
@@ -29,6 +29,8 @@ class S2CRNetConfig(Config):
         normalise: Whether convolutions and embeddings are normalised over the batch; the paper's are not, but its
             backbones start from ImageNet weights. Without either, hardly anything is learned.
         thumbnail: Height and width of what the network sees, in pixels; the paper has 256.
+        joint: Units of a layer that sees both embeddings, and the colours' means and deviations, together; 0 for none,
+            as in the paper, where foreground and background add to a curve each on its own.
 
     Raises:
         ValueError: A field is outside its range; the message names field and value.
@@ -40,6 +42,7 @@ class S2CRNetConfig(Config):
     start: Literal["random", "identity"] = "random"
     normalise: bool = False
     thumbnail: int = 256
+    joint: int = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,3 +58,5 @@ class S2CRNetConfig(Config):
                 raise ValueError(f"{name} must be true or false: {getattr(self, name)!r}")
         if type(self.thumbnail) is not int or self.thumbnail < SMALLEST_THUMBNAIL:
             raise ValueError(f"thumbnail must be a whole number from {SMALLEST_THUMBNAIL}: {self.thumbnail!r}")
+        if type(self.joint) is not int or self.joint < 0:
+            raise ValueError(f"joint must be a whole number from 0: {self.joint!r}")

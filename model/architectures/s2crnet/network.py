@@ -10,20 +10,25 @@ from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, Norm
 from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, S2CRNetConfig
 
 
+STATISTICS = 12
+"""Means and deviations of three channels in two regions."""
+
+
 class SpatialSeparatedEmbedding(nn.Module):
     """Describes foreground and background, each alone, by one shared backbone.
 
     Args:
-        backbone: (B,3,H,W) -> (B,512,h,w).
+        backbone: (B,3,H,W) -> (B,C,h,w).
+        features: The backbone's channels C.
         normalise: Whether both are normalised over the batch.
     """
 
-    def __init__(self, backbone: nn.Module, normalise: bool) -> None:
+    def __init__(self, backbone: nn.Module, features: int, normalise: bool) -> None:
         super().__init__()
         self.backbone = backbone
-        self.norms = nn.ModuleList([nn.BatchNorm1d(FEATURES) for _ in range(2)] if normalise else [])
+        self.norms = nn.ModuleList([nn.BatchNorm1d(features) for _ in range(2)] if normalise else [])
 
-    def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:  # (B,3,H,W) -> (B,512)
+    def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:  # (B,3,H,W) -> (B,C)
         both = torch.cat([foreground, background]).contiguous(memory_format=torch.channels_last)
         features = self.backbone(both).mean((2, 3), dtype=both.dtype).split(len(foreground))
         first, second = (norm(one) for norm, one in zip(self.norms, features, strict=True)) if self.norms else features
@@ -34,30 +39,36 @@ class CurveRenderingModule(nn.Module):
     """Turns the two embeddings, and perhaps a label, into the parameters of three curves (CRM, Semantic-CRM).
 
     Args:
+        features: Entries of an embedding.
+        joint: Entries of what both embeddings together give, or 0.
         semantic: Whether it takes the class of the foreground.
     """
 
-    def __init__(self, semantic: bool) -> None:
+    def __init__(self, features: int, joint: int, semantic: bool) -> None:
         super().__init__()
-        hidden, features = 32, 64
+        hidden, labels = 32, 64
         self.label = (
-            nn.Sequential(nn.Linear(len(CLASSES), hidden), nn.ReLU(), nn.Linear(hidden, features)) if semantic else None
+            nn.Sequential(nn.Linear(len(CLASSES), hidden), nn.ReLU(), nn.Linear(hidden, labels)) if semantic else None
         )
-        self.foreground = nn.Linear(FEATURES + features * semantic, 3 * PIECES)
-        self.background = nn.Linear(FEATURES, 3 * PIECES)
+        self.foreground = nn.Linear(features + labels * semantic, 3 * PIECES)
+        self.background = nn.Linear(features, 3 * PIECES)
+        self.joint = nn.Linear(joint, 3 * PIECES, bias=False) if joint else None
 
     def begin_with_identity(self) -> None:
         """Make all parameters of the curves 1, whatever the embeddings, so that the curves change nothing."""
-        for layer in (self.foreground, self.background):
-            nn.init.zeros_(layer.weight)
+        for layer in (self.foreground, self.background, self.joint):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.foreground.bias)
         nn.init.ones_(self.background.bias)
 
-    def forward(self, foreground: Tensor, background: Tensor, label: Tensor | None) -> Tensor:
-        # (B,512), (B,512), (B,5) -> (B,3,64)
+    def forward(self, foreground: Tensor, background: Tensor, joint: Tensor | None, label: Tensor | None) -> Tensor:
+        # (B,C), (B,C), (B,J), (B,5) -> (B,3,64)
         if self.label is not None:
             foreground = torch.cat([foreground, self.label(label)], dim=1)
         total: Tensor = self.foreground(foreground) + self.background(background)
+        if self.joint is not None:
+            total = total + self.joint(joint)
         return total.view(-1, 3, PIECES)
 
 
@@ -73,9 +84,11 @@ class S2CRNet(Network):
     def __init__(self, config: S2CRNetConfig) -> None:
         super().__init__()
         self.config = config
+        features = FEATURES[config.backbone]
         backbone = BACKBONES[config.backbone](NormalisedConv2d if config.normalise else nn.Conv2d)
-        self.embedding = SpatialSeparatedEmbedding(backbone.apply(initialise), config.normalise)
-        modules = [CurveRenderingModule(config.semantic) for _ in range(config.stages)]
+        self.embedding = SpatialSeparatedEmbedding(backbone.apply(initialise), features, config.normalise)
+        self.joint = nn.Linear(2 * features + STATISTICS, config.joint) if config.joint else None
+        modules = [CurveRenderingModule(features, config.joint, config.semantic) for _ in range(config.stages)]
         self.stages = nn.ModuleList(modules)
         if config.start == "identity":
             for module in modules:
@@ -126,7 +139,19 @@ class S2CRNet(Network):
         known = None if label is None else F.one_hot(label, len(CLASSES)).to(composite.dtype)
         foreground, background = self.embedding(crop * crop_mask, composite * (1 - mask))
         with torch.autocast(composite.device.type, enabled=False):  # a curve needs more than bfloat16's 8 bits
-            return torch.stack([stage(foreground, background, known) for stage in self.stages], dim=1)
+            joint = None
+            if self.joint is not None:
+                colours = _statistics(crop, crop_mask), _statistics(composite, 1 - mask)
+                joint = F.relu(self.joint(torch.cat([foreground, background, *colours], dim=1)))
+            return torch.stack([stage(foreground, background, joint, known) for stage in self.stages], dim=1)
+
+
+def _statistics(colours: Tensor, weight: Tensor) -> Tensor:  # (B,3,H,W), (B,1,H,W) -> (B,6)
+    """Return the means and standard deviations of a region's channels, both in units of a quarter of the range."""
+    total = weight.sum((2, 3)).clamp_min(1)
+    mean = (colours * weight).sum((2, 3)) / total
+    variance = ((colours - mean[:, :, None, None]).square() * weight).sum((2, 3)) / total
+    return 4 * torch.cat([mean - 0.5, (variance + 1e-6).sqrt()], dim=1)
 
 
 def _thumbnails(composite: Tensor, mask: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
