@@ -251,7 +251,7 @@ def report_outcome(job: graph.Job, request: Request) -> Totals:
     layout = job.settings.layout
     content = json.loads(storage.read(layout.summary))
     click.echo(closing.table(content))
-    if content["totals"]["done"] <= closing.MOST_IMAGES:
+    if content["totals"]["images"] <= closing.MOST_IMAGES:
         click.echo(closing.psnr_table(_read_metrics(layout, content["files"])))
     click.echo(closing.places(layout, content["totals"], report=job.report))
     if words := closing.last_words(content, closing.retry_command(request.words, request.run_id, request.beam_args)):

@@ -21,7 +21,7 @@ def ask(output):
 
 
 def at(day, hour=7):
-    return f"2026-11-{day:02}T{hour:02}:30:00Z"
+    return datetime(2026, 11, day, hour, 30, tzinfo=UTC)
 
 
 def write_run(output, run_id, day, *rows, **options):
@@ -31,9 +31,8 @@ def write_run(output, run_id, day, *rows, **options):
     )
     (output / "runs").mkdir(parents=True, exist_ok=True)
     (output / f"runs/{run_id}.json").write_text(json.dumps(run_info.to_json(info, summary(*rows))))
-    time = datetime.fromisoformat(at(day))
-    images = [image(each, time) for each in rows if "output" in each]
-    lost = [{**each, "failed_at": time} for each in rows if "output" not in each]
+    images = [image(each, at(day)) for each in rows if "output" in each]
+    lost = [{**each, "failed_at": at(day)} for each in rows if "output" not in each]
     write(output / f"metrics/run_id={run_id}/part-0.parquet", images, METRICS_SCHEMA)
     write(output / f"failures/run_id={run_id}/part-0.parquet", lost, FAILURES_SCHEMA)
 

@@ -130,9 +130,9 @@ def test_the_counts_at_the_top():
         "Done": ("3", "1.5 megapixels", "#pictures", False),
         "Failed": ("2", "40.0% of 5", "#failures", True),
         "New failures": ("2", "100.0% of 2", "#failures", True),
-        "Flagged": ("1", "33.3% of 3", "#flagged", True),
+        "Flagged": ("2", "66.7% of 3", "#flagged", True),
         "Made worse": ("1", "50.0% of 2 with a reference", "#worse", True),
-        "Up to date": ("0", "done by earlier runs", "#how", False),
+        "Up to date": ("0", "made before", "#how", False),
     }
     ids = {f"#{attrs['id']}" for _, attrs in Page(page.render(INFO, whole, {})).elements if "id" in attrs}
     assert {href for _, _, href, _ in shown.values()} <= ids
@@ -147,8 +147,10 @@ def test_the_counts_at_the_top():
         ([failed(known_since="r0")], 1, "Look at these: 1 pair failed (known from earlier runs)."),
         ([failed(known_since="r0"), failed()], 0, "Look at these: 2 pairs failed (1 of them new)."),
         ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (new) and 1 image flagged."),
-        ([compared("a", 9, 8, flags="clipped"), failed(), failed()], 0,
-         "Look at these: 2 pairs failed (all new), 1 image made worse and 1 image flagged."),
+        ([compared("a", 9, 8, flags="clipped,worse"), failed(), failed()], 0,
+         "Look at these: 2 pairs failed (all new) and 1 image made worse."),
+        ([compared("a", 9, 8), row("b", flags="clipped")], 0,
+         "Look at these: 2 images flagged (1 of them made worse)."),
     ],
 )  # fmt: skip
 def test_the_verdict_is_one_sentence(rows, skipped, words):
@@ -199,8 +201,10 @@ def test_the_worst_come_first():
 
 
 def test_a_section_that_a_tile_leads_to_is_there_even_if_its_images_are_above():
-    found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="clipped")), {})
-    assert ids(found) == {"worse": ["a"], "flagged": []} and found[1].note == "1 of 1, shown above"
+    worse = [compared(f"{i}", 30, 29, flags="clipped,worse") for i in range(SHOWN)]
+    found = gallery.galleries(INFO, summary(*worse, row("mild", flags="clipped")), {})
+    assert not ids(found)["flagged"] and found[1].note == "8 of 9, shown above"
+    assert {each.key for each in gallery.galleries(INFO, summary(*worse), {})} == {"worse"}
 
 
 def test_failures_are_named_up_to_a_limit():
