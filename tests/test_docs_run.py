@@ -25,7 +25,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from hdnet.pipeline import photo, run
+from hdnet.pipeline import run
 from hdnet.pipeline.local import machine
 from tests.samples import write_iharmony4
 from tests.test_docs import PAGES, SCRIPTS
@@ -216,5 +216,5 @@ def _program(words: list[str]) -> tuple[click.Command, list[str]]:
     name, *arguments = words
     other = run.other_command(arguments) if name == "hdnet-harmonize" else None
     if other is not None:
-        return other, arguments if other is photo.main else arguments[1:]
+        return other[0], list(other[2])
     return importlib.import_module(SCRIPTS[name]).main, arguments
