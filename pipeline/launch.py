@@ -254,7 +254,9 @@ def report_outcome(job: graph.Job, request: Request) -> Totals:
     if content["totals"]["images"] <= closing.MOST_IMAGES:
         click.echo(closing.psnr_table(_read_metrics(layout, content["files"])))
     click.echo(closing.places(layout, content["totals"], report=job.report))
-    if words := closing.last_words(content, closing.retry_command(request.words, request.run_id, request.beam_args)):
+    if words := closing.last_words(
+        content, closing.retry_command(request.usual_words, request.run_id, request.beam_args)
+    ):
         click.echo(words)
     return Totals.of(content["totals"])
 

@@ -164,7 +164,9 @@ def execute(given: dict[str, Any], start: Callable[[dict[str, Any]], "Totals | N
         _run_id(given["retry_failed"], "--retry-failed")
     given["output"] = given["output"].rstrip("/")
     context = click.get_current_context()
-    given["words"] = [context.info_name or "hdnet-harmonize", *command.words(context, NAMES_THE_RUN)]
+    name = context.info_name or "hdnet-harmonize"
+    given["words"] = [name, *command.words(context)]
+    given["usual_words"] = [name, *command.words(context, NAMES_THE_RUN)]
     try:
         totals = start(given)
     except BeamOptionsError as error:

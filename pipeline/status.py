@@ -106,8 +106,9 @@ def _retry(run: Content, output: str, *, one: bool) -> str:
 
     weights = run["weights"]["name"]
     usual = ["hdnet-harmonize", "--input", run["manifest"], "--output", output, "--weights", weights]
-    words, beam_args = (shlex.split(run["options"].get(name) or "") for name in ("command", "beam"))
-    # Runs of older programs do not record their command.
+    # What runs of older programs record: a command without its run's own, or none.
+    options = {"beam": "", "usual_command": run["options"].get("command", ""), **run["options"]}
+    words, beam_args = (shlex.split(options[name]) for name in ("usual_command", "beam"))
     return closing.retry_command(words or usual, run["run_id"] if one else None, beam_args)
 
 

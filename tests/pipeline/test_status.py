@@ -78,7 +78,7 @@ def test_a_run_of_a_few_pairs_hides_nothing(tmp_path):
 
 
 def test_the_retry_is_the_command_that_ran(tmp_path):
-    command = {"command": "hdnet-synthesize --input 'my photos.csv'", "beam": "--runner=FlinkRunner"}
+    command = {"usual_command": "hdnet-synthesize --input 'my photos.csv'", "beam": "--runner=FlinkRunner"}
     write_run(tmp_path, "a", 21, failed(), **command)
     retry = "hdnet-synthesize --input 'my photos.csv' --retry-failed a -- --runner=FlinkRunner"
     assert retry in ask(tmp_path).output

@@ -160,6 +160,13 @@ def test_the_verdict_is_one_sentence(rows, skipped, words):
     assert re.sub("<[^>]*>", "", shown) == words
 
 
+def test_figures_are_explained_before_they_appear_and_names_are_said_once():
+    source = page.render(INFO, summary(row(flags="clipped")), {})
+    assert source.index("CIEDE2000") < source.index("<dt>change</dt>") and "PSNR" not in source
+    assert "clipped: many pixels of the object" in source
+    assert "hdnet-lite (" not in re.sub("<[^>]*>", "", source)
+
+
 def test_no_tile_is_without_a_figure():
     assert all(tile.value != text.DASH for rows in ([], [row()], [failed()]) for tile in top.tiles(summary(*rows)))
 
