@@ -38,11 +38,12 @@ def verdict(summary: Summary) -> str:
     found = findings(summary)
     if summary.done and not found:
         return f"It went well: {text.plural(summary.done, 'image')} done, none failed, none flagged."
+    look = f"Look at {'this' if summary.failed + summary.flagged == 1 else 'these'}: "
     if summary.done or summary.failed:
-        return "Look at these: "
+        return look
     idle = f"There was nothing to do: {text.plural(summary.skipped, 'image')} up to date."
     if found:  # in images that the run had made before it was started again
-        return f"{idle} Look at these: "
+        return f"{idle} {look}"
     return idle if summary.skipped else "There were no pairs to do."
 
 
@@ -81,7 +82,7 @@ def tiles(summary: Summary) -> list[Tile]:
         _problem("Flagged", summary.flagged, summary.images, _flagged_href(summary)),
     ]
     if compared:
-        shown.append(_problem("Made worse", summary.worse, compared, "#worse", " with a reference"))
+        shown.append(_problem("Made worse", summary.worse, compared, "#worse", " with a reference; flagged, too"))
     return [*shown, Tile("Up to date", f"{summary.skipped:,}", "made before", "#how")]
 
 

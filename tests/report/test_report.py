@@ -131,7 +131,7 @@ def test_the_counts_at_the_top():
         "Failed": ("2", "40.0% of 5", "#failures", True),
         "New failures": ("2", "100.0% of 2", "#failures", True),
         "Flagged": ("2", "66.7% of 3", "#flagged", True),
-        "Made worse": ("1", "50.0% of 2 with a reference", "#worse", True),
+        "Made worse": ("1", "50.0% of 2 with a reference; flagged, too", "#worse", True),
         "Up to date": ("0", "made before", "#how", False),
     }
     ids = {f"#{attrs['id']}" for _, attrs in Page(page.render(INFO, whole, {})).elements if "id" in attrs}
@@ -144,7 +144,7 @@ def test_the_counts_at_the_top():
         ([], 0, "There were no pairs to do."),
         ([], 3, "There was nothing to do: 3 images up to date."),
         ([row()], 0, "It went well: 1 image done, none failed, none flagged."),
-        ([failed(known_since="r0")], 1, "Look at these: 1 pair failed (known from earlier runs)."),
+        ([failed(known_since="r0")], 1, "Look at this: 1 pair failed (known from earlier runs)."),
         ([failed(known_since="r0"), failed()], 0, "Look at these: 2 pairs failed (1 of them new)."),
         ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (new) and 1 image flagged."),
         ([compared("a", 9, 8, flags="clipped,worse"), failed(), failed()], 0,
@@ -158,6 +158,12 @@ def test_the_verdict_is_one_sentence(rows, skipped, words):
     whole.skipped = skipped
     (shown,) = re.findall('<p class="verdict[^>]*>(.*?)</p>', page.render(INFO, whole, {}))
     assert re.sub("<[^>]*>", "", shown) == words
+
+
+def test_the_verdict_on_images_of_before_says_so():
+    whole = summary(compared("a", 30, 29))
+    whole.merge(Summary(done=-1, skipped=1))  # the run was started again
+    assert top.verdict(whole) == "There was nothing to do: 1 image up to date. Look at this: "
 
 
 def test_figures_are_explained_before_they_appear_and_names_are_said_once():
