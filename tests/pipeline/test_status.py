@@ -57,7 +57,7 @@ def test_runs_are_listed_as_they_ended_with_what_failed_and_what_is_under_way(tm
         ["a", "2026-11-21T08:30:00Z", "1", "1"],
     ]
     rest = "\n".join(lines[5:])
-    assert "c: under way or cut short, 1 image so far, last written 20" in rest and "Up to date: 3 images" in rest
+    assert "c: under way or cut short, 1 image so far, last written 20" in rest and "Done in all: 3 images" in rest
     assert "b: DecodeError: broken" in rest and "--retry-failed a" in rest
 
 
@@ -68,7 +68,7 @@ def test_a_run_of_a_few_pairs_hides_nothing(tmp_path):
     lines = ask(tmp_path).output.splitlines()
     assert lines[0] == "3 runs"
     assert lines[-6:] == [
-        "Up to date: 2 images, the newest of 2026-11-22 07:30 UTC.",
+        "Done in all: 2 images, the newest of 2026-11-22 07:30 UTC.",
         "Failed when last tried: 2 pairs",
         "  a: DecodeError: broken",
         "  d (known since one): DecodeError: broken",

@@ -222,7 +222,7 @@ def test_a_complete_run_that_is_started_again_has_nothing_to_do_and_keeps_its_ta
     assert done == ALL and (totals["done"], totals["skipped"], totals["images"], totals["pixels"]) == (0, 4, 4, 0)
     assert set(totals["seconds"].values()) == {0}
     said = status.describe(str(shop.root / "out"))
-    assert re.search(r"night-1 +\S+ +0 +1 +1 +\d +4 ", said) and "Up to date: 4 images" in said
+    assert re.search(r"night-1 +\S+ +0 +1 +1 +\d +4 ", said) and "Done in all: 4 images" in said
 
 
 def test_the_journal_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
