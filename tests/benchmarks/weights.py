@@ -8,6 +8,8 @@ turn by illumination maps, retouching, looks that no training sees, and exposure
 pasted and masked in every way below. Gain is the mean PSNR of the results less that of the composites, fMSE what is
 left of the composites' (means over the images), worse the share of results farther from the photo than the composite.
 Untouched photos have no gain: the figure is how far the object's colours move, the mean CIEDE2000 inside the mask.
+`--alphas FOLDER` adds a row for photos of which a segmentation network's soft alpha lies there, as
+`<source>/<photo's name>.png`: the same change of colour, pasted and masked by the alpha.
 """
 
 import dataclasses
@@ -24,6 +26,8 @@ from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.training.composites import colours, compositing, illumination, looks, photos, region_masks, retouch
 from hdnet.model.training.composites.augment import RGB, Mask
 from hdnet.model.training.composites.illumination import IlluminationMaps
+from hdnet.transforms.codecs import mask as masks
+from hdnet.transforms.pixels import resize
 from hdnet.transforms.pixels.lab import Floats
 from hdnet.transforms.scores import metrics
 
@@ -34,12 +38,13 @@ SMALLEST = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A held-out photo, its object, and the photo recoloured."""
+    """A held-out photo, its object, the photo recoloured, and the soft alpha that a segmentation network drew of it."""
 
     source: str
     real: RGB
     mask: Mask
     changed: RGB
+    alpha: Floats | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,12 +133,14 @@ CASES: dict[str, Callable[[Subject], Case]] = {
     "clean cut-out": cut_out,
     "hard, JPEG 75 4:2:0 after": coded,
 }
+SEGMENTED = "cut out by a segmentation network, pasted by its soft alpha"
 UNTOUCHED = "untouched"
 
 
 def subjects(
-    folders: tuple[Path, ...], count: int, maps: IlluminationMaps | None, tables: list[looks.Table]
-) -> Iterator[Subject]:
+    folders: tuple[Path, ...], count: int, maps: IlluminationMaps | None, tables: list[looks.Table],
+    alphas: Path | None,
+) -> Iterator[Subject]:  # fmt: skip
     """Yield up to `count` held-out photos of every source, each with its own seed."""
     for folder in folders:
         held_out = [photo for photo in photos.read(folder) if photo.held_out]
@@ -145,7 +152,17 @@ def subjects(
                 mask = region_masks.natural(labels, rng)
                 share = np.count_nonzero(mask) / mask.size
                 if SMALLEST <= share <= region_masks.LARGEST:
-                    yield Subject(source, real, mask, recoloured(real, mask, i, maps, tables, rng))
+                    changed = recoloured(real, mask, i, maps, tables, rng)
+                    yield Subject(source, real, mask, changed, read_alpha(alphas, photo, *mask.shape))
+
+
+def read_alpha(folder: Path | None, photo: photos.Photo, height: int, width: int) -> Floats | None:
+    """Read a photo's soft alpha at the photo's size in the table, if there is one."""
+    path = folder and folder / photo.source / f"{Path(photo.real).stem}.png"
+    if path is None or not path.exists():
+        return None
+    alpha = resize.resize_soft_mask(masks.decode_mask(path.read_bytes(), str(path)), height, width)
+    return alpha.astype(np.float32) / np.float32(255)
 
 
 def recoloured(
@@ -180,9 +197,11 @@ def score(harmonizer: Harmonizer, subject: Subject, case: Case) -> Score:
 
 
 def measure(harmonizer: Harmonizer, chosen: list[Subject]) -> dict[str, list[Score]]:
-    """Return the scores of every case, in the subjects' order."""
+    """Return the scores of every case, in the subjects' order; with an alpha, of those that have one."""
     cases = {**CASES, UNTOUCHED: untouched}
-    return {name: [score(harmonizer, subject, make(subject)) for subject in chosen] for name, make in cases.items()}
+    measured = {n: [score(harmonizer, subject, make(subject)) for subject in chosen] for n, make in cases.items()}
+    segmented = [score(harmonizer, s, pasted(s, s.alpha)) for s in chosen if s.alpha is not None]
+    return {**measured, SEGMENTED: segmented} if segmented else measured
 
 
 def cell(scores: list[Score]) -> str:
@@ -195,7 +214,8 @@ def cell(scores: list[Score]) -> str:
 def table(measured: dict[str, dict[str, list[Score]]]) -> str:
     """Write a line a case, a column a network: gain, fMSE left, share made worse; then soft outlines by source."""
     lines = ["| paste and mask | " + " | ".join(measured) + " |", "|---" * (len(measured) + 1) + "|"]
-    for name in CASES:
+    gained = [name for name in next(iter(measured.values())) if name != UNTOUCHED]
+    for name in gained:
         lines.append(f"| {name} | " + " | ".join(cell(scores[name]) for scores in measured.values()) + " |")
     moved = (statistics.fmean(s.moved for s in scores[UNTOUCHED]) for scores in measured.values())
     lines.append("| untouched: CIEDE2000 | " + " | ".join(f"{value:.1f}" for value in moved) + " |")
@@ -211,18 +231,22 @@ def table(measured: dict[str, dict[str, list[Score]]]) -> str:
 @click.option("--photos", "folders", multiple=True, required=True, type=click.Path(path_type=Path))
 @click.option("--illumination-maps", type=click.Path(path_type=Path))
 @click.option("--looks", "look_path", type=click.Path(path_type=Path))
+@click.option("--alphas", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--per-source", default=30, show_default=True, help="Photos of a source, at most.")
 def main(
     names: tuple[str, ...], folders: tuple[Path, ...], illumination_maps: Path | None, look_path: Path | None,
-    per_source: int,
+    alphas: Path | None, per_source: int,
 ) -> None:  # fmt: skip
     """Print the table for weights by name, path or URI."""
     maps = illumination.load(illumination_maps, dtype=np.float32) if illumination_maps else None
     found = looks.read(look_path) if look_path else {}
     tables = [table for name, table in found.items() if looks.is_held_out(name)]
-    chosen = list(subjects(folders, per_source, maps, tables))
+    chosen = list(subjects(folders, per_source, maps, tables, alphas))
+    segmented = sum(subject.alpha is not None for subject in chosen)
+    if alphas and not segmented:
+        raise click.UsageError(f"{alphas}: no <source>/<name>.png of any of the {len(chosen)} photos")
     measured = {name: measure(Harmonizer.load(name), chosen) for name in names}
-    click.echo(f"{len(chosen)} photos\n\n{table(measured)}")
+    click.echo(f"{len(chosen)} photos, {segmented} of them with an alpha\n\n{table(measured)}")
 
 
 if __name__ == "__main__":
