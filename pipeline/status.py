@@ -89,7 +89,8 @@ def _failed(found: "State", complete: Sequence[Content], whole: Sequence[Content
     runs = {row["run_id"] for row in found.failed}
     one = [run for run in complete if {run["run_id"]} == runs]
     like = (one or whole or complete)[-1:]
-    lines = ["To try them again:", f"  {text.visible(_retry(like[0], output, one=bool(one)))}"] if like else []
+    again = f"To try {closing.them(len(found.failed))} again:"
+    lines = [again, f"  {text.visible(_retry(like[0], output, one=bool(one)))}"] if like else []
     named = closing.failures(found.failed[:NAMED], len(found.failed))
     return [f"Failed when last tried: {text.plural(len(found.failed), 'pair')}", *named, *lines]
 

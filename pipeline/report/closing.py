@@ -122,12 +122,12 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
     if failed:
         total, new = content["totals"]["failed"], content["totals"]["new"]
         lines += [f"{total:,} failed ({novelty(total, new)}):", *failures(failed, total)]
-        lines += [f"To retry {_them(total)}:", f"  {text.visible(retry)}"]
+        lines += [f"To retry {them(total)}:", f"  {text.visible(retry)}"]
     if up_to_date := _up_to_date(content["totals"]):
         lines.append(up_to_date)
     if flagged:
         total = content["totals"]["flagged"]
-        lines += [f"{total:,} flagged, look at {_them(total)}:", *map(_flagged, flagged), *_more(total - len(flagged))]
+        lines += [f"{total:,} flagged, look at {them(total)}:", *map(_flagged, flagged), *_more(total - len(flagged))]
     return "\n".join(lines)
 
 
@@ -139,6 +139,11 @@ def failures(rows: Sequence[Mapping[str, Any]], total: int) -> list[str]:
         total: The number of all failures.
     """
     return [*map(_failure, rows), *_more(total - len(rows))]
+
+
+def them(count: int) -> str:
+    """Return the pronoun for so many."""
+    return "it" if count == 1 else "them"
 
 
 def _up_to_date(totals: Mapping[str, Any]) -> str:
@@ -162,10 +167,6 @@ def _failure(row: Mapping[str, Any]) -> str:
 
 def _flagged(row: Mapping[str, Any]) -> str:
     return text.visible(f"  {row['id']}: {'; '.join(flags.MEANINGS[name] for name in row['flags'].split(','))}")
-
-
-def _them(count: int) -> str:
-    return "it" if count == 1 else "them"
 
 
 def _more(count: int) -> list[str]:
