@@ -27,15 +27,16 @@ def _configure(context: click.Context, _: click.Parameter, path: Path | None) ->
     names = {_name(parameter): parameter.name for parameter in context.command.params if parameter.expose_value}
     given = {str(key).replace("_", "-"): value for key, value in _mapping(path).items()}
     if unknown := [key for key in given if key not in names]:
-        named = ", ".join(_likely(name, names) for name in unknown)
+        named = ", ".join(likely(name, names) for name in unknown)
         raise click.BadParameter(f"{path}: {context.command_path} has no option {named}")
     context.default_map = {str(names[key]): value for key, value in given.items() if value is not None}
 
 
-def _likely(unknown: str, names: Collection[str]) -> str:
-    """Return a name that is no option's, with the option that was probably meant."""
-    alike = difflib.get_close_matches(unknown, names, 1)
-    return f"{unknown} (perhaps {alike[0]}?)" if alike else unknown
+def likely(unknown: str, names: Collection[str]) -> str:
+    """Return a name that is no option's, or NAME=VALUE, with the option that was probably meant."""
+    bare = {name.lstrip("-"): name for name in names}
+    alike = difflib.get_close_matches(unknown.lstrip("-").partition("=")[0], bare, 1)
+    return f"{unknown} (perhaps {bare[alike[0]]}?)" if alike else unknown
 
 
 def _name(parameter: click.Parameter) -> str:

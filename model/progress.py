@@ -48,6 +48,10 @@ class ProgressLine:
         if done >= self.total:
             self.close()
 
+    def pass_over(self, steps: int) -> None:
+        """Leave so many of the steps done out of the speed: they took no work."""
+        self.start = self.bar.initial = steps * self.unit
+
     def close(self) -> None:
         """Leave a live line, finished or not, so that what comes next has a line of its own."""
         self.bar.close()

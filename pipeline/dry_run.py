@@ -17,6 +17,8 @@ from hdnet.transforms.errors import ManifestError
 
 NAMED = 5
 """Faults that are named."""
+STARTING = "6 to 20 s"
+"""What starting and ending a run took beside its work, on two cores that were free and two that were not."""
 
 Line = tuple[str, str]
 """A heading and its text."""
@@ -82,10 +84,10 @@ def this_machine(found: Estimate, plan: Plan, backlog: Backlog, pace: Pace, arch
     need = f"a large image needs about {found.typical_bytes / 1e9:.1f} GB"
     seconds = found.megapixels(backlog.to_do) * pace.total / plan.workers
     stages = ", ".join(f"{run_info.stage_name(name, arch)} {each:.2f}" for name, each in pace.seconds.items())
-    known = f"about {text.duration(seconds)} after starting up; seconds a megapixel: {stages}"
+    work = f"about {text.duration(seconds)} of work, and {STARTING} to start and to end"
     return [
         ("here", f"{each} and {plan.memory / 1e9:.1f} GB; {need}"),
-        ("would take", known if pace.pairs else "an unknown time"),
+        ("would take", f"{work}; seconds a megapixel: {stages}" if pace.pairs else "an unknown time"),
     ]
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import operator
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
@@ -134,7 +135,7 @@ def sort_out(root: beam.Pipeline, job: Job) -> tuple[PCollection[Record], Sorted
     if job.skip_ids:
         pairs = pairs | "SkipIds" >> KeepListed(job.skip_ids, listed=False)
     return manifest.failures, pairs | "SkipDone" >> SkipDone(
-        job.settings, job.run.weights_sha256, job.rows, job.schemes, job.resume, job.verify,
+        job.settings, job.run.weights_sha256, job.rows, job.run.started, job.schemes, job.resume, job.verify,
         partial=bool(job.limit or job.selects),
     )  # fmt: skip
 
@@ -149,7 +150,7 @@ def finish(summary: Summary, job: Job, files: Iterable[str]) -> None:
     layout, written = job.settings.layout, sorted(files)
     remove_others(layout, written)
     job.conclude()
-    run = dataclasses.replace(job.run, finished=run_info.now())
+    run = dataclasses.replace(job.run, finished=datetime.now(UTC))
     if job.report:
         write_report(run, summary, job.settings)
     content = {**run_info.to_json(run, summary), "files": written}

@@ -251,10 +251,13 @@ def report_outcome(job: graph.Job, request: Request) -> Totals:
     layout = job.settings.layout
     content = json.loads(storage.read(layout.summary))
     click.echo(closing.table(content))
-    if content["totals"]["done"] <= closing.MOST_IMAGES:
-        click.echo(closing.psnr_table(_read_metrics(layout, content["files"])))
+    few = content["totals"]["images"] <= closing.MOST_IMAGES
+    if few and (compared := closing.psnr_table(_read_metrics(layout, content["files"]))):
+        click.echo(compared)
     click.echo(closing.places(layout, content["totals"], report=job.report))
-    if words := closing.last_words(content, closing.retry_command(request.words, request.run_id, request.beam_args)):
+    if words := closing.last_words(
+        content, closing.retry_command(request.usual_words, request.run_id, request.beam_args)
+    ):
         click.echo(words)
     return Totals.of(content["totals"])
 

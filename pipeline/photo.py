@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STANDARD = "-"
 """Stands for standard input or standard output."""
+USES = ("PHOTO MASK -o FILE [OPTIONS]", "PHOTO --background FILE -o FILE [OPTIONS]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,16 @@ class Wanted:
         return [place for place in (self.photo, self.mask, self.background) if place]
 
 
-@click.command(short_help="Harmonize one image.", context_settings={"show_default": True})
+class _OneImage(click.Command):
+    """The command for one image; PHOTO stands for the first argument, which chooses it."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each use."""
+        for use, prefix in zip(USES, (None, "  or:  "), strict=True):
+            formatter.write_usage("hdnet-harmonize", use, prefix)
+
+
+@click.command(cls=_OneImage, short_help="Harmonize one image.", context_settings={"show_default": True})
 @click.argument("photo")
 @click.argument("mask", required=False)
 @click.option("-o", "--output", required=True, metavar="FILE", help="File to write, in the format that its name says.")
@@ -153,10 +163,17 @@ def _check_apart(wanted: Wanted) -> None:
 
 def _format(wanted: Wanted) -> str:
     """Return the format to write: the one that was asked for, else the one that the output's name says."""
-    if wanted.image_format != "same" or wanted.output == STANDARD:
+    if wanted.output == STANDARD:
         return wanted.image_format
     suffix = PurePosixPath(wanted.output).suffix.lower()
     written = {suffix: name for name in table.OUTPUT_FORMATS[1:] for suffix in table.CODECS[name].suffixes}
+    if wanted.image_format != "same":
+        if written.get(suffix, wanted.image_format) != wanted.image_format:
+            raise click.UsageError(
+                f"--format {wanted.image_format} and --output {wanted.output} name two formats: leave --format out, "
+                "or name the file otherwise"
+            )
+        return wanted.image_format
     if suffix not in written:
         raise click.BadParameter(
             f"{wanted.output}: a name that ends with one of {', '.join(written)} is wanted, or --format",

@@ -10,7 +10,8 @@ from hdnet.pipeline.settings import Scores
 from hdnet.transforms.catalog.layouts import Names
 from hdnet.transforms.storage import schemes
 
-_ELSEWHERE = {"manifest", "output", "weights", "run_id", "image_format", "allow_scheme", "beam_args", "words"}
+_ELSEWHERE = {"manifest", "output", "weights", "run_id", "image_format", "allow_scheme", "beam_args", "words",
+              "usual_words"}  # fmt: skip
 """Fields of a request that the record has in other words or at another place."""
 _OF_DRY_RUNS = {"dry_run", "vcpu_price"}
 """Fields that matter to runs alone that leave no record."""
@@ -52,7 +53,9 @@ class Request:
     skip_unpaired: bool = False
     beam_args: Sequence[str] = ()
     words: Sequence[str] = ()
-    """The command and the options that were given, as a shell takes them, without what names this run."""
+    """The command and the options that were given, as a shell takes them."""
+    usual_words: Sequence[str] = ()
+    """The same without what is this run's alone, such as its name."""
 
     @property
     def memory_bytes(self) -> int | None:
@@ -81,8 +84,9 @@ class Request:
         }
 
     def recorded(self) -> dict[str, str | int | float | bool | None]:
-        """Return what the record shows under "options": each one, and the command without what names the run."""
+        """Return what the record shows under "options": each one, and the command with and without this run's own."""
         names = [field.name for field in dataclasses.fields(Request)]
         values = {name: getattr(self, name) for name in names if name not in _ELSEWHERE | _OF_DRY_RUNS}
-        written = {"beam": shlex.join(self.beam_args), "command": shlex.join(self.words)}
+        commands = {"command": shlex.join(self.words), "usual_command": shlex.join(self.usual_words)}
+        written = {"beam": shlex.join(self.beam_args), **commands}
         return {**values, "format": self.image_format, "allow_scheme": ",".join(self.allow_scheme), **written}

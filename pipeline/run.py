@@ -47,7 +47,24 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
     return value
 
 
-@click.command(short_help="Harmonize a catalog.", context_settings={"show_default": True})
+class _Catalog(click.Command):
+    """The command for a catalog, whose usage names the other uses of `hdnet-harmonize`, too."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each use."""
+        first, *others = (*photo.USES, "--input URI --output URI [OPTIONS] [-- BEAM_OPTIONS]", "status OUTPUT")
+        formatter.write_usage(ctx.command_path, first)
+        for use in others:
+            formatter.write_usage(ctx.command_path, use, prefix="  or:  ")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; without any, say what is wanted."""
+        if not args:
+            raise click.UsageError("give a photo and its mask, or a catalog with --input and --output", ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Catalog, short_help="Harmonize a catalog.", context_settings={"show_default": True})
 @click.option("--input", "manifest", required=True, metavar="URI", callback=place,
               help="Manifest (.csv, .tsv, .jsonl, .parquet), list, or folder with composites/ and masks/.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", callback=place,
@@ -91,6 +108,7 @@ def _pattern(_: click.Context, parameter: click.Parameter, value: str | None) ->
 def main(**given: Any) -> None:
     """Give the foreground of every composite in a catalog the light and colour of its background.
 
+    One image needs no catalog: hdnet-harmonize PHOTO --help tells how. These are the options for a catalog.
     Without a --runner among the Beam options, or with DirectRunner, the run is local: it divides this machine's cores
     and memory among worker processes, and downloads nothing.
 
@@ -102,8 +120,8 @@ def main(**given: Any) -> None:
 
     \b
     Examples:
-      hdnet-harmonize photo.jpg mask.png -o out.png           (one image: hdnet-harmonize photo.jpg --help)
-      hdnet-harmonize status harmonized                       (what an output holds, what failed, what runs)
+      hdnet-harmonize photo.jpg mask.png -o out.png      (one image)
+      hdnet-harmonize status harmonized                  (what an output holds, what failed, what runs)
       hdnet-harmonize --input pairs.csv --output harmonized
       hdnet-harmonize --input catalog/ --output harmonized --limit 20
       hdnet-harmonize --input pairs.parquet --output harmonized --dry-run
@@ -146,7 +164,9 @@ def execute(given: dict[str, Any], start: Callable[[dict[str, Any]], "Totals | N
         _run_id(given["retry_failed"], "--retry-failed")
     given["output"] = given["output"].rstrip("/")
     context = click.get_current_context()
-    given["words"] = [context.info_name or "hdnet-harmonize", *command.words(context, NAMES_THE_RUN)]
+    name = context.info_name or "hdnet-harmonize"
+    given["words"] = [name, *command.words(context)]
+    given["usual_words"] = [name, *command.words(context, NAMES_THE_RUN)]
     try:
         totals = start(given)
     except BeamOptionsError as error:
@@ -174,18 +194,24 @@ def _run_id(name: str, option: str = "--run-id") -> str:
     return name
 
 
-def other_command(arguments: Sequence[str]) -> click.Command | None:
-    """Return the command for one image or for the state of an output; None for a catalog, where options come first."""
+def other_command(arguments: Sequence[str]) -> tuple[click.Command, str, Sequence[str]] | None:
+    """Return the command for one image or for the state of an output, the word that chooses it, and its arguments.
+
+    Returns:
+        None for a catalog, where options come first.
+    """
     if not arguments or (arguments[0].startswith("-") and arguments[0] != photo.STANDARD):
         return None
-    return status.main if arguments[0] == "status" else photo.main
+    if arguments[0] == "status":
+        return status.main, "status", arguments[1:]
+    return photo.main, "PHOTO", arguments
 
 
 def entry() -> None:
     """Run `hdnet-harmonize`: a catalog is watched over."""
     if (other := other_command(sys.argv[1:])) is not None:
-        own = () if other is photo.main else ("status",)
-        other(sys.argv[1 + len(own) :], prog_name=" ".join(["hdnet-harmonize", *own]))
+        command, word, arguments = other
+        command(arguments, prog_name=f"hdnet-harmonize {word}")
     run_watched(main, "hdnet-harmonize", "hdnet.pipeline.run")
 
 

@@ -1,4 +1,4 @@
-"""`hdnet-harmonize status OUTPUT`: the runs of an output, what is under way, what is up to date, and what failed."""
+"""`hdnet-harmonize status OUTPUT`: its runs, what is under way, what all of them have done, and what failed."""
 
 import concurrent.futures
 import datetime
@@ -33,7 +33,7 @@ Content = dict[str, Any]
 @command.version
 def main(output: str) -> None:
     """Print the runs of OUTPUT with their figures, the runs that are under way or were cut short, and what of all pairs
-    is up to date and what failed when it was last tried.
+    is done and what failed when it was last tried.
 
     Tables are read, and no files of the catalog: whether those have changed since, hdnet-harmonize --dry-run says.
 
@@ -69,15 +69,15 @@ def describe(output: str) -> str:
         f"last written {when}"
         for run, when in open_runs
     ]
-    parts += [_up_to_date(found, whole), *_failed(found, complete, whole, output)]
+    parts += [_done(found, whole), *_failed(found, complete, whole, output)]
     return "\n".join(parts)
 
 
-def _up_to_date(found: "State", whole: Sequence[Content]) -> str:
+def _done(found: "State", whole: Sequence[Content]) -> str:
     when = f", the newest of {found.newest:%Y-%m-%d %H:%M} UTC" if found.newest else ""
     removed = whole[-1]["totals"]["removed"] if whole else 0
     gone = f"; {removed:,} of them no longer in the manifest, by {text.visible(whole[-1]['run_id'])}" if removed else ""
-    return f"Up to date: {text.plural(found.images, 'image')}{when}{gone}."
+    return f"Done in all: {text.plural(found.images, 'image')}{when}{gone}."
 
 
 def _failed(found: "State", complete: Sequence[Content], whole: Sequence[Content], output: str) -> list[str]:
@@ -89,7 +89,8 @@ def _failed(found: "State", complete: Sequence[Content], whole: Sequence[Content
     runs = {row["run_id"] for row in found.failed}
     one = [run for run in complete if {run["run_id"]} == runs]
     like = (one or whole or complete)[-1:]
-    lines = ["To try them again:", f"  {text.visible(_retry(like[0], output, one=bool(one)))}"] if like else []
+    again = f"To try {closing.them(len(found.failed))} again:"
+    lines = [again, f"  {text.visible(_retry(like[0], output, one=bool(one)))}"] if like else []
     named = closing.failures(found.failed[:NAMED], len(found.failed))
     return [f"Failed when last tried: {text.plural(len(found.failed), 'pair')}", *named, *lines]
 
@@ -106,8 +107,9 @@ def _retry(run: Content, output: str, *, one: bool) -> str:
 
     weights = run["weights"]["name"]
     usual = ["hdnet-harmonize", "--input", run["manifest"], "--output", output, "--weights", weights]
-    words, beam_args = (shlex.split(run["options"].get(name) or "") for name in ("command", "beam"))
-    # Runs of older programs do not record their command.
+    # What runs of older programs record: a command without its run's own, or none.
+    options = {"beam": "", "usual_command": run["options"].get("command", ""), **run["options"]}
+    words, beam_args = (shlex.split(options[name]) for name in ("usual_command", "beam"))
     return closing.retry_command(words or usual, run["run_id"] if one else None, beam_args)
 
 

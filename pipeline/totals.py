@@ -4,15 +4,24 @@ import dataclasses
 from collections.abc import Mapping
 
 
+def novelty(failed: int, new: int) -> str:
+    """Say how many failures are new, as in "2 pairs failed (1 of them new)"."""
+    if not new:
+        return "known from earlier runs"
+    if new == failed:
+        return "new" if new == 1 else "all new"
+    return f"{new:,} of them new"
+
+
 @dataclasses.dataclass(frozen=True)
 class Totals:
     """A finished run in numbers of pairs.
 
     Attributes:
-        done: Pairs whose image was written.
+        done: Pairs whose image was made since the run was started.
         failed: Pairs that became a failure row.
         new: Those of them that no earlier run has had.
-        skipped: Pairs that were up to date.
+        skipped: Pairs that were up to date when it was started.
     """
 
     done: int

@@ -1,12 +1,15 @@
 """A run with its rows and its summary, in made-up numbers."""
 
+from datetime import UTC, datetime
+
 from hdnet.pipeline.report import closing, run_info
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms.catalog.rows import METRICS_SCHEMA, Record
 
 INFO = RunInfo(
-    run_id="r1", started="2026-11-20T07:30:00Z", finished="2026-11-20T07:30:10Z", output="/out",
+    run_id="r1", started=datetime(2026, 11, 20, 7, 30, tzinfo=UTC),
+    finished=datetime(2026, 11, 20, 7, 30, 10, tzinfo=UTC), output="/out",
     manifest="pairs.csv", rows=5, weights="hdnet-lite", weights_sha256="ab", arch="hdnet-lite", precision="float32",
     options={"limit": None, "quality": 95}, versions={"torch": "2.13.0"},
 )  # fmt: skip
@@ -23,7 +26,10 @@ def row(identity: str = "a", **values: object) -> Record:
 
 def compared(identity: str, before: float, after: float, **values: object) -> Record:
     scores = {name: 1.0 for name in ("mse", "fmse", "input_mse", "input_fmse")}
-    return row(identity, reference="reference.png", input_psnr=before, psnr=after, **scores, **values)
+    flags = "worse" if after < before else ""
+    return row(
+        identity, reference="reference.png", input_psnr=before, psnr=after, **{**scores, "flags": flags} | values
+    )
 
 
 def failed(

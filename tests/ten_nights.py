@@ -88,22 +88,19 @@ class Read(NamedTuple):
 
 
 def read(output: Path) -> dict[str, Read]:
-    """Read the metrics of all nights as docs/queries.md says, by reader; pandas where it is installed."""
+    """Read the metrics of all nights as docs/queries.md says, by reader."""
     found: dict[str, Any] = {}
     exec(READERS.replace("OUTPUT", str(output)), found)
     table: pa.Table = found["table"]
     frame = polars.from_arrow(table)
     assert isinstance(frame, polars.DataFrame)
+    pandas = table.to_pandas()
     database = duckdb.connect()
     database.execute(VIEWS.replace("OUTPUT", str(output)))
     (counts,) = database.sql(f"SELECT COUNT(*), COUNT(DISTINCT run_id), COUNT({COLUMN}) FROM metrics").fetchall()
-    seen = {
+    return {
         "pyarrow": Read(len(table), len(table["run_id"].unique()), len(table) - table[COLUMN].null_count),
         "polars": Read(len(frame), frame["run_id"].n_unique(), frame[COLUMN].count()),
+        "pandas": Read(len(pandas), pandas["run_id"].nunique(), int(pandas[COLUMN].notna().sum())),
         "DuckDB": Read(*counts),
     }
-    try:
-        pandas = table.to_pandas()
-    except ImportError:
-        return seen
-    return {**seen, "pandas": Read(len(pandas), pandas["run_id"].nunique(), int(pandas[COLUMN].notna().sum()))}

@@ -25,7 +25,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from hdnet.pipeline import photo, run
+from hdnet.pipeline import run
 from hdnet.pipeline.local import machine
 from tests.samples import write_iharmony4
 from tests.test_docs import PAGES, SCRIPTS
@@ -129,7 +129,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, catalog = tmp_path_factory.mktemp("folder"), ROOT / "examples" / "catalog"
     small = root / "examples" / "catalog"
     columns, *rows = (catalog / "manifest.csv").read_text().splitlines()[: PHOTOS + 1]
-    for name in ",".join(rows).split(","):
+    for name in [*",".join(rows).split(","), "cutouts/dahlia.webp", "references/rocket.jpg"]:
         if "/" in name:
             (small / name).parent.mkdir(parents=True, exist_ok=True)
             Image.open(catalog / name).resize(SIZE, Image.Resampling.NEAREST).save(small / name)
@@ -216,5 +216,5 @@ def _program(words: list[str]) -> tuple[click.Command, list[str]]:
     name, *arguments = words
     other = run.other_command(arguments) if name == "hdnet-harmonize" else None
     if other is not None:
-        return other, arguments if other is photo.main else arguments[1:]
+        return other[0], list(other[2])
     return importlib.import_module(SCRIPTS[name]).main, arguments

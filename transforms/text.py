@@ -19,6 +19,11 @@ def number(value: float | None, spec: str) -> str:
     return DASH if value is None else format(value, spec)
 
 
+def difference(before: float, after: float, digits: int = 2) -> float:
+    """Return the difference of two numbers as they are shown, so that it agrees with them."""
+    return round(after, digits) - round(before, digits)
+
+
 def duration(seconds: float) -> str:
     """Write a time in its two largest units, such as "3 min 5 s"."""
     if seconds < 60:

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import apache_beam as beam
@@ -51,7 +52,7 @@ def run(job: graph.Job, plan: Plan, beam_args: Sequence[str]) -> None:
     """
     with contextlib.ExitStack() as stack:
         scratch = supervise.scratch() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hdnet-")))
-        started = supervise.remember_run(scratch, job.settings.run_id, job.run.started)
+        started = supervise.remember_run(scratch, job.settings.run_id, job.run.started.isoformat())
         settings = dataclasses.replace(job.settings, machine=Machine(plan=plan, scratch=str(scratch)))
         stack.enter_context(_early_end())
         stack.enter_context(_environment(scratch, plan.threads))
@@ -59,9 +60,8 @@ def run(job: graph.Job, plan: Plan, beam_args: Sequence[str]) -> None:
         log.info("%s on %s of %s", *(text.plural(count, noun) for count, noun in counts))
         stack.enter_context(Watch(scratch, job.pairs))
         with beam.Pipeline(_runner(plan.workers), _options(beam_args, plan.workers)) as root:
-            graph.build(
-                root, dataclasses.replace(job, settings=settings, run=dataclasses.replace(job.run, started=started))
-            )
+            info = dataclasses.replace(job.run, started=datetime.fromisoformat(started))
+            graph.build(root, dataclasses.replace(job, settings=settings, run=info))
 
 
 def count(job: graph.Job) -> Backlog:
@@ -186,6 +186,7 @@ class Watch(threading.Thread):
         seen = min(found.images + found.failures + found.skipped, self.line.total)
         if seen > self.seen:
             self.seen = seen
+            self.line.pass_over(min(found.skipped, seen))
             rate = (found.pixels - self.before) / 1e6 / (time.monotonic() - self.began)
             self.line.update(seen, lambda: _detail(rate, found))
 

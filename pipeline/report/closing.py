@@ -10,7 +10,7 @@ from hdnet.model.evaluation.tables import Table
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.report.run_info import stage_name
 from hdnet.pipeline.steps import flags
-from hdnet.pipeline.totals import Totals
+from hdnet.pipeline.totals import Totals, novelty
 from hdnet.transforms import text
 from hdnet.transforms.catalog.rows import Record
 
@@ -21,8 +21,6 @@ COMPLETE = "hdnet run complete"
 TOO_MANY_FAILURES = "hdnet run has too many failures"
 NEW_FAILURES = "hdnet run has new failures"
 """Phrases of a job's log that the alerts in deploy/terraform look for."""
-
-LEFT_OUT = {"skipped": "up to date", "removed": "not in the manifest, left as they are"}
 
 
 Line = tuple[str, str, str]
@@ -39,20 +37,21 @@ def table(content: Mapping[str, Any]) -> str:
 
 def _images(content: Mapping[str, Any]) -> list[Line]:
     totals, rates, done = content["totals"], content["rates"], content["totals"]["done"]
-    made = done > totals["kept"]
-    rows = [("images", f"{done:,}", _rate(rates["images_per_second"], ".2f", "per second") if made else "")]
-    if totals["kept"]:
-        rows.append(("  kept", f"{totals['kept']:,}", "done by this run before it was started again"))
-    if made:
+    rows = [("done", f"{done:,}", _rate(rates["images_per_second"], ".2f", "images per second") if done else "")]
+    if done:
         megapixels = f"{totals['pixels'] / 1e6:,.1f}"
         rows.append(("megapixels", megapixels, _rate(rates["megapixels_per_second"], ".2f", "per second")))
-    rows += [(name, f"{totals[name]:,}", why) for name, why in LEFT_OUT.items() if totals[name]]
+    if totals["skipped"]:
+        rows.append(("up to date", f"{totals['skipped']:,}", ""))
+    if totals["removed"]:
+        rows.append(("removed", f"{totals['removed']:,}", "not in the manifest, left as they are"))
     if totals["stale"]:
         rows.append(("stale", f"{totals['stale']:,}", _stale(content["stale"])))
-    seconds = totals["seconds"].items() if made else ()
+    seconds = totals["seconds"].items() if done else ()
     arch = content["weights"]["arch"]
     rows += [(f"{stage_name(stage, arch)} seconds", f"{s:,.1f}", f"{s / done:.3f} per image") for stage, s in seconds]
-    return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, done)) for f, n in content["flags"].items()]
+    others = {name: count for name, count in content["flags"].items() if name != "worse"}  # has a row of its own
+    return rows + [(f"flagged {text.visible(f)}", f"{n:,}", _percent(n, totals["images"])) for f, n in others.items()]
 
 
 def _failures(content: Mapping[str, Any]) -> list[Line]:
@@ -91,7 +90,7 @@ def psnr_table(rows: Sequence[Record]) -> str:
 def places(layout: Layout, totals: Mapping[str, Any], *, report: bool) -> str:
     """Return lines that say where a run's results are; what it has not written is left out."""
     found = {"images": layout.images} if totals["done"] + totals["skipped"] else {}
-    found |= {"metrics": layout.metrics} if totals["done"] else {}
+    found |= {"metrics": layout.metrics} if totals["images"] else {}
     found |= {"failures": layout.failures} if totals["failed"] else {}
     found |= {"report": layout.report} if report else {}
     return "".join(f"{name:9}{text.visible(place)}\n" for name, place in found.items())
@@ -122,13 +121,13 @@ def last_words(content: Mapping[str, Any], retry: str) -> str:
     lines = []
     if failed:
         total, new = content["totals"]["failed"], content["totals"]["new"]
-        lines += [f"{total:,} failed, {new:,} of them new:", *failures(failed, total)]
-        lines += ["To retry them:", f"  {text.visible(retry)}"]
+        lines += [f"{total:,} failed ({novelty(total, new)}):", *failures(failed, total)]
+        lines += [f"To retry {them(total)}:", f"  {text.visible(retry)}"]
     if up_to_date := _up_to_date(content["totals"]):
         lines.append(up_to_date)
     if flagged:
         total = content["totals"]["flagged"]
-        lines += [f"{total:,} flagged, look at them:", *map(_flagged, flagged), *_more(total - len(flagged))]
+        lines += [f"{total:,} flagged, look at {them(total)}:", *map(_flagged, flagged), *_more(total - len(flagged))]
     return "\n".join(lines)
 
 
@@ -142,11 +141,16 @@ def failures(rows: Sequence[Mapping[str, Any]], total: int) -> list[str]:
     return [*map(_failure, rows), *_more(total - len(rows))]
 
 
+def them(count: int) -> str:
+    """Return the pronoun for so many."""
+    return "it" if count == 1 else "them"
+
+
 def _up_to_date(totals: Mapping[str, Any]) -> str:
     """Say that no image was made because those that are there are up to date; "" where one was made."""
-    there = text.plural(totals["skipped"] + totals["kept"], "image")
-    if totals["done"] > totals["kept"] or not totals["skipped"] + totals["kept"]:
+    if totals["done"] or not totals["skipped"]:
         return ""
+    there = text.plural(totals["skipped"], "image")
     return f"Up to date: {there}." if totals["failed"] else f"There was nothing to do: {there} up to date."
 
 
@@ -178,7 +182,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _gain(before: float, after: float) -> tuple[float, float, float]:
-    return before, after, after - before
+    return before, after, text.difference(before, after)
 
 
 def _against_references(means: Mapping[str, float], totals: Mapping[str, Any]) -> list[Line]:
@@ -189,5 +193,5 @@ def _against_references(means: Mapping[str, float], totals: Mapping[str, Any]) -
     return [
         ("made worse", f"{worse:,}", f"{_percent(worse, compared)} of {compared:,}"),
         ("mean PSNR before in dB", f"{before:.2f}", ""),
-        ("mean PSNR after in dB", f"{after:.2f}", f"{after - before:+.2f}"),
+        ("mean PSNR after in dB", f"{after:.2f}", f"{text.difference(before, after):+.2f}"),
     ]

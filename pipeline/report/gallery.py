@@ -7,6 +7,7 @@ from hdnet.pipeline.report import links
 from hdnet.pipeline.report.panels import Panels
 from hdnet.pipeline.report.run_info import RunInfo
 from hdnet.pipeline.steps.summary import Summary
+from hdnet.transforms import text
 from hdnet.transforms.catalog.rows import Record
 
 FILES = ("output", "composite", "mask", "reference")
@@ -29,9 +30,9 @@ class Shown:
 
     @property
     def gain(self) -> float | None:
-        """PSNR after harmonizing minus PSNR before, in dB."""
+        """PSNR after harmonizing minus PSNR before, in dB, as they are shown."""
         before, after = self.row["input_psnr"], self.row["psnr"]
-        return None if before is None or after is None else after - before
+        return None if before is None or after is None else text.difference(before, after)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +57,8 @@ def galleries(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> 
     kinds = {
         "worst": ("worse", "Made worse", summary.worse, "worst first"),
         "flagged": ("flagged", "Flagged", summary.flagged, "most flags first"),
-        "most": ("most", "Changed most", summary.done, "largest change first"),
-        "least": ("least", "Changed least", summary.done, "smallest change first"),
+        "most": ("most", "Changed most", summary.images, "largest change first"),
+        "least": ("least", "Changed least", summary.images, "smallest change first"),
     }
     found: list[Gallery] = []
     seen: set[str] = set()
@@ -68,7 +69,7 @@ def galleries(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> 
         note = f"{len(new):,} of {whole:,}" + (f", {order}" if len(new) > 1 else "")
         if above := len(rows) - len(new):
             note = f"{note}; {above:,} more above" if new else f"{above:,} of {whole:,}, shown above"
-        if new or (rows and key in ("flagged", "worse")):
+        if new or (key == "flagged" and summary.flagged > summary.worse):
             found.append(Gallery(key, heading, note, tuple(_shown(row, info, panels) for row in new)))
     return found
 

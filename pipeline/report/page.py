@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hdnet.pipeline.report import charts, gallery, links, run_info, top
 from hdnet.pipeline.report.panels import Panels
 from hdnet.pipeline.report.run_info import RunInfo
+from hdnet.pipeline.steps import flags
 from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms.pages import template
 
@@ -24,6 +25,7 @@ def render(info: RunInfo, summary: Summary, panels: Mapping[str, Panels]) -> str
         rates=run_info.rates(info, summary),
         stage_name=run_info.stage_name,
         RECOLOURING=run_info.RECOLOURING,
+        MEANINGS=flags.MEANINGS,
         verdict=top.verdict(summary),
         findings=top.findings(summary),
         tiles=top.tiles(summary),

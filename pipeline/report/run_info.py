@@ -25,7 +25,7 @@ class RunInfo:
 
     Attributes:
         run_id: Name of the run.
-        started: When it began, in UTC and ISO 8601, such as "2026-11-20T07:30:00Z".
+        started: When it began, in UTC.
         finished: When it ended.
         output: Root of the output, a path or URI.
         manifest: URI of the manifest.
@@ -39,8 +39,8 @@ class RunInfo:
     """
 
     run_id: str
-    started: str
-    finished: str
+    started: datetime
+    finished: datetime
     output: str
     manifest: str
     rows: int | None
@@ -54,7 +54,7 @@ class RunInfo:
     @property
     def seconds(self) -> float:
         """Wall-clock time in seconds from start to finish, including start-up."""
-        return (datetime.fromisoformat(self.finished) - datetime.fromisoformat(self.started)).total_seconds()
+        return (self.finished - self.started).total_seconds()
 
     @property
     def layout(self) -> Layout:
@@ -67,7 +67,7 @@ class Rates:
     """The totals of a run divided; None where there is nothing to divide by.
 
     Attributes:
-        images_per_second: Images written, per second of wall-clock time.
+        images_per_second: Images made, per second of wall-clock time.
         megapixels_per_second: Their megapixels, per second of wall-clock time.
         failure_share: Failures, as a fraction of all pairs, those that were up to date among them.
         worse_share: Images that are farther from their reference than their composite, as a fraction of those with a
@@ -110,14 +110,17 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
 
     Returns:
         - schema_version: of the tables and of this file.
-        - run_id, started, finished, output, manifest, rows, precision, options, versions: as in `RunInfo`.
+        - run_id, output, manifest, rows, precision, options, versions: as in `RunInfo`.
+        - started, finished: in UTC and ISO 8601, such as "2026-11-20T07:30:00Z".
         - seconds: from start to finish on the clock.
         - weights: name, sha256, arch.
-        - totals: done, kept (those of them that this very run had done before it was started again), failed, new
-          (failures that no earlier run has had), flagged (images with a flag), skipped (done by an earlier run),
-          removed (recorded, but no longer in the manifest), stale (images of earlier runs whose ids now have an image
-          with another suffix), pixels, compared (images with a reference), worse (those of them that are farther from
-          it than their composite), seconds (of all workers together, by stage).
+        - totals: done (images made since the run was started), failed, new (failures that no earlier run has had),
+          skipped (pairs that were up to date when it was started), removed (recorded, but no longer in the manifest),
+          stale (images of earlier runs whose ids now have an image with another suffix), pixels (of those done),
+          seconds (of all workers together, by stage). A run that is started again under its name keeps the images that
+          it had made in its table: images (all of that table), flagged (those with a flag), compared (those with a
+          reference), worse (those of them that are farther from it than their composite) count them, too, as do
+          flags, means and histograms.
         - rates: as in `Rates`; null where there is nothing to divide by.
         - failures: the count of each class, the largest first.
         - flags: the count of each flag, the largest first.
@@ -130,15 +133,17 @@ def to_json(info: RunInfo, summary: Summary) -> dict[str, Any]:
           bin also count what lies outside the range.
     """
     whole = summary.to_json()
-    named = ("run_id", "started", "finished", "seconds", "output", "manifest", "rows", "precision")
+    named = ("run_id", "seconds", "output", "manifest", "rows", "precision")
     return {
         "schema_version": SCHEMA_VERSION,
+        "started": _iso(info.started),
+        "finished": _iso(info.finished),
         **{name: getattr(info, name) for name in named},
         "weights": {"name": info.weights, "sha256": info.weights_sha256, "arch": info.arch},
         "options": dict(info.options),
         "versions": dict(info.versions),
         "totals": {
-            **{name: whole[name] for name in ("done", "kept", "failed", "new", "flagged", "skipped", "removed")},
+            **{name: whole[name] for name in ("done", "failed", "new", "skipped", "images", "flagged", "removed")},
             **{name: whole[name] for name in ("stale", "pixels", "worse", "seconds")},
             "compared": compared(summary),
         },
@@ -161,7 +166,7 @@ def start(
         rows: The number of rows in the manifest.
         options: The command's options.
     """
-    began = now()
+    began = datetime.now(UTC)
     return RunInfo(
         run_id=settings.run_id,
         started=began,
@@ -178,6 +183,5 @@ def start(
     )
 
 
-def now() -> str:
-    """Return the current time in UTC and ISO 8601."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,6 +4,7 @@ import dataclasses
 
 from hdnet.pipeline.report import run_info
 from hdnet.pipeline.steps.summary import Summary
+from hdnet.pipeline.totals import novelty
 from hdnet.transforms import text
 
 
@@ -34,31 +35,41 @@ class Finding:
 
 def verdict(summary: Summary) -> str:
     """Return the sentence, or its beginning where `findings` go on."""
-    if findings(summary):
-        return "Look at these: "
-    if summary.done:
+    found = findings(summary)
+    if summary.done and not found:
         return f"It went well: {text.plural(summary.done, 'image')} done, none failed, none flagged."
-    if summary.skipped:
-        return f"There was nothing to do: {text.plural(summary.skipped, 'image')} up to date."
-    return "There were no pairs to do."
+    look = f"Look at {'this' if summary.failed + summary.flagged == 1 else 'these'}: "
+    if summary.done or summary.failed:
+        return look
+    idle = f"There was nothing to do: {text.plural(summary.skipped, 'image')} up to date."
+    if found:  # in images that the run had made before it was started again
+        return f"{idle} {look}"
+    return idle if summary.skipped else "There were no pairs to do."
 
 
 def findings(summary: Summary) -> list[Finding]:
     """Return what somebody should look at, the gravest first."""
     counted = (
-        (f"{text.plural(summary.failed, 'pair')} failed ({_new(summary)})", "#failures", summary.failed),
-        (f"{text.plural(summary.worse, 'image')} made worse", "#worse", summary.worse),
-        (f"{text.plural(summary.flagged, 'image')} flagged", "#flagged", summary.flagged),
+        (
+            f"{text.plural(summary.failed, 'pair')} failed ({novelty(summary.failed, summary.new)})",
+            "#failures",
+            summary.failed,
+        ),
+        (_flagged(summary), _flagged_href(summary), summary.flagged),
     )
     return [Finding(words, href) for words, href, count in counted if count]
 
 
-def _new(summary: Summary) -> str:
-    if not summary.new:
-        return "known from earlier runs"
-    if summary.new == summary.failed:
-        return "new" if summary.new == 1 else "all new"
-    return f"{summary.new:,} of them new"
+def _flagged(summary: Summary) -> str:
+    """Say how many images are flagged; one that was made worse always is."""
+    if summary.worse == summary.flagged:
+        return f"{text.plural(summary.worse, 'image')} made worse"
+    worse = f" ({summary.worse:,} of them made worse)" if summary.worse else ""
+    return f"{text.plural(summary.flagged, 'image')} flagged{worse}"
+
+
+def _flagged_href(summary: Summary) -> str:
+    return "#worse" if summary.worse == summary.flagged else "#flagged"
 
 
 def tiles(summary: Summary) -> list[Tile]:
@@ -68,11 +79,11 @@ def tiles(summary: Summary) -> list[Tile]:
         Tile("Done", f"{done:,}", _megapixels(summary), "#pictures" if done else None),
         _problem("Failed", summary.failed, done + summary.failed + summary.skipped, "#failures"),
         _problem("New failures", summary.new, summary.failed, "#failures"),
-        _problem("Flagged", summary.flagged, done, "#flagged"),
+        _problem("Flagged", summary.flagged, summary.images, _flagged_href(summary)),
     ]
     if compared:
-        shown.append(_problem("Made worse", summary.worse, compared, "#worse", " with a reference"))
-    return [*shown, Tile("Up to date", f"{summary.skipped:,}", "done by earlier runs", "#how")]
+        shown.append(_problem("Made worse", summary.worse, compared, "#worse", " with a reference; flagged, too"))
+    return [*shown, Tile("Up to date", f"{summary.skipped:,}", "made before", "#how")]
 
 
 def _problem(label: str, count: int, whole: int, href: str, which: str = "") -> Tile:

@@ -96,7 +96,7 @@ def describe(advice: Advice, price: float | None) -> list[tuple[str, str]]:
     cores = advice.machine.cores
     kind = f"{advice.workers:,} x {advice.machine.name} of {cores} processes"
     lines = [
-        ("on Dataflow", f"{kind} with one thread each, {text.duration(3600 * advice.hours)},"
+        ("on Dataflow", f"{kind} with one thread each, {text.duration(3600 * advice.hours)} of work,"
                         f" {advice.core_hours:,.1f} vCPU hours at this machine's speed"),
         ("options", f"--machine_type={advice.machine.name} --max_num_workers={advice.workers}"),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import apache_beam as beam
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from hdnet.model.command import likely
 from hdnet.transforms.errors import BeamOptionsError
 
 ELSEWHERE = ("apache_beam.runners.dask.dask_runner", "apache_beam.runners.render", "apache_beam.yaml.options")
@@ -26,7 +27,8 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
     if unknown and _import_definitions(each.partition("=")[0] for each in unknown if each.startswith("--")):
         unknown = _unknown(arguments)
     if unknown:
-        raise BeamOptionsError(f"Beam knows no option {' '.join(unknown)}")
+        known = [f"--{name}" for name in PipelineOptions([]).get_all_options()]
+        raise BeamOptionsError(f"Beam knows no option {' '.join(likely(each, known) for each in unknown)}")
     ours = [each for each in arguments if each.startswith(("--direct_num_workers", "--direct_running_mode"))]
     if ours:
         raise BeamOptionsError(f"{' '.join(ours)}: local workers are chosen with --workers, before the --")

@@ -12,6 +12,7 @@ import logging
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -121,6 +122,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         settings: How to harmonize, and where results go.
         weights_sha256: SHA-256 of the tensors that this run uses.
         rows: About how many pairs there are.
+        since: When the run was started; what it has made since then does not count as up to date.
         schemes: Schemes that the pairs' URIs may have; None for all that storage knows.
         others: Trust the records of other runs, too, and not only those of this run.
         verify: Compare contents.
@@ -131,6 +133,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
     settings: Settings
     weights_sha256: str
     rows: int
+    since: datetime
     schemes: frozenset[str] | None = None
     others: bool = True
     verify: bool = False
@@ -140,7 +143,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
     @no_annotations  # type: ignore[untyped-decorator]
     def expand(self, input_or_inputs: PCollection[Pair]) -> SortedPairs:
         """Read the records, join them with the pairs, compare folder by folder."""
-        layout = self.settings.layout
+        layout, compare = self.settings.layout, Compare(self.settings, self.since, self.verify)
         known = (
             input_or_inputs.pipeline
             | "Output" >> beam.Create([trusted(layout, self.others)])
@@ -156,7 +159,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         compared = (
             joined["candidates"]
             | "GroupByFolder" >> GroupInBlocks(self._group)
-            | "Compare" >> beam.ParDo(Compare(self.settings, self.verify)).with_outputs(KEPT, SUMMARIES, main=TASKS)
+            | "Compare" >> beam.ParDo(compare).with_outputs(KEPT, SUMMARIES, main=TASKS)
         )
         together = min(MOST_TOGETHER, max(1, self.rows // FEWEST_BATCHES))
         return SortedPairs(
@@ -181,10 +184,12 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
         if newest and not self.partial:
             yield TaggedOutput(SUMMARIES, Summary(removed=len(newest), removed_examples=sorted(newest)[:EXAMPLES]))
         # This run's table is written anew, so these rows would be lost.
-        own = [known.row for known in newest.values() if known.row is not None]
-        yield from (TaggedOutput(KEPT, row) for row in own)
-        if own:
-            yield TaggedOutput(SUMMARIES, Summary(kept=len(own)))
+        work_before = Summary()
+        for known in newest.values():
+            if known.row is not None:
+                yield TaggedOutput(KEPT, known.row)
+                work_before.take_off_if_older(known.row, self.since)
+        yield TaggedOutput(SUMMARIES, work_before)
 
     def _candidate(self, pair: Pair, known: Known | None, images: Iterable[str]) -> Any:
         try:
@@ -208,17 +213,18 @@ class Compare(beam.DoFn):
 
     Args:
         settings: How to harmonize, and where results go.
+        since: As for `SkipDone`.
         verify: Compare contents.
     """
 
-    def __init__(self, settings: Settings, verify: bool) -> None:
-        self.settings, self.verify = settings, verify
+    def __init__(self, settings: Settings, since: datetime, verify: bool) -> None:
+        self.settings, self.since, self.verify = settings, since, verify
 
     def start_bundle(self) -> None:
         self.files = _Files()  # for all folders of the bundle, which may share one folder of masks
 
     def process(self, element: tuple[Any, Iterable[bytes]]) -> Iterator[Any]:
-        source, seen, skipped = blocks.values(element[1]), 0, 0
+        source, seen, total = blocks.values(element[1]), 0, Summary()
         while batch := list(itertools.islice(source, BATCH)):
             self.files.list_folders(batch)
             for pair, known, earlier in batch:
@@ -230,11 +236,10 @@ class Compare(beam.DoFn):
                 seen += 1
                 if known.row is not None:
                     yield TaggedOutput(KEPT, {**known.row, **dict(pair.extra)})
-                else:
-                    skipped += 1
+                total.skipped += known.row is None or total.take_off_if_older(known.row, self.since)
         if seen:
             self._count(seen)
-            yield TaggedOutput(SUMMARIES, Summary(skipped=skipped, kept=seen - skipped))
+            yield TaggedOutput(SUMMARIES, total)
 
     def _count(self, seen: int) -> None:
         Metrics.counter(COUNTERS, "up_to_date").inc(seen)

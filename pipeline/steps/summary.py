@@ -4,6 +4,7 @@ import dataclasses
 import heapq
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import apache_beam as beam
@@ -38,12 +39,13 @@ class Summary:
     """Totals of a run.
 
     Attributes:
-        done: The number of images written.
-        kept: How many of them this very run had written before it was started again.
+        done: The number of images made since the run was started.
+        images: The number of rows in the metrics table: those, and the ones that the run had made before, under the
+            same name, and keeps.
         failed: The number of rows in the failures table.
         new: How many of them no earlier run has had.
-        pixels: The number of pixels of the images written.
-        skipped: The number of pairs that an earlier run had done.
+        pixels: The number of pixels of the images done.
+        skipped: The number of pairs that were up to date when the run was started.
         removed: The number of recorded images whose pair is no longer in the manifest.
         removed_examples: The first of their ids, at most `EXAMPLES`.
         stale: The number of images of earlier runs whose ids now have an image with another suffix.
@@ -62,7 +64,7 @@ class Summary:
     """
 
     done: int = 0
-    kept: int = 0
+    images: int = 0
     failed: int = 0
     new: int = 0
     pixels: int = 0
@@ -87,12 +89,24 @@ class Summary:
         if "output" not in row:  # a reserved name, which no column of a manifest can have
             self._add_failure(row)
         else:
+            self._add_work(row)
             self._add_image(row)
+
+    def take_off_if_older(self, row: Record, since: datetime) -> bool:
+        """Take the work on an image off if it was made before `since`: its run keeps it, and was started again then.
+
+        Returns:
+            Whether it was.
+        """
+        older = bool(row["harmonized_at"] < since)
+        if older:
+            self._add_work(row, -1)
+        return older
 
     def merge(self, other: "Summary") -> None:
         """Add another summary to this one."""
         self.done += other.done
-        self.kept += other.kept
+        self.images += other.images
         self.failed += other.failed
         self.new += other.new
         self.pixels += other.pixels
@@ -124,8 +138,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part of it that runs/<run>.json holds."""
-        counts = ("done", "kept", "failed", "new", "flagged", "skipped", "removed", "stale", "pixels", "worse",
-                  "seconds")  # fmt: skip
+        counts = ("done", "images", "failed", "new", "flagged", "skipped", "removed", "stale", "pixels", "worse")
         fields = {name: getattr(self, name) for name in counts}
         means = {name: self.mean(name) for name in MEANS if self.mean(name) is not None}
         histograms = {
@@ -133,6 +146,8 @@ class Summary:
         }
         return {
             **fields,
+            # What was added and taken off again leaves a trace in floating point.
+            "seconds": {stage: max(0.0, round(seconds, 6)) for stage, seconds in self.seconds.items()},
             "means": means,
             "histograms": histograms,
             "failures": dict(self.failures.most_common()),
@@ -152,11 +167,14 @@ class Summary:
         self._keep_examples(row["error"], [row])
         self._keep_first_failed([row])
 
-    def _add_image(self, row: Record) -> None:
-        self.done += 1
-        self.pixels += row["width"] * row["height"]
+    def _add_work(self, row: Record, times: int = 1) -> None:
+        self.done += times
+        self.pixels += times * row["width"] * row["height"]
         for stage in STAGES:
-            self.seconds[stage] += row[f"seconds_{stage}"]
+            self.seconds[stage] += times * row[f"seconds_{stage}"]
+
+    def _add_image(self, row: Record) -> None:
+        self.images += 1
         for name in MEANS:
             if row[name] is not None:
                 self._add_sum(name, row[name], 1)

@@ -31,6 +31,14 @@ def test_elsewhere_a_line_is_logged_now_and_then(caplog):
     assert logged.startswith("8/8 ") and logged.endswith("00:00 left, loss 0.5")
 
 
+def test_what_took_no_work_makes_no_speed(caplog):
+    line = ProgressLine(4)
+    with caplog.at_level(logging.INFO):
+        line.pass_over(4)
+        line.update(4, lambda: "4 up to date")
+    assert "? images/s" in caplog.text
+
+
 def _read_to_the_end(master):
     """Read all that was written to a terminal that is closed by now: one read may give a part of it."""
     written = b""

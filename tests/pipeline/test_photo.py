@@ -84,6 +84,7 @@ def test_what_looks_wrong_is_said(folder, tmp_path):
         (["photo.png", "mask.png", "--background", "photo.png", "-o", "out.png"], 2, "give MASK, or --background"),
         (["-", "-", "-o", "out.png"], 2, "only one file"),
         (["photo.png", "mask.png", "-o", "out.gif"], 2, "out.gif: a name that ends with one of .jpg"),
+        (["photo.png", "mask.png", "-o", "out.png", "--format", "jpeg"], 2, "--format jpeg and --output out.png name"),
         (["photo.png", "mask.png", "-o", "./photo.png"], 2, "is one of the files that are read"),
         (["gone.png", "mask.png", "-o", "out.png"], 1, "gone.png cannot be read"),
         (["tiny.safetensors", "mask.png", "-o", "out.png"], 1, "tiny.safetensors"),
@@ -102,17 +103,26 @@ def test_mistakes_are_told(folder, monkeypatch, arguments, code, said):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "command"),
+    ("arguments", "expected"),
     [
         ([], None),
         (["--help"], None),
         (["--input", "a.csv"], None),
-        (["-", "mask.png"], photo.main),
-        (["status", "out"], status.main),
+        (["-", "mask.png"], (photo.main, "PHOTO", ["-", "mask.png"])),
+        (["status", "out"], (status.main, "status", ["out"])),
     ],
 )
-def test_the_first_argument_says_what_is_asked_for(arguments, command):
-    assert run.other_command(arguments) is command
+def test_the_first_argument_says_what_is_asked_for(arguments, expected):
+    assert run.other_command(arguments) == expected
+
+
+def test_usage_and_its_errors_lead_to_what_helps():
+    one = CliRunner().invoke(photo.main, ["photo.png", "--qualty", "5"], prog_name="hdnet-harmonize PHOTO")
+    assert "Try 'hdnet-harmonize PHOTO --help'" in one.output and "'--quality'" in one.output
+    bare = CliRunner().invoke(run.main, [], prog_name="hdnet-harmonize")
+    uses = [line.split("hdnet-harmonize ")[1] for line in bare.output.splitlines()[:4]]
+    assert [use.split()[0] for use in uses] == ["PHOTO", "PHOTO", "--input", "status"]
+    assert bare.exit_code == 2 and "give a photo and its mask, or a catalog" in bare.output
 
 
 def test_one_image_by_the_name_of_the_command(folder, tmp_path):

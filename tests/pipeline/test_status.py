@@ -21,7 +21,7 @@ def ask(output):
 
 
 def at(day, hour=7):
-    return f"2026-11-{day:02}T{hour:02}:30:00Z"
+    return datetime(2026, 11, day, hour, 30, tzinfo=UTC)
 
 
 def write_run(output, run_id, day, *rows, **options):
@@ -31,9 +31,8 @@ def write_run(output, run_id, day, *rows, **options):
     )
     (output / "runs").mkdir(parents=True, exist_ok=True)
     (output / f"runs/{run_id}.json").write_text(json.dumps(run_info.to_json(info, summary(*rows))))
-    time = datetime.fromisoformat(at(day))
-    images = [image(each, time) for each in rows if "output" in each]
-    lost = [{**each, "failed_at": time} for each in rows if "output" not in each]
+    images = [image(each, at(day)) for each in rows if "output" in each]
+    lost = [{**each, "failed_at": at(day)} for each in rows if "output" not in each]
     write(output / f"metrics/run_id={run_id}/part-0.parquet", images, METRICS_SCHEMA)
     write(output / f"failures/run_id={run_id}/part-0.parquet", lost, FAILURES_SCHEMA)
 
@@ -58,7 +57,7 @@ def test_runs_are_listed_as_they_ended_with_what_failed_and_what_is_under_way(tm
         ["a", "2026-11-21T08:30:00Z", "1", "1"],
     ]
     rest = "\n".join(lines[5:])
-    assert "c: under way or cut short, 1 image so far, last written 20" in rest and "Up to date: 3 images" in rest
+    assert "c: under way or cut short, 1 image so far, last written 20" in rest and "Done in all: 3 images" in rest
     assert "b: DecodeError: broken" in rest and "--retry-failed a" in rest
 
 
@@ -69,7 +68,7 @@ def test_a_run_of_a_few_pairs_hides_nothing(tmp_path):
     lines = ask(tmp_path).output.splitlines()
     assert lines[0] == "3 runs"
     assert lines[-6:] == [
-        "Up to date: 2 images, the newest of 2026-11-22 07:30 UTC.",
+        "Done in all: 2 images, the newest of 2026-11-22 07:30 UTC.",
         "Failed when last tried: 2 pairs",
         "  a: DecodeError: broken",
         "  d (known since one): DecodeError: broken",
@@ -79,7 +78,7 @@ def test_a_run_of_a_few_pairs_hides_nothing(tmp_path):
 
 
 def test_the_retry_is_the_command_that_ran(tmp_path):
-    command = {"command": "hdnet-synthesize --input 'my photos.csv'", "beam": "--runner=FlinkRunner"}
+    command = {"usual_command": "hdnet-synthesize --input 'my photos.csv'", "beam": "--runner=FlinkRunner"}
     write_run(tmp_path, "a", 21, failed(), **command)
     retry = "hdnet-synthesize --input 'my photos.csv' --retry-failed a -- --runner=FlinkRunner"
     assert retry in ask(tmp_path).output

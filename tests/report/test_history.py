@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,7 +19,7 @@ def stored(folder, *runs, report=True):
     """Store the summaries of runs, each of a name and rows, on successive days."""
     (folder / "runs").mkdir()
     for day, (name, rows) in enumerate(runs, 1):
-        start, end = (f"2026-11-{day:02}T07:30:{second}Z" for second in ("00", "10"))
+        start, end = (datetime(2026, 11, day, 7, 30, second, tzinfo=UTC) for second in (0, 10))
         info = dataclasses.replace(INFO, run_id=name, output=str(folder), started=start, finished=end)
         (folder / f"runs/{name}.json").write_text(json.dumps(run_info.to_json(info, summary(*rows))))
         if report:

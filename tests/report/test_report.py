@@ -130,9 +130,9 @@ def test_the_counts_at_the_top():
         "Done": ("3", "1.5 megapixels", "#pictures", False),
         "Failed": ("2", "40.0% of 5", "#failures", True),
         "New failures": ("2", "100.0% of 2", "#failures", True),
-        "Flagged": ("1", "33.3% of 3", "#flagged", True),
-        "Made worse": ("1", "50.0% of 2 with a reference", "#worse", True),
-        "Up to date": ("0", "done by earlier runs", "#how", False),
+        "Flagged": ("2", "66.7% of 3", "#flagged", True),
+        "Made worse": ("1", "50.0% of 2 with a reference; flagged, too", "#worse", True),
+        "Up to date": ("0", "made before", "#how", False),
     }
     ids = {f"#{attrs['id']}" for _, attrs in Page(page.render(INFO, whole, {})).elements if "id" in attrs}
     assert {href for _, _, href, _ in shown.values()} <= ids
@@ -144,11 +144,13 @@ def test_the_counts_at_the_top():
         ([], 0, "There were no pairs to do."),
         ([], 3, "There was nothing to do: 3 images up to date."),
         ([row()], 0, "It went well: 1 image done, none failed, none flagged."),
-        ([failed(known_since="r0")], 1, "Look at these: 1 pair failed (known from earlier runs)."),
+        ([failed(known_since="r0")], 1, "Look at this: 1 pair failed (known from earlier runs)."),
         ([failed(known_since="r0"), failed()], 0, "Look at these: 2 pairs failed (1 of them new)."),
         ([row(flags="clipped,mask"), failed()], 0, "Look at these: 1 pair failed (new) and 1 image flagged."),
-        ([compared("a", 9, 8, flags="clipped"), failed(), failed()], 0,
-         "Look at these: 2 pairs failed (all new), 1 image made worse and 1 image flagged."),
+        ([compared("a", 9, 8, flags="clipped,worse"), failed(), failed()], 0,
+         "Look at these: 2 pairs failed (all new) and 1 image made worse."),
+        ([compared("a", 9, 8), row("b", flags="clipped")], 0,
+         "Look at these: 2 images flagged (1 of them made worse)."),
     ],
 )  # fmt: skip
 def test_the_verdict_is_one_sentence(rows, skipped, words):
@@ -156,6 +158,19 @@ def test_the_verdict_is_one_sentence(rows, skipped, words):
     whole.skipped = skipped
     (shown,) = re.findall('<p class="verdict[^>]*>(.*?)</p>', page.render(INFO, whole, {}))
     assert re.sub("<[^>]*>", "", shown) == words
+
+
+def test_the_verdict_on_images_of_before_says_so():
+    whole = summary(compared("a", 30, 29))
+    whole.merge(Summary(done=-1, skipped=1))  # the run was started again
+    assert top.verdict(whole) == "There was nothing to do: 1 image up to date. Look at this: "
+
+
+def test_figures_are_explained_before_they_appear_and_names_are_said_once():
+    source = page.render(INFO, summary(row(flags="clipped")), {})
+    assert source.index("CIEDE2000") < source.index("<dt>change</dt>") and "PSNR" not in source
+    assert "clipped: many pixels of the object" in source
+    assert "hdnet-lite (" not in re.sub("<[^>]*>", "", source)
 
 
 def test_no_tile_is_without_a_figure():
@@ -199,8 +214,10 @@ def test_the_worst_come_first():
 
 
 def test_a_section_that_a_tile_leads_to_is_there_even_if_its_images_are_above():
-    found = gallery.galleries(INFO, summary(compared("a", 30, 29, flags="clipped")), {})
-    assert ids(found) == {"worse": ["a"], "flagged": []} and found[1].note == "1 of 1, shown above"
+    worse = [compared(f"{i}", 30, 29, flags="clipped,worse") for i in range(SHOWN)]
+    found = gallery.galleries(INFO, summary(*worse, row("mild", flags="clipped")), {})
+    assert not ids(found)["flagged"] and found[1].note == "8 of 9, shown above"
+    assert {each.key for each in gallery.galleries(INFO, summary(*worse), {})} == {"worse"}
 
 
 def test_failures_are_named_up_to_a_limit():

@@ -68,6 +68,7 @@ def test_the_command_refuses_before_it_writes(ours, beams, said, tmp_path, monke
         (["--num_workers=many"], "argument --num_workers: invalid int value: 'many'"),
         ([*WHOLE, "--project"], "argument --project: expected one argument"),
         (["--nothing=1"], "Beam knows no option --nothing=1"),
+        (["--runer=X"], "Beam knows no option --runer=X (perhaps --runner?)"),
         ([*WHOLE, "--temp_location=/tmp/a"], "--temp_location /tmp/a: gs://BUCKET/FOLDER is wanted"),
         ([*WHOLE, "--staging_location=gs://bucket"], "--staging_location gs://bucket: gs://BUCKET/FOLDER is wanted"),
     ],

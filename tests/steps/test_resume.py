@@ -4,6 +4,7 @@ import copy
 import csv
 import json
 import os
+import re
 import shutil
 import time
 
@@ -13,6 +14,7 @@ from pyarrow import parquet
 
 from hdnet.model import architectures
 from hdnet.model.weights import weights_file
+from hdnet.pipeline import status
 from tests.catalogs import write_catalog, write_weights
 from tests.pipeline.test_pipeline import harmonize, table
 
@@ -28,13 +30,13 @@ class Shop:
         self.number = 0
         self.first: tuple[set[str], dict[str, int]] = (set(), {})
 
-    def run(self, *options, name=None):
-        """Run once more and return the ids done and the totals."""
+    def run(self, *options, name=None, code=0):
+        """Run once more and return the ids in the run's table and the totals."""
         self.number += 1
         name = name or f"night-{self.number}"
         base = ["--input", self.manifest, "--output", self.root / "out", "--weights", self.weights, "--workers", 1]
         result = harmonize(*base, "--run-id", name, "--no-report", *options)
-        assert result.exit_code == 0, (result.output, result.exception)
+        assert result.exit_code == code, (result.output, result.exception)
         totals = json.loads((self.root / f"out/runs/{name}.json").read_text())["totals"]
         rows = [row for row in table(self.root / "out/metrics") if row["run_id"] == name]
         return {row["id"].removeprefix("good/") for row in rows}, totals
@@ -209,10 +211,18 @@ def test_a_run_that_was_cut_short_goes_on_under_its_name(shop):
     before = {path: path.stat().st_mtime_ns for path in (shop.root / "out/images/good").iterdir()}
     time.sleep(0.01)
     done, totals = shop.run(name="night-1")
-    assert done == ALL and (totals["done"], totals["skipped"]) == (4, 0)
+    assert done == ALL and (totals["done"], totals["skipped"]) == (2, 2)
     assert len(table(shop.root / "out/metrics")) == 4 and len(list(folder.iterdir())) == 1
     again = {path.name[:4] for path, at in before.items() if path.stat().st_mtime_ns != at}
     assert again == {"0000", "0002"}
+
+
+def test_a_complete_run_that_is_started_again_has_nothing_to_do_and_keeps_its_table(shop):
+    done, totals = shop.run(name="night-1")
+    assert done == ALL and (totals["done"], totals["skipped"], totals["images"], totals["pixels"]) == (0, 4, 4, 0)
+    assert set(totals["seconds"].values()) == {0}
+    said = status.describe(str(shop.root / "out"))
+    assert re.search(r"night-1 +\S+ +0 +1 +1 +\d +4 ", said) and "Done in all: 4 images" in said
 
 
 def test_the_journal_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
@@ -294,8 +304,8 @@ def test_the_same_tensors_in_another_configuration_make_other_images(shop):
 
 
 def test_a_part_of_a_run_takes_nothing_from_it(shop):
-    totals = shop.run("--retry-failed", "night-1", name="night-1")[1]
-    assert (totals["done"], totals["failed"]) == (4, 1)
+    totals = shop.run("--retry-failed", "night-1", name="night-1", code=3)[1]
+    assert (totals["done"], totals["failed"], totals["images"]) == (0, 1, 4)
     base = ["--input", shop.manifest, "--output", shop.root / "out", "--weights", shop.weights, "--run-id", "night-1"]
     result = harmonize(*base, "--limit", 1)
     assert result.exit_code == 1 and "give another --run-id" in result.output
@@ -312,7 +322,7 @@ def test_rows_that_stay_have_the_manifest_s_columns_of_today(shop):
 def test_a_retry_into_its_own_run_survives_a_restart(shop, monkeypatch):
     (shop.root / "out/runs/night-1.json").unlink()  # as the first attempt left it
     monkeypatch.setattr("hdnet.pipeline.local.supervise.remembered_run", lambda: "night-1")
-    assert shop.run("--retry-failed", "night-1", name="night-1")[1]["done"] == 4
+    assert shop.run("--retry-failed", "night-1", name="night-1", code=3)[1]["images"] == 4
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
