@@ -9,7 +9,6 @@ from hdnet.model.architectures.s2crnet import curves
 from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, NormalisedConv2d, initialise
 from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, S2CRNetConfig
 
-
 STATISTICS = 12
 """Means and deviations of three channels in two regions."""
 
