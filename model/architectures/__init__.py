@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hdnet.model.architectures import giftnet, hdnet, s2crnet
+from hdnet.model.architectures import ensemble, giftnet, hdnet, s2crnet
 from hdnet.model.architectures.record import Architecture
 
 if TYPE_CHECKING:
     from hdnet.model.architectures.base import Network
 
 ARCHITECTURES: dict[str, Architecture[Any, Any]] = {
-    record.name: record for record in (*hdnet.RECORDS, *giftnet.RECORDS, *s2crnet.RECORDS)
+    record.name: record for record in (*hdnet.RECORDS, *giftnet.RECORDS, *s2crnet.RECORDS, *ensemble.RECORDS)
 }
 """Every architecture by its name."""
 

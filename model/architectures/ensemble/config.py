@@ -1,0 +1,53 @@
+"""What an ensemble is built from; free of torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from hdnet.model.architectures.hdnet.config import HDNetConfig
+from hdnet.model.architectures.s2crnet.config import S2CRNetConfig
+from hdnet.model.config import Config
+
+PARTS: dict[str, Config] = {
+    "hdnet": HDNetConfig(width=16),
+    "s2crnet": S2CRNetConfig(backbone="efficientnet-lite0", start="identity", normalise=True, thumbnail=128, joint=256),
+}
+"""The two networks where nothing else is asked for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnsembleConfig(Config):
+    """The two networks and their shares.
+
+    Attributes:
+        hdnet: The one that sees every pixel.
+        s2crnet: The one that sees thumbnails; without labels.
+        share: Of S2CRNet's colours in the result, 0 to 1.
+
+    Raises:
+        ValueError: A field is outside its range, or S2CRNet takes labels; the message names field and value.
+    """
+
+    hdnet: HDNetConfig
+    s2crnet: S2CRNetConfig
+    share: float = 0.3
+
+    def __post_init__(self) -> None:
+        if type(self.share) not in (int, float) or not 0 <= self.share <= 1:
+            raise ValueError(f"share must be a number from 0 to 1: {self.share!r}")
+        if self.s2crnet.semantic:
+            raise ValueError("s2crnet must be one without labels: semantic=True")
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Build a configuration; the networks' fields may be given in part."""
+        parts = {name: _part(name, fields.get(name, {})) for name in PARTS}
+        return super().from_json({**fields, **parts})
+
+
+def _part(name: str, fields: object) -> Config:
+    if not isinstance(fields, Mapping):
+        raise ValueError(f'{name} must be an object such as {{"width": 16}}: {fields!r}')
+    return type(PARTS[name]).from_json({**PARTS[name].to_json(), **fields})

@@ -1,0 +1,29 @@
+"""An HDNet and an S2CRNet on one image, and the weighted mean of their colours."""
+
+import torch
+from torch import Tensor
+
+from hdnet.model.architectures.base import Network
+from hdnet.model.architectures.ensemble.config import EnsembleConfig
+from hdnet.model.architectures.hdnet.network import HDNet
+from hdnet.model.architectures.s2crnet.network import S2CRNet
+
+
+class Ensemble(Network):
+    """Two networks that err in different ways.
+
+    Args:
+        config: Of both, and S2CRNet's share.
+        hdnet: Built from `config.hdnet`.
+        s2crnet: Built from `config.s2crnet`.
+    """
+
+    config: EnsembleConfig
+
+    def __init__(self, config: EnsembleConfig, hdnet: HDNet, s2crnet: S2CRNet) -> None:
+        super().__init__()
+        self.config, self.hdnet, self.s2crnet = config, hdnet, s2crnet
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """Harmonize a batch, as every network does; height and width as HDNet takes them."""
+        return torch.lerp(self.hdnet(composite, mask), self.s2crnet(composite, mask), self.config.share)
