@@ -17,7 +17,7 @@ from hdnet.model.architectures.base import PaddedRenderer
 from hdnet.model.architectures.hdnet import LARGE
 from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
 from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
-from hdnet.model.architectures.hdnet.regions import Regions
+from hdnet.model.architectures.hdnet.regions import Listed, Regions
 from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, MapWriter, Source, Window, gather, spans
 from hdnet.model.precision import Precision
 from hdnet.model.team import lead, share
@@ -158,7 +158,7 @@ class Engine:
 
         def mixed(top: int, bottom: int) -> Tensor:
             index = inside.within(top - 1, bottom + 1)
-            regions = Regions(inside.mask[None], index, [len(index)])
+            regions = Regions(inside.mask[None], Listed(index, [len(index)]))
             with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
                 return F.relu_(mix(gather(sources, top, bottom, self.dtype), regions))
 

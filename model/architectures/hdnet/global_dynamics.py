@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from hdnet.model.architectures.hdnet.regions import Regions, multiply, positions
+from hdnet.model.architectures.hdnet.regions import Regions, as_map, multiply, positions
 
 Mix = Callable[[Tensor, Regions], Tensor]
 """(B,C,H,W) and its regions to (B,C,H,W), position by position."""
@@ -67,7 +67,7 @@ class LearnedMap(nn.Module):
         rows = positions(x)
         parts = torch.stack([rows @ foreground.mT, rows @ background.mT], dim=3)  # B,N,C,2
         out = (parts * positions(region_map)[:, :, None]).sum(3)
-        return out.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+        return as_map(out, x)
 
 
 class SpatialAttention(nn.Module):

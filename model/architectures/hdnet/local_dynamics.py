@@ -3,7 +3,8 @@
 The search for the most similar positions is exact, with most candidates ruled out unseen. Features of a photograph
 fill few dimensions, and densely. Keys near each other are sorted into blocks, and a block of queries looks only into
 the blocks near enough to hold a better key than the best it knows. What is left out cannot win, so that the result is
-that of comparing all with all.
+that of comparing all with all. A GPU, which would wait for every decision, compares all with all in a few large
+products, all images at once.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdnet.model.architectures.hdnet.regions import Regions, positions, wide
+from hdnet.model.architectures.hdnet.regions import Listed, Regions, as_map, positions, wide
 from hdnet.model.team import share
 
 SMALL = 4096
@@ -26,6 +27,8 @@ SEEDS = 8
 """Blocks that a block of queries looks into first, to learn what the others must beat."""
 DIMENSIONS = 4
 """Principal directions in which blocks are told apart."""
+PRODUCTS = 1 << 26
+"""Products that a GPU holds at once, 256 MiB of float32."""
 SLACK = 1e-5
 """More than the rounding error of a squared distance in float32, in units of the longest key's square."""
 
@@ -48,15 +51,28 @@ class LocalDynamics(nn.Module):
         self.linear = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor, regions: Regions) -> Tensor:  # (B,C,H,W) -> (B,C,H,W)
+        if regions.listed is None:
+            return self._fuse_all(x, regions.inside)
+        return self._fuse_listed(x, regions.inside, regions.listed)
+
+    def _fuse_listed(self, x: Tensor, inside: Tensor, listed: Listed) -> Tensor:
+        """Take one image after another, and its foreground alone."""
         rows = positions(x)
         with torch.autocast(x.device.type, enabled=False):
-            foreground = regions.foreground(rows)
-            background = [image[~where] for image, where in zip(wide(rows), regions.inside, strict=True)]
+            foreground = listed.foreground(rows)
+            background = [image[~where] for image, where in zip(wide(rows), inside, strict=True)]
             pairs = zip(foreground, background, strict=True)
             reference = torch.cat([self.reference(fore, back) for fore, back in pairs])
         fused = self.linear(torch.cat([reference, torch.cat(foreground)], dim=1))
-        out = rows.flatten(0, 1).index_copy(0, regions.index, fused.to(x.dtype))
-        return out.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+        return as_map(rows.flatten(0, 1).index_copy(0, listed.index, fused.to(x.dtype)), x)
+
+    def _fuse_all(self, x: Tensor, inside: Tensor) -> Tensor:
+        """Take all images and positions at once, and keep the result in the foreground."""
+        rows = positions(x)
+        with torch.autocast(x.device.type, enabled=False):
+            reference = self.references(wide(rows), inside)
+        fused = self.linear(torch.cat([reference, wide(rows)], dim=2))
+        return as_map(torch.where(inside[:, :, None], fused.to(x.dtype), rows), x)
 
     def reference(self, foreground: Tensor, background: Tensor) -> Tensor:  # (F,C), (G,C) -> (F,C)
         """Blend the K background rows most similar to each foreground row."""
@@ -66,6 +82,16 @@ class LocalDynamics(nn.Module):
         best = nearest(fore, back, min(self.k, len(back)))  # F,K
         weights = (fore[:, None] * back[best]).sum(2).softmax(1)
         return (weights[:, :, None] * background[best]).sum(1)
+
+    def references(self, rows: Tensor, inside: Tensor) -> Tensor:  # (B,N,C), (B,N) -> (B,N,C)
+        """Return what `reference` returns, for every position of every image as if it were foreground."""
+        unit, never = F.normalize(rows, dim=2), torch.finfo(rows.dtype).min
+        best = _nearest_outside(unit, inside, never, min(self.k, rows.shape[1]))  # B,N,K
+        similarity = (unit[:, :, None] * _take(unit, best)).sum(3)
+        # Where there are fewer than K background positions, others are among the best, and weigh nothing.
+        weights = similarity.masked_fill(_take(inside[:, :, None], best)[..., 0], never).softmax(2)
+        found = (weights[..., None] * _take(rows, best)).sum(2)
+        return torch.where(inside.all(1)[:, None, None], rows, found)
 
 
 class ReleasedLocalDynamics(LocalDynamics):
@@ -86,15 +112,21 @@ class ReleasedLocalDynamics(LocalDynamics):
         weights = torch.cat([similarity, similarity.new_zeros(len(background))]).softmax(0)
         return weights[: len(foreground), None] * candidates[best]
 
+    def references(self, rows: Tensor, inside: Tensor) -> Tensor:  # (B,N,C), (B,N) -> (B,N,C)
+        """Return what `reference` returns, for every position of every image as if it were foreground."""
+        best = _nearest_outside(rows, inside, 0, 1)
+        found = _take(rows.masked_fill(inside[:, :, None], 0), best)[:, :, 0]
+        similarity = (rows * found).sum(2).masked_fill(~inside, 0)
+        return similarity.softmax(1)[:, :, None] * found
+
 
 @torch.no_grad()
 def nearest(queries: Tensor, keys: Tensor, k: int) -> Tensor:  # (F,C), (G,C) -> (F,K) int64
     """Return the k keys (1 to G) with the largest dot product for each query, the largest first.
 
-    Only the indices leave the search: gradients flow through the few pairs it found. Nothing is ruled out on a GPU,
-    which would wait for every decision.
+    Only the indices leave the search: gradients flow through the few pairs it found.
     """
-    if len(keys) <= SMALL or not len(queries) or queries.device.type != "cpu":
+    if len(keys) <= SMALL or not len(queries):
         return torch.cat(share(lambda rows: (rows @ keys.T).topk(k).indices, queries.split(STEP)))
     # Keys, made equally long by one more coordinate, are the nearer the larger the product:
     # |q - k|^2 = |q|^2 + reach - 2 q.k
@@ -112,6 +144,19 @@ def nearest(queries: Tensor, keys: Tensor, k: int) -> Tensor:  # (F,C), (G,C) ->
 
     share(search, _divide(places).remainder_(len(queries)))
     return index
+
+
+@torch.no_grad()
+def _nearest_outside(rows: Tensor, inside: Tensor, worst: float, k: int) -> Tensor:
+    # (B,N,C), (B,N) -> (B,N,K) int64
+    """Return for each row the k of its image with the largest dot product, where those inside count as `worst`."""
+    step = max(1, PRODUCTS // inside.numel())
+    parts = [(part @ rows.mT).masked_fill(inside[:, None], worst).topk(k).indices for part in rows.split(step, dim=1)]
+    return torch.cat(parts, dim=1)
+
+
+def _take(rows: Tensor, index: Tensor) -> Tensor:  # (B,N,C), (B,N,K) -> (B,N,K,C)
+    return rows.gather(1, index.flatten(1)[:, :, None].expand(-1, -1, rows.shape[2])).view(*index.shape, -1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,9 @@ A map in channels_last layout *is* a positions x channels matrix, and the region
 Sums over a region, and values spread back over it, are then plain matrix products, which read the map once. The
 backward passes are written out because autograd's own keep several maps alive and run elementwise kernels on slices of
 channels, up to ten times slower than on whole maps.
+
+On a CPU the foreground's positions are listed, and only they are multiplied by the foreground's matrix. A GPU would
+wait for the list, whose length the mask decides: it multiplies all positions by both matrices and chooses.
 """
 
 import dataclasses
@@ -26,19 +29,19 @@ class Regions:
 
     Attributes:
         inside: (B,H*W) bool, the foreground.
-        index: (F,) int64, the foreground's positions in the batch flattened to B*H*W.
-        counts: How many foreground positions each image has; they sum to F.
+        listed: The foreground's positions; None where all positions are to be computed on.
     """
 
     inside: Tensor
-    index: Tensor
-    counts: list[int]
+    listed: "Listed | None"
 
     @classmethod
-    def of(cls, mask: Tensor) -> Self:  # (B,1,H,W)
-        """Split the positions of a mask of 0 and 1."""
+    def of(cls, mask: Tensor, listing: bool | None = None) -> Self:  # (B,1,H,W)
+        """Split the positions of a mask of 0 and 1, and list the foreground's: by default on a CPU alone."""
         inside = mask.flatten(1) > 0.5
-        return cls(inside, inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
+        if listing is None:
+            listing = mask.device.type == "cpu"
+        return cls(inside, Listed.of(inside) if listing else None)
 
     @cached_property
     def columns(self) -> Tensor:  # (B,H*W,2)
@@ -49,6 +52,24 @@ class Regions:
     def sizes(self) -> Tensor:  # (B,2,1)
         """Positions in each region, float32."""
         return self.columns.sum(1)[:, :, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """The foreground of a batch as a list of positions.
+
+    Attributes:
+        index: (F,) int64, the positions in the batch flattened to B*H*W.
+        counts: How many of them each image has; they sum to F.
+    """
+
+    index: Tensor
+    counts: list[int]
+
+    @classmethod
+    def of(cls, inside: Tensor) -> Self:  # (B,H*W) bool
+        """List the positions that are inside."""
+        return cls(inside.flatten().nonzero()[:, 0], inside.sum(1).tolist())
 
     def foreground(self, rows: Tensor) -> tuple[Tensor, ...]:  # (B,H*W,C) -> B x (F_b,C)
         """Gather each image's foreground positions, in float32 at least.
@@ -112,8 +133,15 @@ def multiply(x: Tensor, regions: Regions, foreground: Tensor, background: Tensor
     Returns:
         (B,C,H,W), in x's type.
     """
-    out: Tensor = _Multiply.apply(x, regions, foreground, background)  # type: ignore[no-untyped-call]
+    if regions.listed is None:
+        return _multiply_all(x, regions.inside, foreground, background)
+    out: Tensor = _Multiply.apply(x, regions.listed, foreground, background)  # type: ignore[no-untyped-call]
     return out
+
+
+def as_map(rows: Tensor, like: Tensor) -> Tensor:  # (B,H*W,C), (B,_,H,W) -> (B,C,H,W)
+    """View rows, one for each position, as a channels_last map of another's size."""
+    return rows.view(len(like), *like.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 class _Join(torch.autograd.Function):
@@ -166,33 +194,40 @@ class _Normalise(torch.autograd.Function):
 
 class _Multiply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, regions: Regions, foreground: Tensor, background: Tensor) -> Tensor:
-        ctx.regions = regions
+    def forward(ctx: Any, x: Tensor, listed: Listed, foreground: Tensor, background: Tensor) -> Tensor:
+        ctx.listed = listed
         ctx.save_for_backward(x, foreground, background)
-        return _multiply(x, regions, foreground.to(x.dtype), background.to(x.dtype))
+        return _multiply(x, listed, foreground.to(x.dtype), background.to(x.dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, foreground, background = ctx.saved_tensors
-        regions, grad = ctx.regions, _whole(grads[0])
-        to_x = _multiply(grad, regions, foreground.mT.to(x.dtype), background.mT.to(x.dtype))
-        pairs = zip(regions.foreground(positions(grad)), regions.foreground(positions(x)), strict=True)
+        listed, grad = ctx.listed, _whole(grads[0])
+        to_x = _multiply(grad, listed, foreground.mT.to(x.dtype), background.mT.to(x.dtype))
+        pairs = zip(listed.foreground(positions(grad)), listed.foreground(positions(x)), strict=True)
         to_foreground = torch.stack([part.T @ rows for part, rows in pairs])
-        outside = positions(grad).flatten(0, 1).index_fill(0, regions.index, 0).view_as(positions(grad))
+        outside = positions(grad).flatten(0, 1).index_fill(0, listed.index, 0).view_as(positions(grad))
         to_background = outside.mT @ positions(x)
         return to_x, None, to_foreground.to(foreground.dtype), to_background.to(background.dtype)
 
 
-def _multiply(x: Tensor, regions: Regions, foreground: Tensor, background: Tensor) -> Tensor:
+def _multiply(x: Tensor, listed: Listed, foreground: Tensor, background: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         out = _empty_map(x)
         rows = positions(out)
         torch.bmm(positions(x), background.mT, out=rows)
-        parts = zip(regions.foreground(positions(x)), wide(foreground), strict=True)
+        parts = zip(listed.foreground(positions(x)), wide(foreground), strict=True)
         inside = torch.cat([part @ matrix.T for part, matrix in parts])
-        put_rows(rows.flatten(0, 1), regions.index, inside.to(x.dtype))
+        put_rows(rows.flatten(0, 1), listed.index, inside.to(x.dtype))
     return out
+
+
+def _multiply_all(x: Tensor, inside: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        rows = positions(x)
+        fore, back = (torch.bmm(rows, matrix.mT.to(x.dtype)) for matrix in (foreground, background))
+        return as_map(torch.where(inside[:, :, None], fore, back), x)
 
 
 def _whole(x: Tensor) -> Tensor:

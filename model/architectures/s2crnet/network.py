@@ -156,18 +156,28 @@ def _statistics(colours: Tensor, weight: Tensor) -> Tensor:  # (B,3,H,W), (B,1,H
 def _thumbnails(composite: Tensor, mask: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Shrink a batch to what `parameterise` takes: the whole images, and each within its foreground's box."""
     both = torch.cat([composite, mask], dim=1)
-    whole = _resize(both, side)
-    crop = torch.cat([_resize(one[_box(one[3])][None], side) for one in both])
+    whole, crop = _resize(both, side), _resize_boxes(both, side)
     return whole[:, :3], whole[:, 3:], crop[:, :3], crop[:, 3:]
 
 
-def _box(mask: Tensor) -> tuple[slice, slice, slice]:  # (H,W)
-    """Return channels, rows and columns of the smallest box that holds the mask; all where it is empty."""
-    spans = []
-    for axis in (1, 0):
-        found = mask.amax(axis).nonzero()[:, 0].tolist()
-        spans.append(slice(found[0], found[-1] + 1) if found else slice(None))
-    return slice(None), spans[0], spans[1]
+def _resize_boxes(x: Tensor, side: int) -> Tensor:  # (B,4,H,W) -> (B,4,side,side)
+    """Resize each image within its mask's box, as `_resize` does, by matrix products whose shapes no box decides."""
+    down, across = (_resizing(x[:, 3].amax(axis) > 0, side).to(x.dtype) for axis in (2, 1))
+    with torch.autocast(x.device.type, enabled=False):
+        return down @ x @ across.mT
+
+
+def _resizing(found: Tensor, side: int) -> Tensor:  # (B,N) bool -> (B,1,side,N)
+    """Return the weights that resize from the first position found to the last, or all positions where none is."""
+    count = found.shape[1]
+    place = torch.arange(count, device=found.device)
+    found = found | ~found.any(1, keepdim=True)
+    low, high = place.where(found, count).amin(1), place.where(found, -1).amax(1) + 1
+    step = (high - low) / side
+    centres = low[:, None] + step[:, None] * (torch.arange(side, device=found.device) + 0.5)
+    distance = (place + 0.5 - centres[..., None]).abs() / step.clamp(min=1)[:, None, None]
+    weights = (1 - distance).clamp_(min=0) * ((place >= low[:, None]) & (place < high[:, None]))[:, None]
+    return (weights / weights.sum(2, keepdim=True))[:, None]
 
 
 def _resize(x: Tensor, side: int) -> Tensor:  # (B,C,H,W) -> (B,C,side,side)
