@@ -28,7 +28,7 @@ def peak_bytes(config: S2CRNetConfig, height: int, width: int, precision: Precis
     Rendering itself takes 7 bytes a pixel, the two images and the mask, and 13 where they have 16 bits. Decoding a file
     takes up to 20, so that the peak is there. The rest was measured on a CPU with two threads.
     """
-    network = {"squeezenet": 50_000_000, "vgg16": 150_000_000, "efficientnet-lite0": 50_000_000}[config.backbone]
+    network = {"squeezenet": 50_000_000, "vgg16": 150_000_000, "efficientnet-lite0": 100_000_000}[config.backbone]
     return 260_000_000 + network + 20 * height * width
 
 
