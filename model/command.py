@@ -1,8 +1,9 @@
 """What all commands share: --version, --config, the log, options with weights, the spelling of given options."""
 
 import difflib
+import json
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,25 @@ def weighted(_: click.Context, option: click.Parameter, values: tuple[str, ...])
         except ValueError:
             raise click.BadParameter(f"{option.metavar} is wanted: {value!r}") from None
     return weights
+
+
+def network(examples: str) -> Callable[[Any], Any]:
+    """Make the repeatable option --network, whose value is a mapping: fields of a network's configuration."""
+    text = f"A field of the network's configuration, such as {examples}."
+    return click.option("--network", multiple=True, callback=_assignments, metavar="NAME=VALUE", help=text)
+
+
+def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"NAME=VALUE is wanted: {value!r}")
+        try:
+            fields[name] = json.loads(text)  # a number, true or false
+        except ValueError:
+            fields[name] = text
+    return fields
 
 
 def words(context: click.Context, without: Collection[str] = ()) -> list[str]:

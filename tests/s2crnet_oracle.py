@@ -12,6 +12,7 @@ FIRES = (3, 4, 6, 7, 9, 10, 11)
 POOLS = (2, 5, 8)
 VGG = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG_POOLS = (4, 9, 16, 23)
+LITE0_STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1)
 
 
 def harmonize(weights, composite, mask, side, label=None):
@@ -91,3 +92,34 @@ def vgg16(w, x):
         if layer in VGG:
             x = conv(w, str(layer), x, padding=1)
     return x
+
+
+def efficientnet_lite0(w, x):
+    """Compute what block 11 of EfficientNet-Lite0 widens, with weights under the names of its checkpoint."""
+    x = same(x * 255 / 128 - 127 / 128, w["_conv_stem.weight"], 2)
+    x = normalised(w, "_bn0", x).clamp(0, 6)
+    for i, stride in enumerate(LITE0_STRIDES):
+        y = widened(w, i, x) if i else x
+        y = same(y, w[f"_blocks.{i}._depthwise_conv.weight"], stride, y.shape[1])
+        y = normalised(w, f"_blocks.{i}._bn1", y).clamp(0, 6)
+        y = normalised(w, f"_blocks.{i}._bn2", same(y, w[f"_blocks.{i}._project_conv.weight"]))
+        x = x + y if x.shape == y.shape else y
+    return widened(w, 11, x)
+
+
+def widened(w, i, x):
+    return normalised(w, f"_blocks.{i}._bn0", same(x, w[f"_blocks.{i}._expand_conv.weight"])).clamp(0, 6)
+
+
+def same(x, kernel, stride=1, groups=1):
+    """Convolve a square map with TensorFlow's padding "SAME"."""
+    side, size = x.shape[-1], kernel.shape[-1]
+    total = max((-(-side // stride) - 1) * stride + size - side, 0)
+    return F.conv2d(F.pad(x, (total // 2, total - total // 2) * 2), kernel, stride=stride, groups=groups)
+
+
+def normalised(w, name, x):
+    mean, variance, weight, bias = (
+        w[f"{name}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return (x - mean) / (variance + 1e-3).sqrt() * weight + bias

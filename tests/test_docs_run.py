@@ -42,6 +42,8 @@ ELSEWHERE = {
 NOT_RUN = {
     r"make (test|check|coverage|lock)$": "runs all tests, or locks packages",
     r"git clone|python3 -m venv|pip (install|wheel)": "needs the network; tests/portable.py installs a wheel",
+    r"pip download|unzip|python -m hdnet\.model\.architectures\.s2crnet\.imagenet": "needs a package's file;"
+    " tests/architectures/test_s2crnet_imagenet.py makes one",
     r"\. \.venv/bin/activate": "there is no such environment here",
     r"python -m pytest": "the tests themselves",
     r"python -m tests\.benchmarks\.": "measures for minutes or hours",

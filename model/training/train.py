@@ -1,7 +1,6 @@
 """`hdnet-train`: trains a network on a data set of composites and real photos."""
 
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Callable, Collection
@@ -27,19 +26,6 @@ def _numbers(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ..
         raise click.BadParameter(f"whole numbers separated by commas are wanted: {value!r}") from None
 
 
-def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals:
-            raise click.BadParameter(f"NAME=VALUE is wanted: {value!r}")
-        try:
-            fields[name] = json.loads(text)  # a number, true or false
-        except ValueError:
-            fields[name] = text
-    return fields
-
-
 def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
     """Make the option of a TrainConfig field; type and default are the field's own."""
     flag, default, hint = f"--{name.replace('_', '-')}", FIELDS[name].default, HINTS[name]
@@ -56,10 +42,7 @@ def field_option(name: str, text: str, **extra: Any) -> Callable[[Any], Any]:
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--device", default="auto", help="auto, cpu or cuda.")
 @field_option("arch", f"Architecture: {', '.join(ARCHITECTURES)}.")
-@click.option(
-    "--network", multiple=True, callback=_assignments, metavar="NAME=VALUE",
-    help="A field of the network's configuration, such as k=3 or local_dynamics=none.",
-)  # fmt: skip
+@command.network("k=3 or local_dynamics=none")
 @click.option("--subset", "subsets", multiple=True, help="Train on this sub-dataset only; may be repeated.")
 @field_option("size", "Height and width of the samples.")
 @field_option("epochs", "Passes over the training pairs.")

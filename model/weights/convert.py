@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,7 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
     candidates = _candidates(arch)
     with weights_file.local_copy(source) as path:
         _refuse_ours(path, source)
-        content, digest = released_file.read(path, source), _sha256(path)
+        content, origin = released_file.read(path, source), released_file.origin(path, source)
     try:
         architecture, converter, released = _recognise(content, candidates)
         dropped = converter.unused(released)
@@ -105,13 +104,7 @@ def convert(source: str, out: Path, arch: str | None = None) -> Conversion:
     except (WeightsError, ValueError) as error:
         raise WeightsError(f"{source}: {error}") from error
     network = _network(config, architecture, converter, kept, source)
-    card = {
-        "converted_from": Path(source.partition("?")[0]).name,
-        "converted_from_sha256": digest,
-        "dropped": sorted(dropped),
-        "limits": LIMITS,
-    }
-    weights_file.save(network, out, card)
+    weights_file.save(network, out, {**origin, "dropped": sorted(dropped), "limits": LIMITS})
     usual = architecture.configure({}).to_json()
     return Conversion(architecture.name, fields, usual, len(kept), sorted(dropped))
 
@@ -144,11 +137,8 @@ def _recognise(
     from hdnet.model.weights import released_file
 
     for architecture, converter in candidates:
-        found = released_file.select(content, converter.recognises)
-        if len(found) > 1:
-            raise WeightsError(f"{len(found)} mappings have the released network's names, such as {converter.example}")
-        if found:
-            return architecture, converter, released_file.tensors(found[0])
+        if found := released_file.find(content, converter.recognises, converter.example):
+            return architecture, converter, found
     keys = ", ".join(map(repr, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
     examples = " or ".join(dict.fromkeys(converter.example for _, converter in candidates))
     raise WeightsError(f"nothing in it has a released network's names, such as {examples}; it holds {keys}")
@@ -170,11 +160,6 @@ def _network(
     for name, value in converter.released(network.state_dict()).items():
         value.copy_(kept[name])
     return network
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

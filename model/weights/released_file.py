@@ -1,5 +1,6 @@
 """Reads checkpoints of other people's code, which may be hostile: nothing but tensors is ever unpickled."""
 
+import hashlib
 import pickle
 import re
 import warnings
@@ -62,28 +63,39 @@ def read(path: Path, source: str) -> Any:
         raise WeightsError(f"{source}: not a whole checkpoint that can be read ({type(error).__name__})") from error
 
 
-def select(content: Any, recognises: Callable[[Collection[str]], bool]) -> list[dict[str, Any]]:
-    """Return the mappings in a checkpoint, however deep, whose names are recognised, without what stands before these.
+def origin(path: Path, source: str) -> dict[str, str]:
+    """Return what a model card says of the file that weights come from: its name and its sha256.
+
+    Args:
+        path: The file.
+        source: The path or URI that was given for it.
+    """
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"converted_from": Path(source.partition("?")[0]).name, "converted_from_sha256": digest}
+
+
+def find(content: Any, recognises: Callable[[Collection[str]], bool], example: str) -> dict[str, Tensor] | None:
+    """Return the one mapping in a checkpoint, however deep, whose names are recognised, without what precedes these.
 
     Wrappers put their own names before: `module.` (DataParallel), `_orig_mod.` (torch.compile), and Lightning the name
     of an attribute, beside other networks of the training.
 
+    Args:
+        content: What `read` returned.
+        recognises: Called with the names of a mapping.
+        example: One of the names, for messages.
+
+    Returns:
+        Tensors by their names; None where no mapping is recognised.
+
     Raises:
-        WeightsError: A tensor is there twice.
+        WeightsError: There are several, a tensor is there twice, or a value is not a tensor that is stored whole.
     """
-    return [found for mapping in _mappings(content) for found in _unwrapped(mapping, recognises, _WRAPPERS)]
-
-
-def tensors(mapping: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return a mapping whose values are all tensors.
-
-    Raises:
-        WeightsError: A value is not a tensor that is stored whole.
-    """
-    for name, value in mapping.items():
-        if problem := _problem(value):
-            raise WeightsError(f"{name} {problem}")
-    return dict(mapping)
+    found = [each for mapping in _mappings(content) for each in _unwrapped(mapping, recognises, _WRAPPERS)]
+    if len(found) > 1:
+        raise WeightsError(f"{len(found)} mappings have the released network's names, such as {example}")
+    return _tensors(found[0]) if found else None
 
 
 def check_finite(values: Mapping[str, Tensor]) -> None:
@@ -95,6 +107,13 @@ def check_finite(values: Mapping[str, Tensor]) -> None:
     for name, value in values.items():
         if value.is_floating_point() and not torch.isfinite(value.float()).all():
             raise WeightsError(f"{name} holds NaN or infinite values: the training failed, take an earlier checkpoint")
+
+
+def _tensors(mapping: Mapping[str, Any]) -> dict[str, Tensor]:
+    for name, value in mapping.items():
+        if problem := _problem(value):
+            raise WeightsError(f"{name} {problem}")
+    return dict(mapping)
 
 
 def _unwrapped(

@@ -1,12 +1,16 @@
 """The network against the equations, its parameters, and its configurations."""
 
 import dataclasses
+from typing import get_args
 
 import pytest
 import torch
 
-from hdnet.model.architectures.s2crnet.config import S2CRNetConfig
+from hdnet.model import architectures
+from hdnet.model.architectures.s2crnet import network as s2crnet
+from hdnet.model.architectures.s2crnet.config import Backbone, S2CRNetConfig
 from hdnet.model.architectures.s2crnet.network import S2CRNet
+from hdnet.model.weights import weights_file
 from tests import s2crnet_oracle
 
 PARTS = ("running_mean", "running_var", "weight", "bias")
@@ -48,13 +52,24 @@ def test_it_computes_the_papers_equations(backbone, stages, semantic):
         ({}, 919_296),
         ({"backbone": "vgg16"}, 15_108_672),
         ({"semantic": True, "stages": 3}, 1_160_064),
+        ({"backbone": "efficientnet-lite0"}, 1_294_240),
+        ({"backbone": "efficientnet-lite0", "normalise": True, "joint": 256}, 1_742_624),
     ],
 )
-def test_parameter_counts_are_the_papers(fields, count):
+def test_parameter_counts_are_the_papers_or_as_documented(fields, count):
     assert sum(p.numel() for p in S2CRNet(S2CRNetConfig(**fields)).parameters()) == count
 
 
-@pytest.mark.parametrize("fields", [{}, {"semantic": True, "stages": 3}, {"backbone": "vgg16"}, {"normalise": True}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"semantic": True, "stages": 3},
+        {"backbone": "vgg16"},
+        {"normalise": True},
+        {"backbone": "efficientnet-lite0", "normalise": True, "joint": 8},
+    ],
+)
 def test_every_parameter_learns(fields):
     network = lively(**fields)
     network.parameterise(*seen(5, side=32), torch.arange(5)).square().sum().backward()
@@ -103,6 +118,39 @@ def test_foreground_and_background_are_seen_apart():
     assert not torch.equal(network.parameterise(composite, mask, crop + 0.1, crop_mask), before)
 
 
+def test_what_sees_both_regions_is_told_their_means_and_deviations():
+    composite, mask, _, _ = seen(2, side=32)
+    mask = mask.round()
+    found = s2crnet._statistics(composite, mask)
+    for one, colours, inside in zip(found, composite, mask.bool(), strict=True):
+        region = colours[:, inside[0]]
+        expected = torch.cat([region.mean(1) - 0.5, region.std(1, correction=0)]) * 4
+        assert torch.allclose(one, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_region_may_be_empty(share):
+    network = lively(joint=8)
+    composite, mask, crop, _ = seen(2, side=32)
+    mask[:] = share
+    assert network.parameterise(composite, mask, crop, mask).isfinite().all()
+
+
+def test_foreground_and_background_are_seen_together():
+    """Without the joint layer, what a new background adds is the same for every foreground."""
+
+    def added(network):
+        composite, mask, crop, crop_mask = seen(1, side=32)
+        first, second = (
+            network.parameterise(composite * dimmed, mask, crop, crop_mask)
+            - network.parameterise(composite * dimmed, mask, crop / 2, crop_mask)
+            for dimmed in (1, 0.2)
+        )
+        return (first - second).abs().max()
+
+    assert added(lively()) < 1e-5 < added(lively(joint=8))
+
+
 def test_labels_matter_to_semantic_networks_alone():
     person, other = torch.tensor([0]), torch.tensor([4])
     inputs = seen(1)
@@ -123,11 +171,25 @@ def test_labels_matter_to_semantic_networks_alone():
         ({"semantic": 1}, "semantic"),
         ({"thumbnail": 31}, "31"),
         ({"normalise": "yes"}, "normalise"),
+        ({"joint": -1}, "joint.*-1"),
+        ({"joint": True}, "joint.*True"),
+        ({"backbone": "efficientnet-lite0", "thumbnail": 40}, "multiple of 16 for efficientnet-lite0: 40"),
     ],
 )
 def test_impossible_configurations_are_refused(fields, said):
     with pytest.raises(ValueError, match=said):
         S2CRNetConfig(**fields)
+
+
+@pytest.mark.parametrize("backbone", get_args(Backbone))
+def test_a_weights_file_brings_a_network_back(backbone, tmp_path):
+    network = architectures.build("s2crnet", {"backbone": backbone, "thumbnail": 48, "joint": 8})
+    weights_file.save(network, tmp_path / "weights", {})
+    loaded = weights_file.load_network(tmp_path / "weights")
+    assert loaded.config == network.config
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in network.state_dict().items())
+    size = (tmp_path / "weights").stat().st_size
+    assert network.architecture.peak_bytes(network.config, 1, 1, "float32") > 260_000_000 + size
 
 
 def test_configurations_survive_json():

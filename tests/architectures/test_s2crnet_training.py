@@ -108,7 +108,17 @@ def test_each_loss_moves_its_own_network():
     assert taken == [[True, False], [False, True]]
 
 
-@pytest.mark.parametrize("fields", [{}, {"adversarial": 0.0, "ema": 0.9, "precision": "bfloat16", "clip": 1.0}])
+LITE0 = {"backbone": "efficientnet-lite0", "thumbnail": 32, "normalise": True, "joint": 8}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"adversarial": 0.0, "ema": 0.9, "precision": "bfloat16", "clip": 1.0},
+        {"adversarial": 0.0, "ema": 0.9, "precision": "bfloat16", "network": LITE0},
+    ],
+)
 def test_a_resumed_run_is_bit_equal(fields, tmp_path):
     samples = list(batches(3))
     whole, _ = trainer(**fields)
@@ -132,8 +142,9 @@ def test_it_learns():
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_training_can_begin_with_the_identity():
-    network = architectures.build("s2crnet", {"start": "identity", "stages": 4})
+@pytest.mark.parametrize("fields", [{"stages": 4}, LITE0])
+def test_training_can_begin_with_the_identity(fields):
+    network = architectures.build("s2crnet", {**fields, "start": "identity"})
     batch = to_batch(next(batches()), CPU)
     assert torch.allclose(network(batch.composite, batch.mask), batch.composite, atol=1e-5)
 

@@ -22,7 +22,7 @@ RECIPE = {"epochs": 50, "batch": 8, "lr": 2e-4, "milestones": (), "seed": 2333, 
           "adversarial": 0.01}  # fmt: skip
 """The published training, where it differs from HDNet's."""
 
-NETWORK_BYTES = {"squeezenet": 50_000_000, "vgg16": 150_000_000, "efficientnet-lite0": 50_000_000}
+NETWORK_BYTES = {"squeezenet": 50_000_000, "vgg16": 150_000_000, "efficientnet-lite0": 100_000_000}
 """What the network with each backbone takes, with what convolutions make of its weights."""
 
 

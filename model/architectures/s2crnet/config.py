@@ -9,6 +9,8 @@ Backbone = Literal["squeezenet", "vgg16", "efficientnet-lite0"]
 
 SMALLEST_THUMBNAIL = 32
 """Smaller ones would leave the backbone no pixel."""
+MULTIPLE = 16
+"""Of pixels, that EfficientNet-Lite0's thumbnails must be: it halves them four times, and pads even sides alone."""
 PIECES = 64
 """Linear pieces of a curve."""
 MOST_STAGES = 4
@@ -27,10 +29,12 @@ class S2CRNetConfig(Config):
         start: What training begins with: "random" for layers at random as published, whose first curves are wild;
             "identity" for curves that change nothing, which spares a start without ImageNet weights.
         normalise: Whether convolutions and embeddings are normalised over the batch; the paper's are not, but its
-            backbones start from ImageNet weights. Without either, hardly anything is learned.
-        thumbnail: Height and width of what the network sees, in pixels; the paper has 256.
-        joint: Units of a layer that sees both embeddings, and the colours' means and deviations, together; 0 for none,
-            as in the paper, where foreground and background add to a curve each on its own.
+            backbones start from ImageNet weights. Without either, hardly anything is learned. The convolutions of
+            "efficientnet-lite0" always are, so that it decides of the embeddings alone.
+        thumbnail: Height and width of what the network sees, in pixels; the paper has 256, and "efficientnet-lite0"
+            takes multiples of 16.
+        joint: Units of a layer that sees both embeddings, and means and deviations of both regions' colours, together;
+            0 for none, as in the paper, where foreground and background add to a curve each on its own.
 
     Raises:
         ValueError: A field is outside its range; the message names field and value.
@@ -58,5 +62,7 @@ class S2CRNetConfig(Config):
                 raise ValueError(f"{name} must be true or false: {getattr(self, name)!r}")
         if type(self.thumbnail) is not int or self.thumbnail < SMALLEST_THUMBNAIL:
             raise ValueError(f"thumbnail must be a whole number from {SMALLEST_THUMBNAIL}: {self.thumbnail!r}")
+        if self.backbone == "efficientnet-lite0" and self.thumbnail % MULTIPLE:
+            raise ValueError(f"thumbnail must be a multiple of {MULTIPLE} for {self.backbone}: {self.thumbnail!r}")
         if type(self.joint) is not int or self.joint < 0:
             raise ValueError(f"joint must be a whole number from 0: {self.joint!r}")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hdnet.model.architectures.base import Network
 from hdnet.model.architectures.s2crnet import curves
-from hdnet.model.architectures.s2crnet.backbone import BACKBONES, FEATURES, NormalisedConv2d, initialise
+from hdnet.model.architectures.s2crnet.backbone import FEATURES, build_backbone
 from hdnet.model.architectures.s2crnet.config import CLASSES, PIECES, S2CRNetConfig
 
 STATISTICS = 12
@@ -35,11 +35,11 @@ class SpatialSeparatedEmbedding(nn.Module):
 
 
 class CurveRenderingModule(nn.Module):
-    """Turns the two embeddings, and perhaps a label, into the parameters of three curves (CRM, Semantic-CRM).
+    """Turns the embeddings, and perhaps a label, into the parameters of three curves (CRM, Semantic-CRM).
 
     Args:
         features: Entries of an embedding.
-        joint: Entries of what both embeddings together give, or 0.
+        joint: Entries of what is seen of both regions together, or 0.
         semantic: Whether it takes the class of the foreground.
     """
 
@@ -55,9 +55,8 @@ class CurveRenderingModule(nn.Module):
 
     def begin_with_identity(self) -> None:
         """Make all parameters of the curves 1, whatever the embeddings, so that the curves change nothing."""
-        for layer in (self.foreground, self.background, self.joint):
-            if layer is not None:
-                nn.init.zeros_(layer.weight)
+        for layer in filter(None, (self.foreground, self.background, self.joint)):
+            nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.foreground.bias)
         nn.init.ones_(self.background.bias)
 
@@ -84,8 +83,8 @@ class S2CRNet(Network):
         super().__init__()
         self.config = config
         features = FEATURES[config.backbone]
-        backbone = BACKBONES[config.backbone](NormalisedConv2d if config.normalise else nn.Conv2d)
-        self.embedding = SpatialSeparatedEmbedding(backbone.apply(initialise), features, config.normalise)
+        backbone = build_backbone(config.backbone, config.normalise)
+        self.embedding = SpatialSeparatedEmbedding(backbone, features, config.normalise)
         self.joint = nn.Linear(2 * features + STATISTICS, config.joint) if config.joint else None
         modules = [CurveRenderingModule(features, config.joint, config.semantic) for _ in range(config.stages)]
         self.stages = nn.ModuleList(modules)
@@ -146,11 +145,14 @@ class S2CRNet(Network):
 
 
 def _statistics(colours: Tensor, weight: Tensor) -> Tensor:  # (B,3,H,W), (B,1,H,W) -> (B,6)
-    """Return the means and standard deviations of a region's channels, both in units of a quarter of the range."""
-    total = weight.sum((2, 3)).clamp_min(1)
-    mean = (colours * weight).sum((2, 3)) / total
-    variance = ((colours - mean[:, :, None, None]).square() * weight).sum((2, 3)) / total
-    return 4 * torch.cat([mean - 0.5, (variance + 1e-6).sqrt()], dim=1)
+    """Return a region's means, from the middle of the range, and its standard deviations, in quarters of the range.
+
+    Where the region is empty, all are those of black.
+    """
+    share = weight / weight.sum((2, 3), keepdim=True).clamp_min(1)
+    mean = (colours * share).sum((2, 3), keepdim=True)
+    variance = ((colours - mean).square() * share).sum((2, 3), keepdim=True)
+    return 4 * torch.cat([mean - 0.5, (variance + 1e-6).sqrt()], dim=1).flatten(1)
 
 
 def _thumbnails(composite: Tensor, mask: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
