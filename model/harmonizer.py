@@ -47,7 +47,7 @@ class Harmonizer:
     @classmethod
     def load(
         cls,
-        weights: str | os.PathLike[str] = "hdnet-lite",
+        weights: str | os.PathLike[str] = "ensemble",
         device: str = "auto",
         precision: Precision | Literal["auto"] = "float32",
         label: str | int | None = None,

@@ -18,7 +18,7 @@ def _weights(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 _IMAGE = (
-    click.option("--weights", default="hdnet-lite", callback=_weights, help="A shipped name, a path or a URI."),
+    click.option("--weights", default="ensemble", callback=_weights, help="A shipped name, a path or a URI."),
     click.option("--precision", default="auto", type=click.Choice(["auto", *PRECISIONS]),
                  help="Precision of the network; auto: bfloat16 if this machine does the work and has it."),
     click.option("--strength", default=1.0, type=click.FloatRange(0, 1),

@@ -149,7 +149,7 @@ class Settings:
 
     output: str
     run_id: str
-    weights: str = "hdnet-lite"
+    weights: str = "ensemble"
     max_pixels: int = limits.MAX_PIXELS
     scores: Scores = "all"
     image: ImageOptions = ImageOptions()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Root in the layout of iHarmony4 or ccHarmony, or composites/, masks/ and references/.")  # fmt: skip
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.")
-@click.option("--weights", default="hdnet-lite", show_default=True, help="A shipped name, a path or a URI.")
+@click.option("--weights", default="ensemble", show_default=True, help="A shipped name, a path or a URI.")
 @click.option("--subset", "subsets", multiple=True, metavar="NAME", help="Sub-dataset to measure; repeatable.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @click.option("--protocol", type=click.Choice(["paper", "native"]), default="paper", show_default=True,
