@@ -86,7 +86,7 @@ def measured(harmonizer: Harmonizer, name: str, triple: Triple, number: int) -> 
 
 
 @click.command()
-@click.option("--weights", default="hdnet-lite", show_default=True, help="A shipped name, a path or a URI.")
+@click.option("--weights", default="ensemble", show_default=True, help="A shipped name, a path or a URI.")
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG of results.")
 def main(weights: str, sheet: Path | None) -> None:
     """Print a table: the mask, and the mean gain in dB."""
