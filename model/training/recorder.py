@@ -101,7 +101,7 @@ class Recorder:
         row: dict[str, float] = {
             "epoch": epoch,
             "step": trainer.step,
-            "lr": trainer.rate,
+            "lr": float(trainer.rate),
             "loss": self.loss_sum.item() / self.progress.loss_count,
         }
         if not math.isfinite(row["loss"]):

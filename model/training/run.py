@@ -67,13 +67,15 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     if world > 1 and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     sources = Sources(config)
-    training, held_out = _read_pairs(config, sources, world)
+    training, held_out = read_pairs(config, sources, world)
     count = len(training) + sum(sources.visits)
     last = output / checkpoint.LAST
     resuming = resume and last.exists()
-    trainer = _build_trainer(config, count // config.batch, device, world, fresh=not resuming)
-    augmentation = _augmentation(config)
-    composer = sources.composer(augmentation.illumination_maps)
+    network = build_network(config, device, fresh=not resuming)
+    objective = network.architecture.objective(config, network, device, _distribute(device, world))
+    trainer = Trainer(config, network, objective, count // config.batch, device)
+    augmented = augmentation(config)
+    composer = sources.composer(augmented.illumination_maps)
     resolved = _resolve(config, trainer.network, [*training, *held_out], sources, device)
     _check_folder(output, resolved, resume)
     progress = checkpoint.restore(last, trainer) if resuming else checkpoint.Progress()
@@ -87,7 +89,7 @@ def train(config: TrainConfig, output: Path, *, device: torch.device, resume: bo
     if rank == 0:
         packed_held_out = sources.validation(dataset.pack(held_out, config.size, config.cache, output), composer)
         callbacks.append(Recorder(config, output, progress, packed_held_out, count, interrupt))
-    samples = sources.mixture(dataset.TrainingSet(packed, augmentation, config.seed), composer)
+    samples = sources.mixture(dataset.TrainingSet(packed, augmented, config.seed), composer)
     batches = dataset.EpochBatches(
         count=count, batch=config.batch, epochs=config.epochs, seed=config.seed,
         start=trainer.step, rank=rank, world=world,
@@ -110,7 +112,12 @@ def _leave_together(world: int) -> None:
         torch.distributed.destroy_process_group()
 
 
-def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
+def read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs to train on and those held out.
+
+    Raises:
+        HarmonizeError: The data set is incomplete, or does not suit the batch or the number of processes.
+    """
     pairs = datasets.read_root(Path(config.data), "train", config.subsets) if config.data else []
     training, held_out = sources.split(pairs)
     count = len(training) + sum(sources.visits)
@@ -127,15 +134,23 @@ def _read_pairs(config: TrainConfig, sources: Sources, world: int) -> tuple[list
     return training, held_out
 
 
-def _augmentation(config: TrainConfig) -> dataset.Augmentation:
+def augmentation(config: TrainConfig) -> dataset.Augmentation:
+    """Return what a recipe does to samples.
+
+    Raises:
+        HarmonizeError: As for `illumination.load`.
+    """
     path = config.illumination_maps
     maps = illumination.load(path, dtype=np.float32) if path else None
     return dataset.Augmentation(config.flip, config.crop, config.recolor, maps, config.blur_edges)
 
 
-def _build_trainer(
-    config: TrainConfig, steps_per_epoch: int, device: torch.device, world: int, *, fresh: bool
-) -> Trainer:
+def build_network(config: TrainConfig, device: torch.device, *, fresh: bool) -> Network:
+    """Build a recipe's network, from the weights it begins with where the training is fresh.
+
+    Raises:
+        HarmonizeError: The configuration or the weights cannot be used.
+    """
     torch.manual_seed(config.seed)
     try:
         network = architectures.build(config.arch, config.network).to(device)
@@ -145,8 +160,7 @@ def _build_trainer(
         weights_file.load_tensors(network, weights_file.load_network(config.init).state_dict(), config.init)
     if config.distill != "off" and not isinstance(network, EncodingNetwork):
         raise HarmonizeError(f"relations cannot be distilled into {config.arch}: it has no encoder features")
-    objective = network.architecture.objective(config, network, device, _distribute(device, world))
-    return Trainer(config, network, objective, steps_per_epoch, device)
+    return network
 
 
 def _distribute(device: torch.device, world: int) -> Distribute:

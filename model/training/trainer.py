@@ -55,7 +55,7 @@ class Trainer:
         self.steps_per_epoch = steps_per_epoch
         self.device = device
         self.step = 0
-        self.rate = 0.0
+        self.rate: float | Tensor = 0.0
         self.average = [value.detach().clone() for value in learned(network)] if config.ema else None
 
     def run(self, batches: Iterable[Sample], callbacks: Sequence[Callback] = ()) -> None:
@@ -82,9 +82,14 @@ class Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         if self.average is not None:
-            # A young average forgets faster: otherwise it would hold on to the random start for long.
-            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(self.average, learned(self.network), 1 - decay)
+            torch._foreach_lerp_(self.average, learned(self.network), self.forgetting())
+
+    def forgetting(self) -> float:
+        """Return how far the average moves towards the weights in this step.
+
+        A young average forgets faster: otherwise it would hold on to the random start for long.
+        """
+        return 1 - min(self.config.ema, (1 + self.step) / (10 + self.step))
 
 
 def learned(network: nn.Module) -> list[Tensor]:
