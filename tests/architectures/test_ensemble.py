@@ -1,11 +1,14 @@
 """The ensemble of HDNet and S2CRNet: the mean of what both say, everywhere the house asks a network."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from hdnet.model import architectures
+from hdnet.model.architectures.s2crnet.network import CurveRenderingModule
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.training.config import TrainConfig
 from hdnet.model.training.run import train
@@ -13,7 +16,13 @@ from hdnet.model.weights import join, weights_file
 from hdnet.transforms.errors import WeightsError
 from tests.samples import write_iharmony4
 
-SMALL = {"hdnet": {"width": 4}, "s2crnet": {"backbone": "squeezenet", "thumbnail": 32, "joint": 0, "normalise": False}}
+SMALL: dict[str, dict[str, Any]] = {
+    "hdnet": {"width": 4},
+    "s2crnet": {"backbone": "squeezenet", "thumbnail": 32, "joint": 0, "normalise": False},
+}
+    "hdnet": {"width": 4},
+    "s2crnet": {"backbone": "squeezenet", "thumbnail": 32, "joint": 0, "normalise": False},
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +32,9 @@ def parts(tmp_path_factory):
     for name, fields in SMALL.items():
         torch.manual_seed(1)
         network = architectures.build(name, fields)
-        for stage in getattr(network, "stages", []):
-            torch.nn.init.normal_(stage.foreground.bias, std=0.3)
+        for part in network.modules():
+            if isinstance(part, CurveRenderingModule):
+                torch.nn.init.normal_(part.foreground.bias, std=0.3)
         weights_file.save(network, folder / f"{name}.safetensors", {})
     return folder
 
@@ -102,8 +112,8 @@ def test_a_wrong_configuration_is_named(fields, said):
 
 
 def test_join_refuses_another_network(parts):
-    swapped = [str(parts / "s2crnet.safetensors"), str(parts / "hdnet.safetensors"), str(parts / "no.safetensors")]
+    first, second, out = str(parts / "s2crnet.safetensors"), str(parts / "hdnet.safetensors"), parts / "no.safetensors"
     with pytest.raises(WeightsError, match="holds no HDNet, but s2crnet"):
-        join.join(*swapped[:2], parts / "no.safetensors", 0.3)
-    result = CliRunner().invoke(join.main, [*swapped, "--share", "0.3"])
+        join.join(first, second, out, 0.3)
+    result = CliRunner().invoke(join.main, [first, second, str(out), "--share", "0.3"])
     assert result.exit_code == 1 and "holds no HDNet" in result.output and "Traceback" not in result.output
