@@ -20,9 +20,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "hdnet": {"width": 4},
     "s2crnet": {"backbone": "squeezenet", "thumbnail": 32, "joint": 0, "normalise": False},
 }
-    "hdnet": {"width": 4},
-    "s2crnet": {"backbone": "squeezenet", "thumbnail": 32, "joint": 0, "normalise": False},
-}
 
 
 @pytest.fixture(scope="module")
