@@ -59,7 +59,7 @@ class _Catalog(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options; without any, say what is wanted."""
-        if not args:
+        if not args and not ctx.resilient_parsing:  # completion parses nothing, and wants no error
             raise click.UsageError("give a photo and its mask, or a catalog with --input and --output", ctx)
         return super().parse_args(ctx, args)
 

@@ -64,3 +64,12 @@ def test_shells_complete(shell):
 
     found = get_completion_class(shell)
     assert found and "_HDNET_X_COMPLETE" in found(example, {}, "hdnet-x", "_HDNET_X_COMPLETE").source()
+
+
+def test_options_complete_before_anything_is_given():
+    from click.shell_completion import BashComplete
+
+    from hdnet.pipeline.run import main
+
+    found = BashComplete(main, {}, "hdnet-harmonize", "_X").get_completions([], "--in")
+    assert "--input" in [each.value for each in found]

@@ -35,10 +35,11 @@ class EnsembleConfig(Config):
     share: float = 0.3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if type(self.share) not in (int, float) or not 0 <= self.share <= 1:
             raise ValueError(f"share must be a number from 0 to 1: {self.share!r}")
         if self.s2crnet.semantic:
-            raise ValueError("s2crnet must be one without labels: semantic=True")
+            raise ValueError("s2crnet must be one without labels, for an ensemble is told none: semantic=True")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -49,5 +50,8 @@ class EnsembleConfig(Config):
 
 def _part(name: str, fields: object) -> Config:
     if not isinstance(fields, Mapping):
-        raise ValueError(f'{name} must be an object such as {{"width": 16}}: {fields!r}')
-    return type(PARTS[name]).from_json({**PARTS[name].to_json(), **fields})
+        raise ValueError(f"{name} must be an object such as {PARTS[name].to_json()}: {fields!r}")
+    try:
+        return type(PARTS[name]).from_json({**PARTS[name].to_json(), **fields})
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

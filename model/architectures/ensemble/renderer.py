@@ -1,12 +1,14 @@
 """Runs an ensemble on one image of any size."""
 
+import numpy as np
+
 from hdnet.model.architectures.base import Renderer
 from hdnet.model.architectures.s2crnet.renderer import CurveRenderer
 from hdnet.transforms.pixels import image
 
 
 class EnsembleRenderer(Renderer):
-    """Lays S2CRNet's colours over HDNet's.
+    """Mixes S2CRNet's colours into HDNet's.
 
     Args:
         hdnet: Runs HDNet.
@@ -18,7 +20,9 @@ class EnsembleRenderer(Renderer):
         self.hdnet, self.s2crnet, self.share = hdnet, s2crnet, share
 
     def colours(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.FloatPixels:
-        """Return the weighted mean of both networks' colours."""
+        """Return the weighted mean of both networks' colours where HDNet has any: in the foreground."""
         result = self.hdnet.colours(composite, mask)
-        self.s2crnet.lay_over(result, composite, mask, self.share)
+        inside = image.threshold(mask)
+        colours = self.s2crnet.look_up(composite, mask, inside)
+        result[inside] += np.float32(self.share) * (colours - result[inside])
         return result

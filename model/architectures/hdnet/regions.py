@@ -37,10 +37,13 @@ class Regions:
 
     @classmethod
     def of(cls, mask: Tensor, listing: bool | None = None) -> Self:  # (B,1,H,W)
-        """Split the positions of a mask of 0 and 1, and list the foreground's: by default on a CPU alone."""
+        """Split the positions of a mask of 0 and 1, and list the foreground's.
+
+        A list saves work, and makes a GPU wait for its length: by default it is left out in training on a GPU alone.
+        """
         inside = mask.flatten(1) > 0.5
         if listing is None:
-            listing = mask.device.type == "cpu"
+            listing = mask.device.type == "cpu" or not torch.is_grad_enabled()
         return cls(inside, Listed.of(inside) if listing else None)
 
     @cached_property

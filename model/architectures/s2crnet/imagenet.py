@@ -61,7 +61,7 @@ def begin(source: str, out: Path, fields: Mapping[str, Any]) -> None:
     from hdnet.model.weights import released_file, weights_file
 
     torch.manual_seed(0)  # the layers of `joint` and of labels begin at random
-    network = _build({"start": "identity", **fields})
+    network = _build(fields)
     wanted = {released_name(name): value for name, value in network.embedding.backbone.state_dict().items()}
     with weights_file.local_copy(source) as path:
         content, origin = released_file.read(path, source), released_file.origin(path, source)
@@ -88,8 +88,10 @@ def released_name(name: str) -> str:
 def _build(fields: Mapping[str, Any]) -> Any:
     if fields.get("backbone", BACKBONE) != BACKBONE:
         raise WeightsError(f"the weights are of the backbone {BACKBONE}, not of {fields['backbone']}")
+    if fields.get("start", "identity") != "identity":
+        raise WeightsError(f"the curves begin with the identity, not with {fields['start']}: leave out start")
     try:
-        return architectures.build("s2crnet", {**fields, "backbone": BACKBONE})
+        return architectures.build("s2crnet", {**fields, "backbone": BACKBONE, "start": "identity"})
     except (TypeError, ValueError) as error:
         raise WeightsError(f"cannot build the network: {error}") from error
 

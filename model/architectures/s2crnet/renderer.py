@@ -55,20 +55,19 @@ class CurveRenderer(Renderer):
     def colours(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.FloatPixels:
         """Render where the mask is above 0; colours may be outside the composite's range."""
         result = composite.astype(np.float32)
-        self.lay_over(result, composite, mask, 1.0, label)
+        inside = mask > 0
+        result[inside] = self.look_up(composite, mask, inside, label)
         return result
 
-    def lay_over(
-        self, result: image.FloatPixels, composite: image.Pixels, mask: image.Mask, share: float,
-        label: int | None = None,
-    ) -> None:  # fmt: skip
-        """Move colours towards the network's in place, where the mask is above 0.
+    def look_up(
+        self, composite: image.Pixels, mask: image.Mask, region: image.Foreground, label: int | None = None
+    ) -> image.FloatPixels:
+        """Return the network's colours of a region's N pixels, (N,3) float32 in the composite's integer scale.
 
         Args:
-            result: (H,W,3) float32 in the composite's integer scale.
             composite: As for `colours`.
             mask: As for `colours`.
-            share: Of the way, 0 to 1.
+            region: (H,W) bool, where the mask is above 0.
             label: As for `colours`.
 
         Raises:
@@ -76,11 +75,8 @@ class CurveRenderer(Renderer):
         """
         box = thumbnails.find_box(mask)
         if box is None:
-            return
-        table = self._table(composite, mask, box, label)
-        inside = mask > 0
-        colours = _look_up(table, composite[inside])
-        result[inside] = colours if share == 1 else (1 - share) * result[inside] + share * colours
+            return np.empty((0, 3), np.float32)
+        return _look_up(self._table(composite, mask, box, label), composite[region])
 
     def _table(self, composite: image.Pixels, mask: image.Mask, box: thumbnails.Box, label: int | None) -> Table:
         seen = _in_team(lambda: thumbnails.look(composite, mask, box, self.network.config.thumbnail, self.device), mask)

@@ -78,15 +78,17 @@ def batches(samples: Mixture, *, size: int, batch: int, processes: int, seed: in
         HarmonizeError: A process has ended; its error stands in the output.
     """
     ring, context = Ring(size, processes), torch.multiprocessing.get_context("spawn")
-    makers = [context.Process(target=ring.fill, args=(i, samples, seed), daemon=True) for i in range(processes)]
-    for maker in makers:
-        maker.start()
+    makers: list[BaseProcess] = []
     try:
+        for number in range(processes):
+            maker = context.Process(target=ring.fill, args=(number, samples, seed), daemon=True)
+            maker.start()
+            makers.append(maker)
         yield _drawn(ring, makers, batch, seed)
     finally:
-        for maker in makers:
-            maker.kill()
-            maker.join()
+        for started in makers:
+            started.kill()
+            started.join()
 
 
 def _drawn(ring: Ring, makers: Sequence[BaseProcess], batch: int, seed: int) -> Iterator[Tensor]:

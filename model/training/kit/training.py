@@ -61,7 +61,7 @@ def train(folder: Path, output: Path, *, device: torch.device, **fields: Any) ->
 
 
 def read_recipe(folder: Path, **fields: Any) -> TrainConfig:
-    """Return the recipe of an unpacked kit, that of the last training of hdnet-lite-robust but for the rate."""
+    """Return the recipe of an unpacked kit: the mixture that the HDNets which ship were last trained on."""
     kit = json.loads((folder / packing.RECIPE).read_text())
     init = folder / packing.INIT
     return TrainConfig(
@@ -95,13 +95,14 @@ def _descend(trainer: RecordedTrainer, batches: Iterator[Tensor], path: Path) ->
     for batch in batches:
         now = time.monotonic()
         if now - began >= total:
-            return
+            break
         loss = trainer.advance(batch.pin_memory() if trainer.device.type == "cuda" else batch,
                                rate_at(trainer.step, (now - began) / total, trainer.config.lr))  # fmt: skip
         if now - shown > SAVED:
             _report(trainer, loss.item(), now - began)
             _save(trainer, path, {})
             shown = now
+    _report(trainer, trainer.loss.item(), total)  # what is saved next must not come of a loss that is none
 
 
 def rate_at(step: int, done: float, lr: float) -> float:
