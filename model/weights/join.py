@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("hdnet")
 @click.argument("s2crnet")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--share", required=True, type=click.FloatRange(0, 1), help="Of S2CRNet's colours in the result.")
+@click.option("--share", required=True, type=click.FloatRange(0, 1), help="The weight of S2CRNet's colours.")
 @click.option("--smoothing", type=click.FloatRange(0, 1), help="How far the change of an object's colours is moved "
               "towards one smooth map.  [default: what HDNET's card asks for]")  # fmt: skip
 def main(hdnet: str, s2crnet: str, out: Path, share: float, smoothing: float | None) -> None:
@@ -34,9 +34,9 @@ def join(hdnet: str, s2crnet: str, out: Path, share: float, smoothing: float | N
     Args:
         hdnet: Weights of an HDNet.
         s2crnet: Weights of an S2CRNet without labels.
-        out: Where to.
-        share: Of S2CRNet's colours in the result, 0 to 1.
-        smoothing: What the card asks for; None for what HDNet's does.
+        out: The file to write.
+        share: The weight of S2CRNet's colours in the result, 0 to 1.
+        smoothing: The smoothing that the card asks for; None for that of HDNet's card.
 
     Raises:
         WeightsError: One cannot be loaded, or is another network.

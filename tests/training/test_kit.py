@@ -26,6 +26,13 @@ from tests.training.test_photos import write_photos
 from tests.training.test_training import CPU, recipe, same, tensors
 
 
+def test_too_little_shared_memory_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(ring, "SHARED", tmp_path)
+    monkeypatch.setattr(ring, "SLOTS", 1 << 44)
+    with pytest.raises(HarmonizeError, match="samples of 16 x 16 take .* bytes of shared memory.*lower --size"):
+        ring.Ring(16, 2)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a pool, a data set, weights, the kit of these, and the kit unpacked."""

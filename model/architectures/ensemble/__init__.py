@@ -30,7 +30,7 @@ CHOICES = ("the ensemble itself: HDNet's paper and S2CRNet's each have one netwo
 def peak_bytes(config: EnsembleConfig, height: int, width: int, precision: Precision) -> int:
     """Return about how many bytes a process takes at its peak while it harmonizes one image of this size.
 
-    The networks run one after the other, and HDNet's maps are gone when S2CRNet's colours are laid over its own.
+    The networks run one after the other, and HDNet's maps are gone when S2CRNet's colours are mixed into its own.
     """
     first = HDNET.peak_bytes(config.hdnet, height, width, precision) + s2crnet.NETWORK_BYTES[config.s2crnet.backbone]
     return max(first, S2CRNET.peak_bytes(config.s2crnet, height, width, precision))

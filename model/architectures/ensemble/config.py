@@ -22,9 +22,9 @@ class EnsembleConfig(Config):
     """The two networks and their shares.
 
     Attributes:
-        hdnet: The one that sees every pixel.
-        s2crnet: The one that sees thumbnails; without labels.
-        share: Of S2CRNet's colours in the result, 0 to 1.
+        hdnet: The network that sees every pixel.
+        s2crnet: The network that sees thumbnails; it takes no labels.
+        share: The weight of S2CRNet's colours in the result, 0 to 1.
 
     Raises:
         ValueError: A field is outside its range, or S2CRNet takes labels; the message names field and value.

@@ -13,7 +13,7 @@ class Ensemble(Network):
     """Two networks that err in different ways.
 
     Args:
-        config: Of both, and S2CRNet's share.
+        config: The configurations of both, and S2CRNet's share.
         hdnet: Built from `config.hdnet`.
         s2crnet: Built from `config.s2crnet`.
     """

@@ -11,7 +11,7 @@ class EnsembleObjective:
     """The objectives of the two networks.
 
     Args:
-        parts: By the networks' names.
+        parts: The objectives by their networks' names.
     """
 
     def __init__(self, parts: dict[str, Objective]) -> None:

@@ -13,7 +13,7 @@ class EnsembleRenderer(Renderer):
     Args:
         hdnet: Runs HDNet.
         s2crnet: Runs S2CRNet.
-        share: Of S2CRNet's colours in the result, 0 to 1.
+        share: The weight of S2CRNet's colours in the result, 0 to 1.
     """
 
     def __init__(self, hdnet: Renderer, s2crnet: CurveRenderer, share: float) -> None:

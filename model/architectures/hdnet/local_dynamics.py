@@ -3,8 +3,8 @@
 The search for the most similar positions is exact, with most candidates ruled out unseen. Features of a photograph
 fill few dimensions, and densely. Keys near each other are sorted into blocks, and a block of queries looks only into
 the blocks near enough to hold a better key than the best it knows. What is left out cannot win, so that the result is
-that of comparing all with all. A GPU, which would wait for every decision, compares all with all in a few large
-products, all images at once.
+that of comparing all with all. A GPU would wait for every decision: it compares all with all, and in training does so
+for all images at once.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ Backbone = Literal["squeezenet", "vgg16", "efficientnet-lite0"]
 SMALLEST_THUMBNAIL = 32
 """Smaller ones would leave the backbone no pixel."""
 MULTIPLE = 16
-"""Of pixels, that EfficientNet-Lite0's thumbnails must be: it halves them four times, and pads even sides alone."""
+"""What EfficientNet-Lite0's thumbnails are a multiple of: it halves them four times, and pads even sides alone."""
 PIECES = 64
 """Linear pieces of a curve."""
 MOST_STAGES = 4

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CHANNELS = 672
-"""Of the last map."""
+"""The channels of the last map."""
 STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6))
 """Blocks, and their channels, kernel, stride (the first block's alone) and expansion."""
 
@@ -28,7 +28,7 @@ class PaddedConv2d(nn.Sequential):
     Args:
         inputs: Channels in.
         outputs: Channels out.
-        size: Of the kernel; odd.
+        size: The kernel's height and width, which is odd.
         stride: 1, or 2 for even heights and widths, which are padded by one pixel less before than after.
         groups: As for `nn.Conv2d`.
     """
@@ -51,7 +51,7 @@ class InvertedBottleneck(nn.Module):
     Args:
         inputs: Channels in.
         outputs: Channels out.
-        size: Of the kernel.
+        size: The depthwise kernel's height and width.
         stride: 1 or 2.
         expansion: Factor by which it widens; 1 for not at all.
     """

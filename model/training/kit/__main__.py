@@ -58,7 +58,7 @@ def pack(out: Path, **fields: Any) -> None:
 @click.argument("kit", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the weights.")
 @click.option("--minutes", required=True, type=click.FloatRange(0, min_open=True),
-              help="Of training; unpacking and decoding before come on top.")  # fmt: skip
+              help="How long to train; unpacking and decoding come before.")  # fmt: skip
 @click.option("--size", default=128, show_default=True)
 @click.option("--batch", default=64, show_default=True)
 @click.option("--lr", default=1.5e-3, show_default=True)

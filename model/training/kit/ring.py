@@ -6,9 +6,11 @@ A training that is faster than the processes sees samples again, a slower one le
 import contextlib
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from hdnet.transforms.errors import HarmonizeError
 
 SLOTS = 16_384
 """Samples that are kept."""
+SHARED = Path("/dev/shm")
+"""Where Linux keeps shared memory."""
 BATCHES = 16
 """Batches that must be there before the first is drawn."""
 
@@ -33,6 +37,7 @@ class Ring:
     """
 
     def __init__(self, size: int, processes: int) -> None:
+        _check_memory(SLOTS * size * size * 7, size)
         shape = (processes, SLOTS // processes, size, size, 7)
         self.values = torch.empty(shape, dtype=torch.uint8).share_memory_()
         self.made = torch.zeros(processes, dtype=torch.int64).share_memory_()
@@ -58,6 +63,15 @@ class Ring:
         slot = rng.integers(np.minimum(self.made.numpy()[row], slots))
         drawn: Tensor = self.values.flatten(0, 1).index_select(0, torch.from_numpy(row * slots + slot))
         return drawn
+
+
+def _check_memory(wanted: int, size: int) -> None:
+    """Refuse what shared memory cannot hold: to write beyond its end kills a process without a word."""
+    if SHARED.exists() and (free := shutil.disk_usage(SHARED).free) < wanted:
+        raise HarmonizeError(
+            f"{SLOTS:,} samples of {size} x {size} take {wanted:,} bytes of shared memory, and {SHARED} has {free:,} "
+            "free: give the machine or the container more, or lower --size"
+        )
 
 
 @contextlib.contextmanager
