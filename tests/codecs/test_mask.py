@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hdnet.transforms import errors
-from hdnet.transforms.codecs import decode, mask
+from hdnet.transforms.codecs import decode, label_maps, mask
 from hdnet.transforms.pixels import image
 from tests import pictures
 
@@ -299,3 +299,11 @@ def test_a_mask_of_the_pixels_as_stored_is_named():
         mask.resize_mask_to(SOFT, 16, 12, orientation=6)
     with pytest.raises(errors.ShapeError, match="another aspect ratio"):
         mask.resize_mask_to(SOFT, 16, 12, orientation=3)
+
+
+@pytest.mark.parametrize("values", [[0, 255, 255], [0, 1, 7, 7, 255], [7]])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_value_is_counted(values, dtype):
+    plane = np.array([values], dtype) * np.iinfo(dtype).max // 255
+    counts = label_maps.histogram(plane)
+    assert counts.tolist() == np.bincount(plane.ravel(), minlength=np.iinfo(dtype).max + 1).tolist()
