@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,25 +18,32 @@ if TYPE_CHECKING:
 @click.argument("hdnet")
 @click.argument("s2crnet")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--share", required=True, type=click.FloatRange(0, 1), help="The weight of S2CRNet's colours.")
+@click.option("--share", required=True, type=click.FloatRange(0, 1), help="The weight of S2CRNet's change.")
+@click.option("--gain", default=1.0, show_default=True, help="Factor of the mean of both changes.")
+@click.option("--doubt", default=0.0, show_default=True, help="Levels of 255: half of a change of this size is made, "
+              "and hardly any of a much smaller one.")  # fmt: skip
 @click.option("--smoothing", type=click.FloatRange(0, 1), help="How far the change of an object's colours is moved "
               "towards one smooth map.  [default: what HDNET's card asks for]")  # fmt: skip
-def main(hdnet: str, s2crnet: str, out: Path, share: float, smoothing: float | None) -> None:
+def main(
+    hdnet: str, s2crnet: str, out: Path, share: float, gain: float, doubt: float, smoothing: float | None
+) -> None:  # fmt: skip
     """Write weights of an ensemble to OUT, which has the two networks HDNET and S2CRNET, as they are."""
     try:
-        join(hdnet, s2crnet, out, share, smoothing)
+        join(hdnet, s2crnet, out, {"share": share, "gain": gain, "doubt": doubt}, smoothing)
     except (HarmonizeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def join(hdnet: str, s2crnet: str, out: Path, share: float, smoothing: float | None = None) -> None:
+def join(
+    hdnet: str, s2crnet: str, out: Path, mixing: Mapping[str, float], smoothing: float | None = None
+) -> None:  # fmt: skip
     """Write an ensemble.
 
     Args:
         hdnet: Weights of an HDNet.
         s2crnet: Weights of an S2CRNet without labels.
         out: The file to write.
-        share: The weight of S2CRNet's colours in the result, 0 to 1.
+        mixing: `share`, `gain` and `doubt` of `EnsembleConfig`, or some of them.
         smoothing: The smoothing that the card asks for; None for that of HDNet's card.
 
     Raises:
@@ -50,7 +58,7 @@ def join(hdnet: str, s2crnet: str, out: Path, share: float, smoothing: float | N
 
     parts = {"hdnet": _load(hdnet, HDNet), "s2crnet": _load(s2crnet, S2CRNet)}
     configs = {name: network.config.to_json() for name, network in parts.items()}
-    ensemble = architectures.build("ensemble", {**configs, "share": share})
+    ensemble = architectures.build("ensemble", {**configs, **mixing})
     for name, network in parts.items():
         ensemble.get_submodule(name).load_state_dict(network.state_dict())
     if smoothing is None:

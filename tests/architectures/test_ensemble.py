@@ -36,9 +36,10 @@ def parts(tmp_path_factory):
     return folder
 
 
-def joined(parts, share):
-    out = parts / f"{share}.safetensors"
-    join.join(str(parts / "hdnet.safetensors"), str(parts / "s2crnet.safetensors"), out, share)
+def joined(parts, share, gain=1.0, doubt=0.0):
+    out = parts / f"{share}-{gain}-{doubt}.safetensors"
+    mixing = {"share": share, "gain": gain, "doubt": doubt}
+    join.join(str(parts / "hdnet.safetensors"), str(parts / "s2crnet.safetensors"), out, mixing)
     return out
 
 
@@ -62,10 +63,21 @@ def test_colours_are_the_mean_of_both_networks(parts, dtype):
     np.testing.assert_allclose(mean[~inside], image[~inside], atol=1e-2)
 
 
-def test_forward_is_what_the_renderer_shows(parts):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("doubt", [1.0, 40.0, 250.0])
+def test_the_change_is_stretched_and_a_small_one_hardly_made(parts, dtype, doubt):
+    image, mask = image_and_mask(dtype)
+    plain, stretched = (Harmonizer.load(joined(parts, 0.3, *mixing)) for mixing in ((), (1.2, doubt)))
+    change, other = (one.colours(image, mask)[mask > 127] - image[mask > 127] for one in (plain, stretched))
+    size = np.sqrt(np.mean(change**2)) * 255 / np.iinfo(dtype).max
+    np.testing.assert_allclose(other, 1.2 * size**4 / (size**4 + doubt**4) * change, rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("mixing", [(), (1.2, 20.0)])
+def test_forward_is_what_the_renderer_shows(parts, mixing):
     image, mask = image_and_mask(np.uint8)
     image, mask = image[:64, :88], (mask[:64, :88] > 127) * np.uint8(255)
-    harmonizer = Harmonizer.load(joined(parts, 0.3))
+    harmonizer = Harmonizer.load(joined(parts, 0.3, *mixing))
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.inference_mode():
         result = harmonizer.network(pixels, torch.from_numpy(mask > 0)[None, None].float())
@@ -97,6 +109,8 @@ def test_training_trains_both_and_resumes(parts, tmp_path):
     "fields, said",
     [
         ({"share": 1.5}, "share must be a number from 0 to 1: 1.5"),
+        ({"gain": 0}, "gain must be a number above 0: 0"),
+        ({"doubt": "8"}, "doubt must be a number from 0 to 255: '8'"),
         ({"hdnet": 16}, "hdnet must be an object such as"),
         ({"hdnet": {"width": 0}}, "hdnet: width must be a whole number"),
         ({"s2crnet": {"semantic": True}}, "s2crnet must be one without labels"),
@@ -111,7 +125,7 @@ def test_a_wrong_configuration_is_named(fields, said):
 def test_join_refuses_another_network_and_keeps_the_smoothing(parts):
     first, second, out = str(parts / "s2crnet.safetensors"), str(parts / "hdnet.safetensors"), parts / "no.safetensors"
     with pytest.raises(WeightsError, match="holds no HDNet, but s2crnet"):
-        join.join(first, second, out, 0.3)
+        join.join(first, second, out, {"share": 0.3})
     result = CliRunner().invoke(join.main, [first, second, str(out), "--share", "0.3"])
     assert weights_file.read_header(joined(parts, 0.3))["smoothing"] == 0.5
     assert result.exit_code == 1 and "holds no HDNet" in result.output and "Traceback" not in result.output

@@ -1,8 +1,8 @@
 """An ensemble of HDNet and S2CRNet, which no paper has: one reads the picture at full size, the other knows its things.
 
 HDNet learns much from the step between an object and its background, and is lost where there is none to read; S2CRNet
-sees no step, and begins with what ImageNet taught its backbone. Their errors differ, so that the mean is better than
-either (docs/lessons.md), and S2CRNet costs next to nothing.
+sees no step, and begins with what ImageNet taught its backbone. Their errors differ, so that the mean of their changes
+is better than either (docs/lessons.md), and S2CRNet costs next to nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _renderer(network: Ensemble, device: torch.device, precision: Precision) -> 
     from hdnet.model.architectures.ensemble.renderer import EnsembleRenderer
 
     reader = HDNET.renderer(network.hdnet, device, precision)
-    return EnsembleRenderer(reader, s2crnet.curve_renderer(network.s2crnet, device, precision), network.config.share)
+    return EnsembleRenderer(reader, s2crnet.curve_renderer(network.s2crnet, device, precision), network.config)
 
 
 def _objective(

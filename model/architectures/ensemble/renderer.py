@@ -3,26 +3,41 @@
 import numpy as np
 
 from hdnet.model.architectures.base import Renderer
+from hdnet.model.architectures.ensemble.config import LEVELS, EnsembleConfig
 from hdnet.model.architectures.s2crnet.renderer import CurveRenderer
 from hdnet.transforms.pixels import image
 
+SAMPLE = 1 << 16
+"""Pixels by which the size of a change is judged, about."""
+
 
 class EnsembleRenderer(Renderer):
-    """Mixes S2CRNet's colours into HDNet's.
+    """Mixes S2CRNet's change of the colours into HDNet's.
 
     Args:
         hdnet: Runs HDNet.
         s2crnet: Runs S2CRNet.
-        share: The weight of S2CRNet's colours in the result, 0 to 1.
+        config: How the two are joined.
     """
 
-    def __init__(self, hdnet: Renderer, s2crnet: CurveRenderer, share: float) -> None:
-        self.hdnet, self.s2crnet, self.share = hdnet, s2crnet, share
+    def __init__(self, hdnet: Renderer, s2crnet: CurveRenderer, config: EnsembleConfig) -> None:
+        self.hdnet, self.s2crnet, self.config = hdnet, s2crnet, config
 
     def colours(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.FloatPixels:
-        """Return the weighted mean of both networks' colours where HDNet has any: in the foreground."""
+        """Make the mean of both networks' changes where HDNet makes any: in the foreground."""
         result = self.hdnet.colours(composite, mask)
         inside = image.threshold(mask)
-        colours = self.s2crnet.look_up(composite, mask, inside)
-        result[inside] += np.float32(self.share) * (colours - result[inside])
+        change = result[inside]
+        change += np.float32(self.config.share) * (self.s2crnet.look_up(composite, mask, inside) - change)
+        before = composite[inside]
+        change -= before
+        change *= np.float32(self.config.strength(_size(change) * LEVELS / np.iinfo(composite.dtype).max))
+        change += before
+        result[inside] = change
         return result
+
+
+def _size(change: image.FloatPixels) -> float:  # (N,3)
+    """Return the root mean square of a change, measured at every n-th pixel of many."""
+    sample = change[:: max(1, len(change) // SAMPLE)]
+    return float(np.square(sample, dtype=np.float64).mean() ** 0.5) if len(sample) else 0.0
