@@ -146,8 +146,9 @@ def _differences(calm: Path, out: Path, pairs: int) -> Iterator[str]:
 @main.command()
 @click.option("--pairs", default=2000, show_default=True)
 @click.option("--size", default=512, show_default=True)
-def second(pairs: int, size: int) -> None:
-    """Compare a first night with a second one, before which one pair in a hundred has changed."""
+@click.option("--changed", default=0.01, show_default=True, help="Share of the pairs that change; 0 for a quiet night.")
+def second(pairs: int, size: int, changed: float) -> None:
+    """Compare a first night with a second one, before which some pairs have changed."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         manifest = _own_files(root, write_catalog(root, pairs, [size], "jpg"))
@@ -156,7 +157,7 @@ def second(pairs: int, size: int) -> None:
             began = time.perf_counter()
             subprocess.run([*command(manifest, root / "out"), "--run-id", night], check=True, capture_output=True)
             nights.append(time.perf_counter() - began)
-            for path in sorted((root / "own").glob("*.jpg"))[::100]:
+            for path in sorted((root / "own").glob("*.jpg"))[: round(changed * pairs)]:
                 path.touch()
         totals = json.loads((root / "out/runs/second.json").read_text())["totals"]
     done = f"{totals['done']} done, {totals['skipped']} skipped"
