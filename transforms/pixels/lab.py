@@ -42,7 +42,7 @@ def from_rgb(pixels: npt.NDArray[np.uint8 | np.uint16]) -> Floats:  # (3,N) -> (
     xyz *= _SLOPE
     xyz += _START
     np.maximum(f, xyz, out=f)
-    lab = np.empty_like(f)
+    lab: Floats = np.empty_like(f)
     np.multiply(f[1], 116, out=lab[0])
     lab[0] -= 16
     np.subtract(f[:2], f[1:], out=lab[1:])
