@@ -156,14 +156,14 @@ def _planes(pixels: Pixels) -> Pixels:  # (R,W,3) -> (3,R*W)
 def _moments(values: lab.Floats, regions: lab.Floats) -> Numbers:  # (3,N), (K,N) of 0 and 1 -> (K,6)
     """Sum values and their squares over regions.
 
-    In float32 they are sums of differences from the mean: those of large numbers would make noise of the variance of a
-    flat region.
+    In float32 they are sums of differences from about the mean: those of large numbers would make noise of the variance
+    of a flat region.
     """
-    centre = values.mean(axis=1)
-    terms = np.empty((6, values.shape[1]), np.float32)
-    np.subtract(values, centre[:, None], out=terms[:3])
-    np.square(terms[:3], out=terms[3:])
-    sums: Numbers = (regions @ terms.T).astype(np.float64)
+    centre = values[:, ::16].mean(axis=1)
+    moved = values - centre[:, None]
+    first = regions @ moved.T
+    np.square(moved, out=moved)
+    sums: Numbers = np.concatenate([first, regions @ moved.T], axis=1, dtype=np.float64)
     count, shift = regions.sum(axis=1)[:, None], centre.astype(np.float64)
     sums[:, 3:] += 2 * shift * sums[:, :3] + count * shift**2
     sums[:, :3] += count * shift

@@ -38,8 +38,9 @@ def difference(first: Floats, second: Floats) -> Floats:  # (3,N) twice -> (N,)
 
 
 def _length(a: Floats, b: Floats) -> Floats:
-    found: Floats = np.sqrt(a * a + b * b)
-    return found
+    found: Floats = a * a
+    found += b * b
+    return np.sqrt(found, out=found)
 
 
 def _polar(a: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -49,9 +50,11 @@ def _polar(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 def _saturation(chroma: Floats) -> Floats:
     """Return the root of c^7 / (c^7 + 25^7)."""
     square = chroma * chroma
-    power = square * square * square * chroma
-    found: Floats = np.sqrt(power / (power + 25.0**7))
-    return found
+    power = square * square
+    power *= square
+    power *= chroma
+    power /= power + 25.0**7
+    return np.sqrt(power, out=power)
 
 
 def _weight(hue: Floats) -> Floats:

@@ -177,7 +177,8 @@ def _widened(image: Pixels, span: slice, axis: int) -> Pixels:
     if start >= 0 and stop <= size:
         return image[start:stop] if axis == 0 else image[:, start:stop]
     places = np.arange(start, stop) % (2 * size)
-    return image.take(np.minimum(places, 2 * size - 1 - places), axis)
+    seen: Pixels = image.take(np.minimum(places, 2 * size - 1 - places), axis)
+    return seen
 
 
 def _lanes(pixels: Pixels, length: int, reach: int = REACH) -> Tensor:  # (R,W,3) -> (R,L,LANES) float32
