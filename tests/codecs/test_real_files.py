@@ -12,6 +12,7 @@ from PIL import Image
 
 from hdnet.transforms import errors
 from hdnet.transforms.codecs import decode, header
+from hdnet.transforms.codecs.formats import jpeg
 from tests import pictures
 
 RGB = pictures.samples(3, 8)
@@ -64,6 +65,20 @@ def test_a_whole_jpeg_may_lack_the_mark_of_its_end(options):
         data = pictures.pillow(pixels, "JPEG", **options)
         for rest in (b"", bytes(5000), b"\xff\xd9" + bytes(99)):
             assert same(data[:-2] + rest, data)
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"subsampling": 2}, {"restart_marker_rows": 1}], ids=str)
+@pytest.mark.parametrize("shape", [(161, 307), (177, 192), (160, 320)])
+def test_only_a_jpeg_that_may_be_cut_off_is_decoded_twice(shape, options, monkeypatch):
+    photo = np.resize(PHOTO, (*shape, 3))
+    data = pictures.pillow(photo, "JPEG", **options)
+    start = data.rfind(b"\xff\xda")
+    for share in (0.1, 0.5, 0.9, 0.95):  # the last is within the last row of blocks, which may have one row of pixels
+        cut = start + round(share * (len(data) - start))
+        with pytest.raises(errors.DecodeError, match="truncated"):
+            decode.decode_image(data[:cut] + b"\xff\xd9", "a")
+    monkeypatch.delattr(jpeg, "_is_cut_off")
+    assert decode.decode_image(data, "a").shape == photo.shape
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def classes(values: Plane, counts: npt.NDArray[np.intp], noise: int) -> list[int
     common = between[np.argsort(-counts[between], kind="stable")]
     pixels = counts[between].sum()
     few = counts[common[:FEW]].sum() >= 0.75 * pixels
-    if _in_areas(values, between) <= 0.5 * pixels or not (few or _has_borders(values)):
+    if _in_areas(values, counts.size - noise) <= 0.5 * pixels or not (few or _has_borders(values)):
         return []
     is_background = common.size > 1 and counts[common[0]] == counts.max()
     return [int(value) for value in np.roll(common, -int(is_background))]
@@ -96,15 +96,17 @@ def _shared(levels: npt.NDArray[np.intp], share: float) -> int | None:
     return best if levels.size and together >= share * levels.size else None
 
 
-def _in_areas(values: Plane, wanted: npt.NDArray[np.intp]) -> int:
-    """Count the pixels of these values that equal their neighbours to the right, below and diagonally."""
-    is_wanted = np.zeros(np.iinfo(values.dtype).max + 1, np.bool_)
-    is_wanted[wanted] = True
-    corner = values[:-1, :-1]
-    same = is_wanted[corner]
-    for neighbour in (values[:-1, 1:], values[1:, :-1], values[1:, 1:]):
-        same &= corner == neighbour
-    return int(np.count_nonzero(same))
+def _in_areas(values: Plane, white: int) -> int:
+    """Count the pixels from 1 to below `white` that equal their neighbours to the right, below and diagonally."""
+    count = 0
+    for rows in _chunks(values, shared=1):
+        corner = rows[:-1, :-1]
+        same = (corner > 0) & (corner < white)
+        if same.any():
+            for neighbour in (rows[:-1, 1:], rows[1:, :-1], rows[1:, 1:]):
+                same &= corner == neighbour
+            count += int(np.count_nonzero(same))
+    return count
 
 
 def _has_borders(values: Plane) -> bool:
@@ -118,6 +120,7 @@ def _has_borders(values: Plane) -> bool:
     return jumps > 0.25 * changes
 
 
-def _chunks(values: Plane) -> Iterator[Plane]:
+def _chunks(values: Plane, shared: int = 0) -> Iterator[Plane]:
+    """Yield some rows at a time, the last `shared` of them once more with the next."""
     rows = max(1, _CHUNK // max(1, values.shape[1]))
-    return (values[start : start + rows] for start in range(0, len(values), rows))
+    return (values[start : start + rows + shared] for start in range(0, len(values), rows))

@@ -13,6 +13,9 @@ from hdnet.transforms.pixels.image import Plane
 
 Samples = npt.NDArray[np.uint8 | np.uint16]  # (H,W,C), C from 1 to 4
 
+_BAND = 1 << 16
+"""Pixels that are copied at once."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Planes:
@@ -52,15 +55,15 @@ def from_pillow(encoded: Image.Image) -> tuple[Planes, Any]:
     if mode.startswith("I;16"):
         return Planes(np.asarray(encoded).astype(np.uint16)), icc  # "I;16B" arrives in the other byte order
     if mode == "CMYK":
-        return Planes(np.array(_cmyk_to_rgb(encoded, icc))), None
+        return Planes(_values(_cmyk_to_rgb(encoded, icc))), None
     if mode in ("1", "L"):
-        return Planes(np.array(_as_mode(encoded, "L"))), icc
+        return Planes(_values(_as_mode(encoded, "L"))), icc
     if mode in ("LA", "PA", "RGBA") or (mode == "P" and "transparency" in encoded.info):
         samples = np.asarray(encoded if mode == "LA" else _as_mode(encoded, "RGBA"))
         return split(samples), icc
     if mode not in ("RGB", "P", "RGBX", "YCbCr"):
         raise ValueError(f"values of mode {mode}, not grey, RGB, palette or CMYK of 8 or 16 bits")
-    return Planes(np.array(_as_mode(encoded, "RGB"))), icc
+    return Planes(_values(_as_mode(encoded, "RGB"))), icc
 
 
 def saved(samples: Samples, file_format: str, **options: object) -> bytes:
@@ -68,6 +71,17 @@ def saved(samples: Samples, file_format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples).save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def _values(picture: Image.Image) -> npt.NDArray[np.uint8]:  # of mode L or RGB -> (H,W) or (H,W,3)
+    """Copy a band at a time: Pillow makes copies of its own, which cost little as long as the cache holds them."""
+    (width, height), channels = picture.size, len(picture.getbands())
+    values = np.empty((height, width, channels)[: 3 if channels > 1 else 2], np.uint8)
+    rows = max(1, _BAND // max(1, width))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        values[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)))
+    return values
 
 
 def _as_mode(encoded: Image.Image, mode: str) -> Image.Image:

@@ -23,6 +23,9 @@ XYZ_FROM_RGB = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)  # di
 LIGHT = {np.dtype(np.uint8): light(256), np.dtype(np.uint16): light(65536)}
 """The linear light of every level, by the dtype of the pixels."""
 
+_DARK, _SLOPE, _START = np.float32(0.008856), np.float32(7.787), np.float32(16 / 116)
+"""Below the first, f is a line of this slope that starts at the last."""
+
 # Exact to 0.2 levels where the curve is steepest; computing a power for each value would take ten times as long.
 _STEPS = np.linspace(0, 1, 16385)
 LEVEL = (255 * np.where(_STEPS <= 0.0031308, _STEPS * 12.92, 1.055 * _STEPS ** (1 / 2.4) - 0.055)).astype(np.float32)
@@ -34,9 +37,18 @@ def from_rgb(pixels: npt.NDArray[np.uint8 | np.uint16]) -> Floats:  # (3,N) -> (
     """Convert sRGB to CIELAB: L 0..100, a and b about -110..110."""
     xyz = XYZ_FROM_RGB @ LIGHT[pixels.dtype].take(pixels)
     f = np.cbrt(xyz)
-    if (dark := xyz <= 0.008856).any():
-        f[dark] = 7.787 * xyz[dark] + np.float32(16 / 116)
-    return np.stack((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
+    # In the dark f is a tangent of the root, and so above it: the larger is the right one, without a branch.
+    np.minimum(xyz, _DARK, out=xyz)
+    xyz *= _SLOPE
+    xyz += _START
+    np.maximum(f, xyz, out=f)
+    lab: Floats = np.empty_like(f)
+    np.multiply(f[1], 116, out=lab[0])
+    lab[0] -= 16
+    np.subtract(f[:2], f[1:], out=lab[1:])
+    lab[1] *= 500
+    lab[2] *= 200
+    return lab
 
 
 def to_rgb(lab: Floats) -> Floats:  # (3,N) -> (3,N)

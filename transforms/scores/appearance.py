@@ -1,7 +1,7 @@
 """Compare a result with its composite, and its foreground with its background, without a reference.
 
-One pass goes over both images in strips: the Lab values of a strip stay in the processor's cache, and those of the
-result are computed only where it differs from the composite.
+One pass goes over both images in strips, whose values stay in the processor's cache. Only the composite's colours are
+measured everywhere; all else needs the columns that the object, or what else has changed, takes in a strip.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from hdnet.transforms.pixels.image import Foreground, Pixels
 from hdnet.transforms.scores import ciede2000
 
 STRIP = 1 << 15
-"""The number of pixels in a strip."""
+"""About how many pixels a strip has."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -65,39 +65,48 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground, *, colour
         shapes = [composite.shape, result.shape, foreground.shape]
         raise errors.ShapeError(f"composite, result and mask must have one size, not {shapes}: resize them first")
     sums = _Sums()
-    for start in range(0, foreground.size, STRIP):
-        strip = slice(start, start + STRIP)
-        first, second = (np.ascontiguousarray(image.reshape(-1, 3)[strip].T) for image in (composite, result))
-        inside = foreground.reshape(-1)[strip]
-        sums.add_clipping(first, second, inside)
-        if colours:
-            sums.add_colours(first, second, inside)
+    height, width = foreground.shape
+    rows = max(1, STRIP // max(1, width))
+    for strip in (slice(top, top + rows) for top in range(0, height, rows)):
+        sums.add(composite[strip], result[strip], foreground[strip], colours)
     return sums.appearance(coverage(foreground))
 
 
 class _Sums:
-    """The sums over all strips; `moments` by image (composite, result), region and term (values, squares)."""
+    """The sums over all strips.
+
+    Attributes:
+        moments: (2,2,6) by image (composite, result), region (foreground, all) and term (values, squares).
+        measured: Pixels whose colours are in them.
+    """
 
     def __init__(self) -> None:
-        self.counts: Numbers = np.zeros(2)
         self.moments: Numbers = np.zeros((2, 2, 6))
         self.delta_e = 0.0
-        self.inside = self.clipped = self.newly_clipped = 0
+        self.measured = self.inside = self.clipped = self.newly_clipped = 0
 
-    def add_colours(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
-        regions = np.stack([inside, ~inside]).astype(np.float64)
-        self.counts += regions.sum(axis=1)
-        before = lab.from_rgb(composite)
-        self.moments += _moments(before, regions)
-        changed = np.flatnonzero((composite != result).any(axis=0))
-        if changed.size:
-            was, now = before.take(changed, axis=1), lab.from_rgb(result.take(changed, axis=1))
-            where = regions.take(changed, axis=1)
-            self.moments[1] += _moments(now, where) - _moments(was, where)
-            among = inside[changed]
-            self.delta_e += float(ciede2000.difference(was, now)[among].sum(dtype=np.float64))
+    def add(self, composite: Pixels, result: Pixels, inside: Foreground, colours: bool) -> None:
+        """Add a strip: (R,W,3), (R,W,3) and (R,W)."""
+        columns = _busy_columns(composite, result, inside)
+        was, now = (_planes(image[:, columns]) for image in (composite, result))
+        among = inside[:, columns].reshape(-1)
+        self._add_clipping(was, now, among)
+        if colours:
+            before = lab.from_rgb(_planes(composite))
+            self.measured += inside.size
+            self.moments[:, 1] += _moments(before, np.ones((1, inside.size), np.float32))[0]
+            cropped = before.reshape(3, *inside.shape)[:, :, columns].reshape(3, -1)
+            self._add_change(cropped, lab.from_rgb(now), among)
 
-    def add_clipping(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
+    def _add_change(self, before: lab.Floats, after: lab.Floats, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
+        if inside.size:
+            regions = np.stack([inside, np.ones_like(inside)]).astype(np.float32)
+            was, now = (_moments(values, regions) for values in (before, after))
+            self.moments[:, 0] += was[0], now[0]
+            self.moments[1, 1] += now[1] - was[1]
+            self.delta_e += float(ciede2000.difference(before, after).sum(where=inside, dtype=np.float64))
+
+    def _add_clipping(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
         self.inside += int(np.count_nonzero(inside))
         was, now = (_at_ends(pixels) & inside for pixels in (composite, result))
         self.clipped += int(np.count_nonzero(now))
@@ -105,9 +114,11 @@ class _Sums:
 
     def gap(self, image: int) -> float | None:
         """Return the distance of the two regions' statistics in one image, None if a region is empty."""
-        if not self.counts.all():
+        outside = self.measured - self.inside
+        if self.inside == 0 or outside <= 0:
             return None
-        mean, square = np.split(self.moments[image] / self.counts[:, None], 2, axis=1)
+        fore, whole = self.moments[image]
+        mean, square = np.split(np.stack([fore / self.inside, (whole - fore) / outside]), 2, axis=1)
         deviation = np.sqrt(np.maximum(0, square - mean**2))
         fore, back = np.concatenate([mean, deviation], axis=1)
         return float(np.linalg.norm(fore - back))
@@ -118,7 +129,7 @@ class _Sums:
             return covered
         return dataclasses.replace(
             covered,
-            delta_e=self.delta_e / self.inside if self.counts.any() else None,
+            delta_e=self.delta_e / self.inside if self.measured else None,
             gap_before=self.gap(0),
             gap_after=self.gap(1),
             clipped_ratio=self.clipped / (3 * self.inside),
@@ -131,11 +142,31 @@ def _border_ratio(foreground: Foreground) -> float:
     return float(np.concatenate(border).mean())
 
 
-def _moments(values: lab.Floats, regions: Numbers) -> Numbers:  # (3,N), (2,N) -> (2,6)
-    # In float32 the variance of a flat region, a difference of large numbers, would be noise.
-    terms = np.concatenate([values, values], dtype=np.float64)
-    terms[3:] *= terms[:3]
-    sums: Numbers = regions @ terms.T
+def _busy_columns(composite: Pixels, result: Pixels, inside: Foreground) -> slice:
+    """Return the columns of a strip from the first to the last that have foreground or a changed pixel."""
+    changed = np.flatnonzero((composite != result).reshape(len(inside), -1).any(axis=0)) // 3
+    busy = np.concatenate([changed, np.flatnonzero(inside.any(axis=0))])
+    return slice(busy.min(), busy.max() + 1) if busy.size else slice(0)
+
+
+def _planes(pixels: Pixels) -> Pixels:  # (R,W,3) -> (3,R*W)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).reshape(3, -1)
+
+
+def _moments(values: lab.Floats, regions: lab.Floats) -> Numbers:  # (3,N), (K,N) of 0 and 1 -> (K,6)
+    """Sum values and their squares over regions.
+
+    In float32 they are sums of differences from about the mean: those of large numbers would make noise of the variance
+    of a flat region.
+    """
+    centre = values[:, ::16].mean(axis=1)
+    moved = values - centre[:, None]
+    first = regions @ moved.T
+    np.square(moved, out=moved)
+    sums: Numbers = np.concatenate([first, regions @ moved.T], axis=1, dtype=np.float64)
+    count, shift = regions.sum(axis=1)[:, None], centre.astype(np.float64)
+    sums[:, 3:] += 2 * shift * sums[:, :3] + count * shift**2
+    sums[:, :3] += count * shift
     return sums
 
 

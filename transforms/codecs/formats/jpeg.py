@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageChops, JpegImagePlugin
@@ -21,6 +21,7 @@ _UNREAD = {0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xC
            0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "lossless (JPEG-LS)"}  # fmt: skip
 _ARITHMETIC = {0xC9, 0xCA}  # those of frames in arithmetic coding
 _PROGRESSIVE = {0xC2, 0xCA}
+_SEQUENTIAL = {0xC0, 0xC1}  # those of frames whose blocks follow each other, in Huffman's coding
 _BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length, which may stand between segments
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _AMONG_PIXELS = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")  # as the decoder does, restart markers are passed over
@@ -29,6 +30,7 @@ _MAX_SCANS = 100  # a camera's progressive JPEG has about ten; thousands in a sm
 _PIXELS_PER_BYTE = 512  # at most, a bit for a block of 64: where bytes are missing, the decoder fills in grey
 _MARK_OF_END = b"\xff\xd9"
 _MCU = 256  # pixels: a few writers leave out as much at the end
+_FILLED_IN = 128  # the brightness of what the decoder fills in
 _NO_PIXELS = bytes(89 * i % 255 for i in range(1, 255))
 _STUFFING = _NO_PIXELS + b"".join(bytes([0xFF, restart]) + _NO_PIXELS for restart in range(0xD0, 0xD8))
 _SPARE = 16  # bytes
@@ -117,12 +119,12 @@ def _header(file: BinaryIO) -> Header:
 
 
 def _decode(data: bytes, header: Header) -> Decoded:
-    picture, coding, has_end = _bare(data)
-    if coding not in _ARITHMETIC and len(picture) * _PIXELS_PER_BYTE < header.pixels:
-        raise ValueError(f"{len(picture)} bytes do not hold {header.pixels} pixels")
-    encoded = _loaded(picture, header)
+    bare = _bare(data)
+    if bare.coding not in _ARITHMETIC and len(bare.picture) * _PIXELS_PER_BYTE < header.pixels:
+        raise ValueError(f"{len(bare.picture)} bytes do not hold {header.pixels} pixels")
+    encoded = _loaded(bare.picture, header)
     # What ends an arithmetic code may be left out.
-    if coding not in _ARITHMETIC and _is_cut_off(picture, encoded, header, has_end):
+    if bare.coding not in _ARITHMETIC and not _ends_in_pixels(bare, encoded) and _is_cut_off(bare, encoded, header):
         raise ValueError("its pixels end before the picture does: it is truncated")
     decoded, icc = planes.from_pillow(encoded)
     dpi = exif.sensible(encoded.info.get("dpi")) if encoded.info.get("jfif_unit") in (1, 2) else None
@@ -135,7 +137,21 @@ def _loaded(picture: bytes, header: Header) -> JpegImagePlugin.JpegImageFile:
     return encoded
 
 
-def _is_cut_off(picture: bytes, encoded: Image.Image, header: Header, has_end: bool) -> bool:
+def _ends_in_pixels(bare: "_Bare", encoded: Image.Image) -> bool:
+    """Say whether the last pixel is certainly the file's, so that no second decoding need tell.
+
+    In a single scan the pixels follow each other, and the decoder fills in mid-grey, to which only its interpolation
+    of colours adds some of the rows above.
+    """
+    zeros = len(bare.picture) - len(bare.picture.rstrip(b"\0"))
+    if not (bare.in_one_scan and bare.has_end and zeros <= 2 * _SPARE and encoded.mode in ("L", "RGB")):
+        return False
+    width, height = encoded.size
+    last = encoded.crop((width - 1, height - 1, width, height)).convert("L").getpixel((0, 0))
+    return width * height >= 64 * _MCU and isinstance(last, int) and abs(last - _FILLED_IN) > 2
+
+
+def _is_cut_off(bare: "_Bare", encoded: Image.Image, header: Header) -> bool:
     """Say whether pixels are missing at the end, where the decoder fills in grey without a word.
 
     Other bytes behind the last pixel then become pixels. What stands in the place of the rest, such as the zeros of an
@@ -152,26 +168,42 @@ def _is_cut_off(picture: bytes, encoded: Image.Image, header: Header, has_end: b
         levels = np.asarray(difference)
         return int(np.count_nonzero(levels if levels.ndim == 2 else levels.any(axis=2)))
 
-    allowed = min(_MCU, header.pixels // 64)
+    picture, allowed = bare.picture, min(_MCU, header.pixels // 64)
     if changed(picture) > allowed:
         return True
     without_zeros = picture.rstrip(b"\0")
-    if not has_end and not changed(without_zeros[:-_SPARE]):
+    if not bare.has_end and not changed(without_zeros[:-_SPARE]):
         return True
     if len(picture) - len(without_zeros) <= 2 * _SPARE or changed(picture[:-_SPARE]):
         return False
     return changed(without_zeros + b"\0") > allowed
 
 
-def _bare(data: bytes) -> tuple[bytes, int, bool]:
-    """Return what a decoder needs of the picture, the marker of its frame, and whether it has the mark of its end.
+class _Bare(NamedTuple):
+    """What a decoder needs of a picture.
+
+    Attributes:
+        picture: The bytes, without the mark of the end.
+        coding: The marker of the frame.
+        in_one_scan: Its blocks follow each other, all channels of one place together.
+        has_end: The file has the mark of the end.
+    """
+
+    picture: bytes
+    coding: int
+    in_one_scan: bool
+    has_end: bool
+
+
+def _bare(data: bytes) -> _Bare:
+    """Return what a decoder needs of the picture.
 
     Pillow would read EXIF directories of any size, and fails at broken segments that say nothing about the pixels.
 
     Raises:
         ValueError: The mark is missing where it alone says that there are no further scans.
     """
-    view, coding, channels, end = memoryview(data), 0, b"", 0
+    view, coding, channels, end, together = memoryview(data), 0, b"", 0, False
     pieces: list[bytes | memoryview] = [data[:2]]
     for marker, at, content in _segments(io.BytesIO(data)):
         start, least = _NEEDED.get(marker, (b"", 0))
@@ -179,13 +211,13 @@ def _bare(data: bytes) -> tuple[bytes, int, bool]:
         if marker in _SOF:
             coding, channels = marker, content[5:6]
         if marker == _SOS:
-            end = _end(data, at)
-            if end == len(data) and (coding in _PROGRESSIVE or content[:1] != channels):
+            end, together = _end(data, at), coding not in _PROGRESSIVE and content[:1] == channels
+            if end == len(data) and not together:
                 raise ValueError("the file ends before its picture: it is truncated")
             pieces.append(view[at:end])
         elif not application or (start and content.startswith(start) and len(content) >= least):
             pieces.append(view[at : at + 4 + len(content)])
-    return b"".join(pieces), coding, end < len(data)
+    return _Bare(b"".join(pieces), coding, together and coding in _SEQUENTIAL, end < len(data))
 
 
 def _write(picture: Picture, samples: Samples, quality: int) -> bytes:
