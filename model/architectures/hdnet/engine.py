@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hdnet.model.allocator import keep_strips
 from hdnet.model.architectures.base import PaddedRenderer
 from hdnet.model.architectures.hdnet import LARGE
 from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
+from hdnet.model.architectures.hdnet.kernels import installed
 from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
-from hdnet.model.architectures.hdnet.regions import Listed, Regions
-from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, MapWriter, Source, Window, gather, spans
+from hdnet.model.architectures.hdnet.passes import Foreground, Passes, Window
+from hdnet.model.architectures.hdnet.regions import Regions
+from hdnet.model.architectures.hdnet.strips import Conv, Map, MapWriter, Source, gather, spans
 from hdnet.model.precision import Precision
 from hdnet.model.team import lead, share
 
@@ -31,12 +32,12 @@ class Stem:
     """The first skip. It is computed anew from the pixels wherever it is read, which is cheaper than keeping it.
 
     Attributes:
-        pixels: The composite.
+        pixels: (H+2,W,3), the composite in the convolution's type, with a row of 0 above and one below.
         conv: The stem's convolution, from 3 channels to n.
         mean: (n,) float32, the mean over the whole map.
     """
 
-    pixels: Map
+    pixels: Tensor
     conv: Conv
     mean: Tensor
 
@@ -44,12 +45,12 @@ class Stem:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         height, width, _ = self.pixels.shape
-        return height, width, self.conv.channels
+        return height - 2, width, self.conv.channels
 
-    def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,n)
+    def read(self, top: int, bottom: int, out: Tensor, passes: Passes) -> None:  # (bottom-top,W,n)
         """Convolve and activate rows."""
-        out = self.conv(gather([self.pixels], top, bottom, self.conv.weight.dtype))
-        return F.leaky_relu_(out, SLOPE)[0].permute(1, 2, 0)
+        rows = self.conv(self.pixels[None, top : bottom + 2].permute(0, 3, 1, 2))
+        passes.read(rows[0].permute(1, 2, 0), out, slope=SLOPE)
 
 
 class Engine:
@@ -58,10 +59,12 @@ class Engine:
     Args:
         network: It is on a CPU, in float32. Later changes of its weights may go unseen.
         dtype: The type of the convolutions and of the maps they leave, float32 or bfloat16.
+        passes: What works between the convolutions; by default compiled kernels if they are installed.
     """
 
-    def __init__(self, network: HDNet, dtype: torch.dtype) -> None:
+    def __init__(self, network: HDNet, dtype: torch.dtype, passes: Passes | None = None) -> None:
         self.network, self.dtype = network, dtype
+        self.passes = passes or installed()
         self.stem, self.neck, self.out = (Conv.of(m, dtype) for m in (network.stem, network.neck, network.out))
         encoder = cast(Iterable[EncoderStage], network.encoder)
         decoder = cast(Iterable[DecoderStage], (network.widen, *network.decoder))
@@ -101,7 +104,7 @@ class Engine:
         for i in range(1, 6):
             x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
         x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
-        sources: list[Source] = [Stem(Map(pixels[window]), self.stem, mean), x]
+        sources: list[Source] = [self._stem(pixels[window], mean), x]
         seen = inside[0].crop(window)
         mixed = self._mixer(sources, self.network.last, seen)
         bias = cast(Tensor, self.network.out.bias)
@@ -115,7 +118,7 @@ class Engine:
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
         """Return the mean of the stem, and the other skips: e1 ... e6."""
-        x: Stem | Map = Stem(Map(pixels), self.stem, torch.empty(0))
+        x: Stem | Map = self._stem(pixels, torch.empty(0))
         maps: list[Stem | Map] = []
         for conv, norm in self.encoder:
             mean, out = self._encode_stage(x, conv)
@@ -128,16 +131,16 @@ class Engine:
         out = self._writer(x, conv)
 
         def run(rows: tuple[int, int]) -> Tensor:
-            strip = gather([x], *rows, self.dtype)
+            strip = self._gather([x], *rows)
             out.write(rows[0] // conv.stride, conv(strip))
-            return strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
+            return self.passes.total(strip[0].permute(1, 2, 0)[1:-1])
 
         total = torch.stack(share(run, spans([x], conv))).sum(0)
         return total / (x.shape[0] * x.shape[1]), out
 
     def _localise(self, x: Source, inside: Foreground) -> Map:
         """Run the neck and local dynamics, whole: at 1/8 they are small."""
-        strips = share(lambda rows: self.neck(gather([x], *rows, self.dtype)), spans([x], self.neck))
+        strips = share(lambda rows: self.neck(self._gather([x], *rows)), spans([x], self.neck))
         out = torch.cat(strips, dim=2)
         matched = self.network.local(out.float(), Regions.of(inside.mask[None, None]))
         return Map(matched[0].permute(1, 2, 0))
@@ -157,18 +160,27 @@ class Engine:
         mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
 
         def mixed(top: int, bottom: int) -> Tensor:
-            index = inside.within(top - 1, bottom + 1)
-            regions = Regions(inside.mask[None], Listed(index, [len(index)]))
+            regions = self.passes.regions(inside, top - 1, bottom + 1, self.dtype)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                return F.relu_(mix(gather(sources, top, bottom, self.dtype), regions))
+                return self.passes.rectify(mix(self._gather(sources, top, bottom), regions))
 
         return mixed
+
+    def _stem(self, pixels: Tensor, mean: Tensor) -> Stem:  # (H,W,3), (n,)
+        height, width, channels = pixels.shape
+        padded = torch.zeros(height + 2, width, channels, dtype=self.dtype)
+        padded[1:-1] = pixels
+        return Stem(padded, self.stem, mean)
+
+    def _gather(self, sources: Sequence[Source], top: int, bottom: int) -> Tensor:  # (1,C,bottom-top+2,W)
+        return gather(sources, top, bottom, self.dtype, self.passes)
 
     def _writer(
         self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None
     ) -> MapWriter:
         height, width, _ = x.shape
-        return MapWriter((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
+        shape = int(height * conv.scale), int(width * conv.scale), conv.channels
+        return MapWriter(shape, self.dtype, self.passes, inside, window)
 
 
 def renderer(network: HDNet, device: torch.device, precision: Precision) -> PaddedRenderer:

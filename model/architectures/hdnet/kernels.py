@@ -1,0 +1,129 @@
+"""The passes between convolutions by a compiled library, `hdnet-kernels` (folder `kernels/`), if it is installed.
+
+The library is plain C and loaded by ctypes, which gives up Python's lock for as long as a pass takes.
+"""
+
+import ctypes
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from ctypes import c_float, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Moments, Passes
+from hdnet.model.architectures.hdnet.regions import Regions
+
+MODULE = "hdnet_kernels"
+"""The library lies where Python would find a module of this name."""
+FUNCTIONS = {
+    "hdnet_read": [c_void_p, c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 5, c_float, c_int, c_int],
+    "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int],
+    "hdnet_total": [c_void_p, c_int64, c_int64, c_void_p, c_int],
+    "hdnet_choose": [c_void_p, c_void_p, c_int64, c_int64, c_void_p],
+    "hdnet_rectify": [c_void_p, c_int64, c_int],
+}
+"""What the library offers, and the types of the arguments."""
+
+
+@cache
+def installed() -> Passes:
+    """Return the library's passes if it is installed, and torch's if not."""
+    found = importlib.util.find_spec(MODULE)
+    return Kernels(Path(found.origin)) if found and found.origin else Passes()
+
+
+class Kernels(Passes):
+    """The passes of a compiled library.
+
+    It computes in float32 as torch does, but rounds once at a pass's end where torch rounds after each operation: a
+    value differs by one unit in its last place at most.
+
+    Args:
+        path: The library.
+
+    Raises:
+        OSError: It cannot be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.library = ctypes.CDLL(str(path))
+        for name, types in FUNCTIONS.items():
+            function = getattr(self.library, name)
+            function.argtypes, function.restype = types, None
+
+    def read(
+        self,
+        rows: Tensor,
+        out: Tensor,
+        affine: Sequence[Affine] = (),
+        foreground: Foreground | None = None,
+        top: int = 0,
+        slope: float = 1.0,
+    ) -> None:
+        rows, (height, width, channels) = rows.contiguous(), rows.shape
+        fore, back = affine[0] if affine else Affine.none(channels), affine[-1] if affine else Affine.none(channels)
+        self.library.hdnet_read(
+            rows.data_ptr(), out.data_ptr(), height * width, channels, out.stride(1), _mask(foreground, top),
+            *(values.data_ptr() for values in (fore.scale, fore.shift, back.scale, back.shift)),
+            slope, _is_float(rows), _is_float(out),
+        )  # fmt: skip
+
+    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> list[list[Moments]]:
+        rows, (height, width, channels) = rows.contiguous(), rows.shape
+        found, everywhere = torch.empty(2, 3, channels, dtype=torch.float64), height * width
+        mask = _mask(foreground, top)
+        self.library.hdnet_moments(rows.data_ptr(), everywhere, channels, mask, found.data_ptr(), _is_float(rows))
+        if foreground is None:
+            return [[Moments([everywhere], found[1, 1:2], found[1, 2:])]]
+        inside = foreground.count(top, top + height)
+        return [
+            [Moments([inside], found[0, 1:2], found[0, 2:])],
+            [Moments([everywhere - inside], found[1, 1:2], found[1, 2:])],
+        ]
+
+    def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
+        rows, (height, width, channels) = rows.contiguous(), rows.shape
+        totals = torch.empty(channels, dtype=torch.float64)
+        self.library.hdnet_total(rows.data_ptr(), height * width, channels, totals.data_ptr(), _is_float(rows))
+        return totals.float()
+
+    def regions(self, foreground: Foreground, top: int, bottom: int, dtype: torch.dtype) -> Regions:
+        if dtype == torch.float32 or not foreground.count(top, bottom):
+            return super().regions(foreground, top, bottom, dtype)
+        return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.library)
+
+    def rectify(self, x: Tensor) -> Tensor:
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            return super().rectify(x)
+        self.library.hdnet_rectify(x.data_ptr(), x.numel(), _is_float(x))
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class _Regions(Regions):
+    """Regions whose matrices are both applied everywhere: in bfloat16 that costs less than picking positions.
+
+    Attributes:
+        library: What chooses.
+    """
+
+    library: ctypes.CDLL
+
+    def choose(self, foreground: Tensor, background: Tensor) -> Tensor:  # (1,H*W,C) each -> (1,H*W,C)
+        _, count, channels = background.shape
+        size = channels * background.element_size()
+        self.library.hdnet_choose(foreground.data_ptr(), background.data_ptr(), count, size, self.inside.data_ptr())
+        return background
+
+
+def _mask(foreground: Foreground | None, top: int) -> int | None:
+    """Return the address of a row of the mask."""
+    return None if foreground is None else foreground.mask.data_ptr() + top * foreground.mask.shape[1]
+
+
+def _is_float(values: Tensor) -> bool:
+    return values.dtype == torch.float32

@@ -1,0 +1,212 @@
+"""The passes over memory between convolutions, as operations of torch, and what they are told.
+
+`Passes` is all that the engine does between two convolutions; `kernels.Kernels` does the same with a compiled library.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hdnet.model.architectures.hdnet.regions import Listed, Regions, put_rows
+
+WIDE = 256
+"""Channels with which arithmetic is quick: positions are taken together until they have so many."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of a map."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreground:
+    """Where a map's foreground is.
+
+    Attributes:
+        mask: (H,W) bool, contiguous.
+        index: (F,) int64, its positions in the map flattened.
+        before: (H+1), how many of these positions lie above each row, and above the end.
+    """
+
+    mask: Tensor
+    index: Tensor
+    before: list[int]
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Self:  # (H,W) bool
+        """Find the foreground of a mask."""
+        mask, (height, width) = mask.contiguous(), mask.shape
+        index = mask.flatten().nonzero()[:, 0]
+        return cls(mask, index, torch.searchsorted(index, torch.arange(height + 1) * width).tolist())
+
+    def crop(self, window: Window) -> Self:
+        """Return the foreground of part of the map."""
+        whole = self.mask.shape == tuple(part.stop - part.start for part in window)
+        return self if whole else self.of(self.mask[window])
+
+    def within(self, top: int, bottom: int) -> Tensor:  # (F,) int64
+        """Return the foreground's positions in rows, flattened; rows outside the map have none."""
+        height, width = self.mask.shape
+        return self.index[self.before[max(top, 0)] : self.before[min(bottom, height)]] - top * width
+
+    def count(self, top: int, bottom: int) -> int:
+        """Return how many positions rows have; rows outside the map have none."""
+        return self.before[min(bottom, len(self.mask))] - self.before[max(top, 0)]
+
+    def rows(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W) bool
+        """Return rows of the mask; rows outside the map are background."""
+        height = len(self.mask)
+        inside = self.mask[max(top, 0) : bottom]
+        return F.pad(inside, (0, 0, max(-top, 0), max(bottom - height, 0)))
+
+    def outside(self, top: int, bottom: int) -> Tensor:  # (G,) int64
+        """Return the background's positions in rows, flattened."""
+        return self.mask[top:bottom].flatten().logical_not().nonzero()[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Means and variances of parts of some values.
+
+    Each part is centred on its own mean before it is squared, and parts are merged in float64, so that little is lost
+    where a mean is large beside its spread: a part's mean is off by some 1e-6 of itself, its variance by less than
+    1e-3.
+
+    Attributes:
+        counts: Values in each of N parts.
+        means: (N,C) float32 or float64.
+        variances: Likewise.
+    """
+
+    counts: list[int]
+    means: Tensor
+    variances: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> list[Self]:  # (P,C)
+        """Take the moments of all rows; without rows there are none."""
+        channels = rows.shape[1]
+        together = max(1, WIDE // channels)
+        length = len(rows) // together if len(rows) >= 2 * together else 0
+        found = []
+        if length:
+            # The statistics of batch normalisation take one read for the mean and one for the variance.
+            unused = torch.empty(2, together * channels)
+            wide = rows[: length * together].view(length, -1)
+            mean, var = torch.batch_norm_update_stats(wide, unused[0], unused[1], 0.0)
+            found.append(cls([length] * together, mean.view(together, -1), var.view(together, -1)))
+        if length * together < len(rows):
+            rest = rows[length * together :].float()
+            found.append(cls([1] * len(rest), rest, torch.zeros_like(rest)))
+        return found
+
+    @classmethod
+    def merged(cls, several: Iterable[Self], channels: int) -> Tensor:
+        """Return count, mean and squared deviation of all values, (3,C) float64."""
+        parts = [cls([], *torch.empty(2, 0, channels)), *several]
+        count = torch.tensor([n for part in parts for n in part.counts], dtype=torch.float64)[:, None]
+        mean, var = (torch.cat([getattr(part, name) for part in parts]).double() for name in ("means", "variances"))
+        whole = (mean * count).sum(0) / count.sum().clamp(min=1)
+        spread = ((var + (mean - whole).square()) * count).sum(0)
+        return torch.stack([count.sum().expand(channels), whole, spread])
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    """Scales and shifts channels in one pass: values * scale + shift, computed in float32, in the values' type.
+
+    It is the second half of batch normalisation, the one operation of torch that reads bfloat16, computes in float32
+    and writes bfloat16; others convert a whole map before and after.
+
+    Attributes:
+        scale: (T*C,) float32, the channels of T positions (see `WIDE`).
+        shift: Likewise.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, scale: Tensor, shift: Tensor, positions: int) -> Self:  # (C,), (C,)
+        """Take scale and shift for rows whose length is a multiple of so many positions."""
+        together = math.gcd(positions, max(1, WIDE // len(scale)))
+        return cls(scale.repeat(together), shift.repeat(together))
+
+    @classmethod
+    def none(cls, channels: int) -> Self:
+        """Leave values as they are."""
+        shift, scale = _identity(channels)
+        return cls(scale, shift)
+
+    def __call__(self, rows: Tensor) -> Tensor:  # (...,C) -> (...,C)
+        """Scale and shift."""
+        channels = len(self.scale)
+        wide = rows.reshape(1, -1, 1, channels).permute(0, 3, 1, 2)
+        out = torch.batch_norm(wide, self.scale, self.shift, *_identity(channels), False, 0.0, 0.0, False)
+        return out.permute(0, 2, 3, 1).view(rows.shape)
+
+
+class Passes:
+    """The passes over memory between convolutions. Any number of threads may call them at once.
+
+    Rows are (h,W,C), float32 or bfloat16. Where two regions are told apart, `foreground` is that of the whole map,
+    whose row `top` is the first of the rows.
+    """
+
+    def read(
+        self,
+        rows: Tensor,
+        out: Tensor,
+        affine: Sequence[Affine] = (),
+        foreground: Foreground | None = None,
+        top: int = 0,
+        slope: float = 1.0,
+    ) -> None:
+        """Normalise and activate rows.
+
+        Args:
+            rows: (h,W,C), the rows of the map.
+            out: (h,W,C), where they go; channels may be some of a wider map's.
+            affine: How they are normalised: foreground and background, or all; nothing to leave them as they are.
+            foreground: Where the foreground is; None where there is one region.
+            top: The first row's place in the map.
+            slope: The slope of the activation for negative values; 1 for no activation.
+        """
+        made = affine[-1](rows) if affine else rows
+        if foreground is not None and len(index := foreground.within(top, top + len(rows))):
+            put_rows(made.flatten(0, 1), index, affine[0](rows.flatten(0, 1).index_select(0, index)))
+        out.copy_(made if slope == 1 else F.leaky_relu(made, slope))
+
+    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> list[list[Moments]]:
+        """Return the moments of rows (h,W,C): of foreground and background, or of all."""
+        values = rows.flatten(0, 1)
+        if foreground is None:
+            return [Moments.of(values)]
+        bottom = top + len(rows)
+        index = foreground.within(top, bottom)
+        if 0 < len(index) < len(values):
+            places = index, foreground.outside(top, bottom)
+            return [Moments.of(values.index_select(0, where)) for where in places]
+        return [Moments.of(values[: len(index)]), Moments.of(values[len(index) :])]
+
+    def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
+        """Return the sum over all positions, in float32."""
+        return rows.sum((0, 1), dtype=torch.float32)
+
+    def regions(self, foreground: Foreground, top: int, bottom: int, dtype: torch.dtype) -> Regions:
+        """Return the regions of rows, whose values have this type; rows outside the map are background."""
+        index = foreground.within(top, bottom)
+        return Regions(foreground.mask[None], Listed(index, [len(index)]))
+
+    def rectify(self, x: Tensor) -> Tensor:
+        """Set what is below 0 to 0, in place, and return it; x is dense in memory."""
+        return F.relu_(x)
+
+
+@cache
+def _identity(channels: int) -> tuple[Tensor, Tensor]:
+    return torch.zeros(channels), torch.ones(channels)
