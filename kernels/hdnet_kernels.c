@@ -4,6 +4,7 @@
    two regions apart, `inside` has one byte for each position, 1 in the foreground and 0 in the background; NULL stands
    for background alone. Rows of a mask have long runs of either, and the work on a run has no branches. */
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -234,4 +235,121 @@ EVERY_PROCESSOR void hdnet_total(const void *from, int64_t count, int64_t channe
         total_of_block(from, count, channels, totals, 1);
     else
         total_of_block(from, count, channels, totals, 0);
+}
+
+/* What the search for the most similar keys is told; local_dynamics.py of the network explains it. */
+typedef struct {
+    int64_t channels, dimensions, blocks, size, k;
+    const float *queries, *places, *lengths; /* (F,channels), (F,dimensions), (F) */
+    const float *keys, *handicap;            /* (blocks,channels,size), (blocks,size); size is a multiple of LANES */
+    const float *low, *high;                 /* (blocks,dimensions) */
+    const int64_t *rows;                     /* (blocks,size) */
+    float reach, slack;
+} Search;
+
+typedef float Lanes __attribute__((vector_size(64), aligned(4)));
+#define LANES 16
+#define QUERIES 6 /* So many products of queries and lanes stay in registers, whatever the processor. */
+#define MOST 64   /* queries at a time */
+#define SEEDS 8   /* Blocks that are looked into first, to learn what the others must beat. */
+
+/* Return the squared distance between two boxes. */
+INLINE float gap(const float *low, const float *high, const float *from, const float *to, int64_t dimensions) {
+    float sum = 0;
+    for (int64_t d = 0; d < dimensions; d++) {
+        float below = low[d] - to[d], above = from[d] - high[d], apart = below > above ? below : above;
+        sum += apart > 0 ? apart * apart : 0;
+    }
+    return sum;
+}
+
+/* Put a row among the k with the largest values, the largest first, if it is one of them. */
+INLINE void insert(float *best, int64_t *index, int64_t k, float value, int64_t row) {
+    if (!(value > best[k - 1]))
+        return;
+    int64_t i = k - 1;
+    for (; i > 0 && best[i - 1] < value; i--) {
+        best[i] = best[i - 1];
+        index[i] = index[i - 1];
+    }
+    best[i] = value;
+    index[i] = row;
+}
+
+/* What is known of at most MOST queries. */
+typedef struct {
+    const int64_t *rows; /* which queries they are */
+    int64_t count;
+    float bounds[MOST]; /* the largest squared distance at which a key could still be among the best */
+    float *best;        /* (count,k), the largest products so far */
+    int64_t *index;     /* (count,k), their keys */
+} Queries;
+
+/* Compare a few of the queries with all keys of a block. */
+INLINE void compare(const Search *s, int64_t block, Queries *queries, const int64_t *few, int64_t count) {
+    const float *query[QUERIES];
+    for (int64_t q = 0; q < QUERIES; q++)
+        query[q] = s->queries + queries->rows[few[MIN(q, count - 1)]] * s->channels;
+    for (int64_t j = 0; j < s->size; j += LANES) {
+        const float *keys = s->keys + block * s->channels * s->size + j;
+        Lanes sum[QUERIES];
+        for (int64_t q = 0; q < QUERIES; q++)
+            sum[q] = *(const Lanes *)(s->handicap + block * s->size + j);
+        for (int64_t c = 0; c < s->channels; c++)
+            for (int64_t q = 0; q < QUERIES; q++)
+                sum[q] += query[q][c] * *(const Lanes *)(keys + c * s->size);
+        for (int64_t q = 0; q < count; q++)
+            for (int64_t l = 0; l < LANES; l++)
+                insert(queries->best + few[q] * s->k, queries->index + few[q] * s->k, s->k, sum[q][l],
+                       s->rows[block * s->size + j + l]);
+    }
+    for (int64_t q = 0; q < count; q++)
+        queries->bounds[few[q]] = s->lengths[queries->rows[few[q]]] + s->reach + s->slack -
+                                  2 * queries->best[few[q] * s->k + s->k - 1];
+}
+
+/* Compare a block's keys with those queries for which it may hold something better. */
+INLINE void visit(const Search *s, int64_t block, Queries *queries) {
+    int64_t few[QUERIES], count = 0, dimensions = s->dimensions;
+    for (int64_t q = 0; q < queries->count; q++) {
+        const float *place = s->places + queries->rows[q] * dimensions;
+        if (gap(s->low + block * dimensions, s->high + block * dimensions, place, place, dimensions) <=
+            queries->bounds[q])
+            few[count++] = q;
+        if (count == QUERIES || (count && q == queries->count - 1)) {
+            compare(s, block, queries, few, count);
+            count = 0;
+        }
+    }
+}
+
+/* Find the k keys with the largest products for each of at most MOST queries; best and index are (count,k). */
+EVERY_PROCESSOR void hdnet_search(const Search *s, const int64_t *rows, int64_t count, float *best, int64_t *index) {
+    int64_t dimensions = s->dimensions, seeds[SEEDS];
+    float low[dimensions], high[dimensions], gaps[s->blocks], nearest[SEEDS];
+    Queries queries = {.rows = rows, .count = count, .best = best, .index = index};
+    memset(index, 0, count * s->k * sizeof *index);
+    for (int64_t i = 0; i < count * s->k; i++)
+        best[i] = -INFINITY;
+    for (int64_t q = 0; q < count; q++) {
+        queries.bounds[q] = INFINITY;
+        for (int64_t d = 0; d < dimensions; d++) {
+            float place = s->places[rows[q] * dimensions + d];
+            low[d] = q && low[d] < place ? low[d] : place;
+            high[d] = q && high[d] > place ? high[d] : place;
+        }
+    }
+    for (int64_t i = 0; i < SEEDS; i++)
+        nearest[i] = -INFINITY, seeds[i] = -1;
+    for (int64_t i = 0; i < s->blocks; i++) {
+        gaps[i] = gap(s->low + i * dimensions, s->high + i * dimensions, low, high, dimensions);
+        insert(nearest, seeds, SEEDS, -gaps[i], i);
+    }
+    for (int64_t i = 0; i < SEEDS && seeds[i] >= 0; i++) {
+        visit(s, seeds[i], &queries);
+        gaps[seeds[i]] = INFINITY;
+    }
+    for (int64_t i = 0; i < s->blocks; i++)
+        if (gaps[i] < INFINITY)
+            visit(s, i, &queries);
 }

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from hdnet.model.allocator import keep_strips
 from hdnet.model.architectures.base import PaddedRenderer
-from hdnet.model.architectures.hdnet import LARGE
+from hdnet.model.architectures.hdnet import LARGE, kernels
 from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
-from hdnet.model.architectures.hdnet.kernels import installed
 from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
-from hdnet.model.architectures.hdnet.passes import Foreground, Passes, Window
+from hdnet.model.architectures.hdnet.passes import Foreground, Window
 from hdnet.model.architectures.hdnet.regions import Regions
 from hdnet.model.architectures.hdnet.strips import Conv, Map, MapWriter, Source, gather, spans
 from hdnet.model.precision import Precision
@@ -47,10 +46,10 @@ class Stem:
         height, width, _ = self.pixels.shape
         return height - 2, width, self.conv.channels
 
-    def read(self, top: int, bottom: int, out: Tensor, passes: Passes) -> None:  # (bottom-top,W,n)
+    def read(self, top: int, bottom: int, out: Tensor) -> None:  # (bottom-top,W,n)
         """Convolve and activate rows."""
         rows = self.conv(self.pixels[None, top : bottom + 2].permute(0, 3, 1, 2))
-        passes.read(rows[0].permute(1, 2, 0), out, slope=SLOPE)
+        kernels.installed().read(rows[0].permute(1, 2, 0), out, slope=SLOPE)
 
 
 class Engine:
@@ -59,12 +58,10 @@ class Engine:
     Args:
         network: It is on a CPU, in float32. Later changes of its weights may go unseen.
         dtype: The type of the convolutions and of the maps they leave, float32 or bfloat16.
-        passes: What works between the convolutions; by default compiled kernels if they are installed.
     """
 
-    def __init__(self, network: HDNet, dtype: torch.dtype, passes: Passes | None = None) -> None:
+    def __init__(self, network: HDNet, dtype: torch.dtype) -> None:
         self.network, self.dtype = network, dtype
-        self.passes = passes or installed()
         self.stem, self.neck, self.out = (Conv.of(m, dtype) for m in (network.stem, network.neck, network.out))
         encoder = cast(Iterable[EncoderStage], network.encoder)
         decoder = cast(Iterable[DecoderStage], (network.widen, *network.decoder))
@@ -131,16 +128,16 @@ class Engine:
         out = self._writer(x, conv)
 
         def run(rows: tuple[int, int]) -> Tensor:
-            strip = self._gather([x], *rows)
+            strip = gather([x], *rows, self.dtype)
             out.write(rows[0] // conv.stride, conv(strip))
-            return self.passes.total(strip[0].permute(1, 2, 0)[1:-1])
+            return kernels.installed().total(strip[0].permute(1, 2, 0)[1:-1])
 
         total = torch.stack(share(run, spans([x], conv))).sum(0)
         return total / (x.shape[0] * x.shape[1]), out
 
     def _localise(self, x: Source, inside: Foreground) -> Map:
         """Run the neck and local dynamics, whole: at 1/8 they are small."""
-        strips = share(lambda rows: self.neck(self._gather([x], *rows)), spans([x], self.neck))
+        strips = share(lambda rows: self.neck(gather([x], *rows, self.dtype)), spans([x], self.neck))
         out = torch.cat(strips, dim=2)
         matched = self.network.local(out.float(), Regions.of(inside.mask[None, None]))
         return Map(matched[0].permute(1, 2, 0))
@@ -160,9 +157,9 @@ class Engine:
         mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
 
         def mixed(top: int, bottom: int) -> Tensor:
-            regions = self.passes.regions(inside, top - 1, bottom + 1, self.dtype)
+            regions = kernels.installed().regions(inside, top - 1, bottom + 1, self.dtype)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                return self.passes.rectify(mix(self._gather(sources, top, bottom), regions))
+                return kernels.installed().rectify(mix(gather(sources, top, bottom, self.dtype), regions))
 
         return mixed
 
@@ -172,15 +169,12 @@ class Engine:
         padded[1:-1] = pixels
         return Stem(padded, self.stem, mean)
 
-    def _gather(self, sources: Sequence[Source], top: int, bottom: int) -> Tensor:  # (1,C,bottom-top+2,W)
-        return gather(sources, top, bottom, self.dtype, self.passes)
-
     def _writer(
         self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None
     ) -> MapWriter:
         height, width, _ = x.shape
         shape = int(height * conv.scale), int(width * conv.scale), conv.channels
-        return MapWriter(shape, self.dtype, self.passes, inside, window)
+        return MapWriter(shape, self.dtype, inside, window)
 
 
 def renderer(network: HDNet, device: torch.device, precision: Precision) -> PaddedRenderer:

@@ -6,16 +6,21 @@ The library is plain C and loaded by ctypes, which gives up Python's lock for as
 import ctypes
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Moments, Passes
 from hdnet.model.architectures.hdnet.regions import Regions
+
+if TYPE_CHECKING:
+    from hdnet.model.architectures.hdnet.search import Search
 
 MODULE = "hdnet_kernels"
 """The library lies where Python would find a module of this name."""
@@ -25,8 +30,13 @@ FUNCTIONS = {
     "hdnet_total": [c_void_p, c_int64, c_int64, c_void_p, c_int],
     "hdnet_choose": [c_void_p, c_void_p, c_int64, c_int64, c_void_p],
     "hdnet_rectify": [c_void_p, c_int64, c_int],
+    "hdnet_search": [c_void_p, c_void_p, c_int64, c_void_p, c_void_p],
 }
 """What the library offers, and the types of the arguments."""
+
+
+LANES = 16
+"""The search takes blocks of a multiple of so many keys."""
 
 
 @cache
@@ -96,11 +106,42 @@ class Kernels(Passes):
             return super().regions(foreground, top, bottom, dtype)
         return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.library)
 
+    def finder(self, search: "Search") -> Callable[[Tensor], Tensor]:  # (P,) int64 -> (P,K) int64
+        blocks, (count, dimensions) = search.blocks, search.blocks.low.shape
+        spare = -blocks.rows.shape[1] % LANES
+        keys = F.pad(blocks.keys, (0, 0, 0, spare)).mT.contiguous()  # (N,C,S), for keys are compared side by side
+        handicap, rows = F.pad(blocks.handicap, (0, spare), value=-torch.inf), F.pad(blocks.rows, (0, spare))
+        held = (search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows)
+        held = tuple(values.contiguous() for values in held)
+
+        told = _Search(
+            keys.shape[1], dimensions, count, keys.shape[2], search.k,
+            *(values.data_ptr() for values in held), search.reach, search.slack,
+        )  # fmt: skip
+
+        def find(some: Tensor) -> Tensor:
+            best, index = torch.empty(len(some), search.k), torch.empty(len(some), search.k, dtype=torch.int64)
+            self.library.hdnet_search(ctypes.byref(told), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr())
+            assert held
+            return index
+
+        return find
+
     def rectify(self, x: Tensor) -> Tensor:
         if not x.is_contiguous(memory_format=torch.channels_last):
             return super().rectify(x)
         self.library.hdnet_rectify(x.data_ptr(), x.numel(), _is_float(x))
         return x
+
+
+class _Search(ctypes.Structure):
+    """`Search` in the library's source."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("channels", "dimensions", "blocks", "size", "k")),
+        *((name, c_void_p) for name in ("queries", "places", "lengths", "keys", "handicap", "low", "high", "rows")),
+        *((name, c_float) for name in ("reach", "slack")),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,15 +5,18 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hdnet.model.architectures.hdnet.regions import Listed, Regions, put_rows
+
+if TYPE_CHECKING:
+    from hdnet.model.architectures.hdnet.search import Search
 
 WIDE = 256
 """Channels with which arithmetic is quick: positions are taken together until they have so many."""
@@ -201,6 +204,10 @@ class Passes:
         """Return the regions of rows, whose values have this type; rows outside the map are background."""
         index = foreground.within(top, bottom)
         return Regions(foreground.mask[None], Listed(index, [len(index)]))
+
+    def finder(self, search: "Search") -> Callable[[Tensor], Tensor]:  # (P,) int64 -> (P,K) int64
+        """Return what finds the best keys of some queries that lie near each other."""
+        return search.find
 
     def rectify(self, x: Tensor) -> Tensor:
         """Set what is below 0 to 0, in place, and return it; x is dense in memory."""

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdnet.model.architectures.hdnet import kernels
 from hdnet.model.architectures.hdnet.norm import InstanceNorm, RegionNorm
-from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Moments, Passes, Window
+from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Moments, Window
 
 STRIP = 1 << 20
 """Most values in a strip of a convolution's input or result: 4 MiB in float32, which caches hold."""
@@ -36,7 +37,7 @@ class Source(Protocol):
     def mean(self) -> Tensor:
         """The mean over the whole map, as read; (C,) float32."""
 
-    def read(self, top: int, bottom: int, out: Tensor, passes: Passes) -> None:  # (bottom-top,W,C)
+    def read(self, top: int, bottom: int, out: Tensor) -> None:  # (bottom-top,W,C)
         """Put activated rows, all inside the map, into a strip."""
 
 
@@ -64,9 +65,9 @@ class Map:
         height, width, channels = self.raw.shape
         return height, width, channels
 
-    def read(self, top: int, bottom: int, out: Tensor, passes: Passes) -> None:  # (bottom-top,W,C)
+    def read(self, top: int, bottom: int, out: Tensor) -> None:  # (bottom-top,W,C)
         """Normalise and activate rows."""
-        passes.read(self.raw[top:bottom], out, self.affine, self.foreground, top, self.slope)
+        kernels.installed().read(self.raw[top:bottom], out, self.affine, self.foreground, top, self.slope)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,6 @@ class MapWriter:
     Args:
         shape: Height, width and channels of the map.
         dtype: The type to keep the map in.
-        passes: What takes the moments.
         foreground: Where the foreground is; None where there is one region.
         window: The part of the map to keep; the moments are those of the whole map.
     """
@@ -121,11 +121,10 @@ class MapWriter:
         self,
         shape: tuple[int, int, int],
         dtype: torch.dtype,
-        passes: Passes,
         foreground: Foreground | None = None,
         window: Window | None = None,
     ) -> None:
-        self.passes, self.foreground = passes, foreground
+        self.foreground = foreground
         self.window = window or (slice(0, shape[0]), slice(0, shape[1]))
         height, width = (part.stop - part.start for part in self.window)
         self.raw = torch.empty(height, width, shape[2], dtype=dtype)
@@ -139,7 +138,7 @@ class MapWriter:
         top, bottom = max(start, kept.start), min(stop, kept.stop)
         if top < bottom:
             self.raw[top - kept.start : bottom - kept.start] = rows[top - start : bottom - start, columns]
-        self.moments[start] = self.passes.moments(rows, self.foreground, start)
+        self.moments[start] = kernels.installed().moments(rows, self.foreground, start)
 
     def map(self, norm: InstanceNorm | RegionNorm, slope: float = 1.0) -> Map:
         """Return the map, normalised, with its mean."""
@@ -170,9 +169,7 @@ def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
     return [(top, min(top + step, height)) for top in range(0, height, step)]
 
 
-def gather(
-    sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype, passes: Passes
-) -> Tensor:  # (1,C,h+2,W)
+def gather(sources: Sequence[Source], top: int, bottom: int, dtype: torch.dtype) -> Tensor:  # (1,C,h+2,W)
     """Read the same rows of several maps, one more above and one below, and join them; it is 0 outside the maps."""
     top, bottom = top - 1, bottom + 1
     height, width, _ = sources[0].shape
@@ -183,7 +180,7 @@ def gather(
     start = 0
     for source in sources:
         end = start + source.shape[2]
-        source.read(first, last, strip[first - top : last - top, :, start:end], passes)
+        source.read(first, last, strip[first - top : last - top, :, start:end])
         start = end
     # With the batch's dimension added first, its stride is one that oneDNN takes for channels_last; else it would copy.
     return strip[None].permute(0, 3, 1, 2)
