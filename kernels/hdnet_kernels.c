@@ -285,6 +285,17 @@ typedef struct {
     int64_t *index;     /* (count,k), their keys */
 } Queries;
 
+/* Take the products of one query with a few keys. */
+INLINE void offer(const Search *s, const Lanes *products, const int64_t *rows, float *best, int64_t *index) {
+    float values[LANES], worst = best[s->k - 1];
+    memcpy(values, products, sizeof values);
+    int better = 0;
+    for (int64_t l = 0; l < LANES; l++)
+        better |= values[l] > worst;
+    for (int64_t l = 0; l < LANES && better; l++)
+        insert(best, index, s->k, values[l], rows[l]);
+}
+
 /* Compare a few of the queries with all keys of a block. */
 INLINE void compare(const Search *s, int64_t block, Queries *queries, const int64_t *few, int64_t count) {
     const float *query[QUERIES];
@@ -299,9 +310,8 @@ INLINE void compare(const Search *s, int64_t block, Queries *queries, const int6
             for (int64_t q = 0; q < QUERIES; q++)
                 sum[q] += query[q][c] * *(const Lanes *)(keys + c * s->size);
         for (int64_t q = 0; q < count; q++)
-            for (int64_t l = 0; l < LANES; l++)
-                insert(queries->best + few[q] * s->k, queries->index + few[q] * s->k, s->k, sum[q][l],
-                       s->rows[block * s->size + j + l]);
+            offer(s, &sum[q], s->rows + block * s->size + j, queries->best + few[q] * s->k,
+                  queries->index + few[q] * s->k);
     }
     for (int64_t q = 0; q < count; q++)
         queries->bounds[few[q]] = s->lengths[queries->rows[few[q]]] + s->reach + s->slack -
@@ -321,6 +331,13 @@ INLINE void visit(const Search *s, int64_t block, Queries *queries) {
             count = 0;
         }
     }
+}
+
+INLINE float widest(const Queries *queries) {
+    float bound = -INFINITY;
+    for (int64_t q = 0; q < queries->count; q++)
+        bound = queries->bounds[q] > bound ? queries->bounds[q] : bound;
+    return bound;
 }
 
 /* Find the k keys with the largest products for each of at most MOST queries; best and index are (count,k). */
@@ -349,7 +366,10 @@ EVERY_PROCESSOR void hdnet_search(const Search *s, const int64_t *rows, int64_t 
         visit(s, seeds[i], &queries);
         gaps[seeds[i]] = INFINITY;
     }
+    float farthest = widest(&queries);
     for (int64_t i = 0; i < s->blocks; i++)
-        if (gaps[i] < INFINITY)
+        if (gaps[i] <= farthest && gaps[i] < INFINITY) {
             visit(s, i, &queries);
+            farthest = widest(&queries);
+        }
 }

@@ -125,7 +125,7 @@ class Engine:
 
     def _encode_stage(self, x: Source, conv: Conv) -> tuple[Tensor, MapWriter]:
         """Return the mean of the input, and the output."""
-        out = self._writer(x, conv)
+        out = MapWriter()
 
         def run(rows: tuple[int, int]) -> Tensor:
             strip = gather([x], *rows, self.dtype)
@@ -140,14 +140,14 @@ class Engine:
         strips = share(lambda rows: self.neck(gather([x], *rows, self.dtype)), spans([x], self.neck))
         out = torch.cat(strips, dim=2)
         matched = self.network.local(out.float(), Regions.of(inside.mask[None, None]))
-        return Map(matched[0].permute(1, 2, 0))
+        return Map([matched[0].permute(1, 2, 0)])
 
     def _decode(
         self, i: int, sources: Sequence[Source], before: Foreground, after: Foreground, window: Window | None = None
     ) -> Map:
         """Run a stage of the decoder, whose input has the foreground `before` and whose result has `after`."""
         conv, dynamics, norm = self.decoder[i]
-        out = self._writer(sources[0], conv, after, window)
+        out = MapWriter(after, window)
         mixed = self._mixer(sources, dynamics, before)
         share(lambda rows: out.write(int(rows[0] * conv.scale), conv(mixed(*rows))), spans(sources, conv))
         return out.map(norm)
@@ -168,13 +168,6 @@ class Engine:
         padded = torch.zeros(height + 2, width, channels, dtype=self.dtype)
         padded[1:-1] = pixels
         return Stem(padded, self.stem, mean)
-
-    def _writer(
-        self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None
-    ) -> MapWriter:
-        height, width, _ = x.shape
-        shape = int(height * conv.scale), int(width * conv.scale), conv.channels
-        return MapWriter(shape, self.dtype, inside, window)
 
 
 def renderer(network: HDNet, device: torch.device, precision: Precision) -> PaddedRenderer:

@@ -48,8 +48,7 @@ class Foreground:
 
     def crop(self, window: Window) -> Self:
         """Return the foreground of part of the map."""
-        whole = self.mask.shape == tuple(part.stop - part.start for part in window)
-        return self if whole else self.of(self.mask[window])
+        return self.of(self.mask[window])
 
     def within(self, top: int, bottom: int) -> Tensor:  # (F,) int64
         """Return the foreground's positions in rows, flattened; rows outside the map have none."""

@@ -46,14 +46,14 @@ class Map:
     """A feature map.
 
     Attributes:
-        raw: (H,W,C), the map as the convolution left it.
+        raw: Strips of the map from top to bottom, (h,W,C) each, as the convolution left them.
         affine: How it is normalised: foreground and background, or all of it.
         foreground: Where the foreground is; None where there is one region.
         slope: The slope of the activation after normalisation for negative values; 1 for no activation.
         mean: (C,) float32, the mean over the whole map as read.
     """
 
-    raw: Tensor
+    raw: Sequence[Tensor]
     affine: tuple[Affine, ...] = ()
     foreground: Foreground | None = None
     slope: float = 1.0
@@ -62,12 +62,18 @@ class Map:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
-        height, width, channels = self.raw.shape
-        return height, width, channels
+        _, width, channels = self.raw[0].shape
+        return sum(map(len, self.raw)), width, channels
 
     def read(self, top: int, bottom: int, out: Tensor) -> None:  # (bottom-top,W,C)
         """Normalise and activate rows."""
-        kernels.installed().read(self.raw[top:bottom], out, self.affine, self.foreground, top, self.slope)
+        start = 0
+        for strip in self.raw:
+            first, last = max(top, start), min(bottom, start + len(strip))
+            if first < last:
+                rows, place = strip[first - start : last - start], out[first - top : last - top]
+                kernels.installed().read(rows, place, self.affine, self.foreground, first, self.slope)
+            start += len(strip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,50 +117,43 @@ class MapWriter:
     Several threads may write, each its own rows.
 
     Args:
-        shape: Height, width and channels of the map.
-        dtype: The type to keep the map in.
         foreground: Where the foreground is; None where there is one region.
-        window: The part of the map to keep; the moments are those of the whole map.
+        window: The part of the map to keep, by default all; the moments are those of the whole map.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        dtype: torch.dtype,
-        foreground: Foreground | None = None,
-        window: Window | None = None,
-    ) -> None:
-        self.foreground = foreground
-        self.window = window or (slice(0, shape[0]), slice(0, shape[1]))
-        height, width = (part.stop - part.start for part in self.window)
-        self.raw = torch.empty(height, width, shape[2], dtype=dtype)
+    def __init__(self, foreground: Foreground | None = None, window: Window | None = None) -> None:
+        self.foreground, self.window = foreground, window
+        self.raw: dict[int, Tensor] = {}
         self.moments: dict[int, list[list[Moments]]] = {}
 
     def write(self, start: int, strip: Tensor) -> None:  # (1,C,h,W)
         """Take the rows from `start` on."""
         rows = strip[0].permute(1, 2, 0)
-        stop = start + len(rows)
-        kept, columns = self.window
-        top, bottom = max(start, kept.start), min(stop, kept.stop)
-        if top < bottom:
-            self.raw[top - kept.start : bottom - kept.start] = rows[top - start : bottom - start, columns]
+        self.raw[start] = rows if self.window is None else _part(rows, start, self.window)
         self.moments[start] = kernels.installed().moments(rows, self.foreground, start)
 
     def map(self, norm: InstanceNorm | RegionNorm, slope: float = 1.0) -> Map:
         """Return the map, normalised, with its mean."""
-        strips = [self.moments[start] for start in sorted(self.moments)]
-        regions = [Moments.merged(itertools.chain(*parts), self.raw.shape[2]) for parts in zip(*strips, strict=True)]
+        raw, moments = ([parts[start] for start in sorted(parts)] for parts in (self.raw, self.moments))
+        _, width, channels = raw[0].shape
+        regions = [Moments.merged(itertools.chain(*parts), channels) for parts in zip(*moments, strict=True)]
         sizes, mean, spread = torch.stack(regions, dim=1)
         divisor = sizes + norm.slack
         centre = mean * sizes / divisor
         var = (spread + sizes * (mean - centre).square()) / divisor
         scale, shift = (part[0].float() for part in norm.affine(centre[None], var[None]))
         whole = ((mean * scale + shift) * sizes).sum(0) / sizes.sum(0)
-        seen = self.foreground and self.foreground.crop(self.window)
-        width = self.raw.shape[1]
+        seen = self.foreground if self.window is None or not self.foreground else self.foreground.crop(self.window)
         lengths = [width] if len(scale) == 1 else [1, width]  # the foreground comes in any number of positions
         affine = tuple(Affine.of(*one) for one in zip(scale, shift, lengths, strict=True))
-        return Map(self.raw, affine, seen, slope, whole.float())
+        return Map(raw, affine, seen, slope, whole.float())
+
+
+def _part(rows: Tensor, start: int, window: Window) -> Tensor:  # (h,W,C), first row -> (h',W',C)
+    """Return the part of rows that lies in a window of the map."""
+    kept, columns = window
+    first, last = max(kept.start - start, 0), max(kept.stop - start, 0)
+    return rows[first:last, columns].contiguous()
 
 
 def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
