@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Moments, Passes
+from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Passes, merge, unchanged
 from hdnet.model.architectures.hdnet.regions import Regions
 
 if TYPE_CHECKING:
@@ -75,25 +75,24 @@ class Kernels(Passes):
         slope: float = 1.0,
     ) -> None:
         rows, (height, width, channels) = rows.contiguous(), rows.shape
-        fore, back = affine[0] if affine else Affine.none(channels), affine[-1] if affine else Affine.none(channels)
+        affine = affine or [unchanged(channels)]
+        fore, back = affine[0], affine[-1]
         self.library.hdnet_read(
             rows.data_ptr(), out.data_ptr(), height * width, channels, out.stride(1), _mask(foreground, top),
             *(values.data_ptr() for values in (fore.scale, fore.shift, back.scale, back.shift)),
             slope, _is_float(rows), _is_float(out),
         )  # fmt: skip
 
-    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> list[list[Moments]]:
+    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> Sequence[Tensor]:
         rows, (height, width, channels) = rows.contiguous(), rows.shape
-        found, everywhere = torch.empty(2, 3, channels, dtype=torch.float64), height * width
-        mask = _mask(foreground, top)
-        self.library.hdnet_moments(rows.data_ptr(), everywhere, channels, mask, found.data_ptr(), _is_float(rows))
-        if foreground is None:
-            return [[Moments([everywhere], found[1, 1:2], found[1, 2:])]]
-        inside = foreground.count(top, top + height)
-        return [
-            [Moments([inside], found[0, 1:2], found[0, 2:])],
-            [Moments([everywhere - inside], found[1, 1:2], found[1, 2:])],
-        ]
+        found = torch.empty(2, 3, channels, dtype=torch.float64)
+        self.library.hdnet_moments(
+            rows.data_ptr(), height * width, channels, _mask(foreground, top), found.data_ptr(), _is_float(rows)
+        )
+        return [found if foreground else found[1:]]
+
+    def merged(self, strips: Sequence[Sequence[Tensor]]) -> Tensor:  # (3,R,C) float64
+        return merge(torch.stack([found for (found,) in strips]))
 
     def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
         rows, (height, width, channels) = rows.contiguous(), rows.shape
@@ -111,17 +110,19 @@ class Kernels(Passes):
         spare = -blocks.rows.shape[1] % LANES
         keys = F.pad(blocks.keys, (0, 0, 0, spare)).mT.contiguous()  # (N,C,S), for keys are compared side by side
         handicap, rows = F.pad(blocks.handicap, (0, spare), value=-torch.inf), F.pad(blocks.rows, (0, spare))
-        held = (search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows)
-        held = tuple(values.contiguous() for values in held)
+        told = (search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows)
+        held = [values.contiguous() for values in told]
 
-        told = _Search(
+        structure = _Search(
             keys.shape[1], dimensions, count, keys.shape[2], search.k,
             *(values.data_ptr() for values in held), search.reach, search.slack,
         )  # fmt: skip
 
         def find(some: Tensor) -> Tensor:
             best, index = torch.empty(len(some), search.k), torch.empty(len(some), search.k, dtype=torch.int64)
-            self.library.hdnet_search(ctypes.byref(told), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr())
+            self.library.hdnet_search(
+                ctypes.byref(structure), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr()
+            )
             assert held
             return index
 

@@ -5,8 +5,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -70,51 +70,35 @@ class Foreground:
         return self.mask[top:bottom].flatten().logical_not().nonzero()[:, 0]
 
 
-@dataclasses.dataclass(frozen=True)
-class Moments:
-    """Means and variances of parts of some values.
+def moments(rows: Tensor) -> Tensor:  # (P,C) -> (N,3,C) float32
+    """Return counts, means and variances of parts of some rows; without rows there are no parts.
 
-    Each part is centred on its own mean before it is squared, and parts are merged in float64, so that little is lost
+    Each part is centred on its own mean before it is squared, and `merge` works in float64, so that little is lost
     where a mean is large beside its spread: a part's mean is off by some 1e-6 of itself, its variance by less than
     1e-3.
-
-    Attributes:
-        counts: Values in each of N parts.
-        means: (N,C) float32 or float64.
-        variances: Likewise.
     """
+    channels = rows.shape[1]
+    together = max(1, WIDE // channels)
+    length = len(rows) // together if len(rows) >= 2 * together else 0
+    rest = rows[length * together :].float()
+    parts = [torch.stack([torch.ones_like(rest), rest, torch.zeros_like(rest)], dim=1)]
+    if length:
+        # The statistics of batch normalisation take one read for the mean and one for the variance.
+        unused = torch.empty(2, together * channels)
+        wide = rows[: length * together].view(length, -1)
+        mean, var = torch.batch_norm_update_stats(wide, unused[0], unused[1], 0.0)
+        parts.append(
+            torch.stack([torch.full_like(mean, length), mean, var]).view(3, together, channels).transpose(0, 1)
+        )
+    return torch.cat(parts)
 
-    counts: list[int]
-    means: Tensor
-    variances: Tensor
 
-    @classmethod
-    def of(cls, rows: Tensor) -> list[Self]:  # (P,C)
-        """Take the moments of all rows; without rows there are none."""
-        channels = rows.shape[1]
-        together = max(1, WIDE // channels)
-        length = len(rows) // together if len(rows) >= 2 * together else 0
-        found = []
-        if length:
-            # The statistics of batch normalisation take one read for the mean and one for the variance.
-            unused = torch.empty(2, together * channels)
-            wide = rows[: length * together].view(length, -1)
-            mean, var = torch.batch_norm_update_stats(wide, unused[0], unused[1], 0.0)
-            found.append(cls([length] * together, mean.view(together, -1), var.view(together, -1)))
-        if length * together < len(rows):
-            rest = rows[length * together :].float()
-            found.append(cls([1] * len(rest), rest, torch.zeros_like(rest)))
-        return found
-
-    @classmethod
-    def merged(cls, several: Iterable[Self], channels: int) -> Tensor:
-        """Return count, mean and squared deviation of all values, (3,C) float64."""
-        parts = [cls([], *torch.empty(2, 0, channels)), *several]
-        count = torch.tensor([n for part in parts for n in part.counts], dtype=torch.float64)[:, None]
-        mean, var = (torch.cat([getattr(part, name) for part in parts]).double() for name in ("means", "variances"))
-        whole = (mean * count).sum(0) / count.sum().clamp(min=1)
-        spread = ((var + (mean - whole).square()) * count).sum(0)
-        return torch.stack([count.sum().expand(channels), whole, spread])
+def merge(parts: Tensor) -> Tensor:  # (N,...,3,C) -> (3,...,C) float64
+    """Return count, mean and squared deviation of all values, of whose parts `moments` are given."""
+    count, mean, var = parts.double().unbind(-2)
+    total = count.sum(0)
+    whole = (mean * count).sum(0) / total.clamp(min=1)
+    return torch.stack([total, whole, ((var + (mean - whole).square()) * count).sum(0)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,31 +109,38 @@ class Affine:
     and writes bfloat16; others convert a whole map before and after.
 
     Attributes:
-        scale: (T*C,) float32, the channels of T positions (see `WIDE`).
+        scale: (C,) float32.
         shift: Likewise.
+        together: Positions that are taken together; rows hold a multiple of so many (see `WIDE`).
     """
 
     scale: Tensor
     shift: Tensor
+    together: int
 
     @classmethod
     def of(cls, scale: Tensor, shift: Tensor, positions: int) -> Self:  # (C,), (C,)
         """Take scale and shift for rows whose length is a multiple of so many positions."""
-        together = math.gcd(positions, max(1, WIDE // len(scale)))
-        return cls(scale.repeat(together), shift.repeat(together))
+        return cls(scale, shift, math.gcd(positions, max(1, WIDE // len(scale))))
 
-    @classmethod
-    def none(cls, channels: int) -> Self:
-        """Leave values as they are."""
-        shift, scale = _identity(channels)
-        return cls(scale, shift)
+    @cached_property
+    def wide(self) -> tuple[Tensor, Tensor]:  # (T*C,) each
+        """Scale and shift for the channels of the positions that are taken together."""
+        return self.scale.repeat(self.together), self.shift.repeat(self.together)
 
     def __call__(self, rows: Tensor) -> Tensor:  # (...,C) -> (...,C)
         """Scale and shift."""
-        channels = len(self.scale)
+        scale, shift = self.wide
+        channels = len(scale)
         wide = rows.reshape(1, -1, 1, channels).permute(0, 3, 1, 2)
-        out = torch.batch_norm(wide, self.scale, self.shift, *_identity(channels), False, 0.0, 0.0, False)
+        out = torch.batch_norm(wide, scale, shift, *_identity(channels), False, 0.0, 0.0, False)
         return out.permute(0, 2, 3, 1).view(rows.shape)
+
+
+@cache
+def unchanged(channels: int) -> Affine:
+    """Return what leaves values as they are."""
+    return Affine(torch.ones(channels), torch.zeros(channels), 1)
 
 
 class Passes:
@@ -183,17 +174,21 @@ class Passes:
             put_rows(made.flatten(0, 1), index, affine[0](rows.flatten(0, 1).index_select(0, index)))
         out.copy_(made if slope == 1 else F.leaky_relu(made, slope))
 
-    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> list[list[Moments]]:
-        """Return the moments of rows (h,W,C): of foreground and background, or of all."""
+    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> Sequence[Tensor]:
+        """Return what `merged` takes of rows (h,W,C), of foreground and background or of all."""
         values = rows.flatten(0, 1)
         if foreground is None:
-            return [Moments.of(values)]
+            return [moments(values)]
         bottom = top + len(rows)
         index = foreground.within(top, bottom)
         if 0 < len(index) < len(values):
             places = index, foreground.outside(top, bottom)
-            return [Moments.of(values.index_select(0, where)) for where in places]
-        return [Moments.of(values[: len(index)]), Moments.of(values[len(index) :])]
+            return [moments(values.index_select(0, where)) for where in places]
+        return [moments(values[: len(index)]), moments(values[len(index) :])]
+
+    def merged(self, strips: Sequence[Sequence[Tensor]]) -> Tensor:  # (3,R,C) float64
+        """Return count, mean and squared deviation of each region of a map, from its strips' moments."""
+        return torch.stack([merge(torch.cat(parts)) for parts in zip(*strips, strict=True)], dim=1)
 
     def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
         """Return the sum over all positions, in float32."""

@@ -5,7 +5,6 @@ normalised, or joined with another, would cost a pass over memory each, and its 
 """
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from hdnet.model.architectures.hdnet import kernels
 from hdnet.model.architectures.hdnet.norm import InstanceNorm, RegionNorm
-from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Moments, Window
+from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Window
 
 STRIP = 1 << 20
 """Most values in a strip of a convolution's input or result: 4 MiB in float32, which caches hold."""
@@ -124,7 +123,7 @@ class MapWriter:
     def __init__(self, foreground: Foreground | None = None, window: Window | None = None) -> None:
         self.foreground, self.window = foreground, window
         self.raw: dict[int, Tensor] = {}
-        self.moments: dict[int, list[list[Moments]]] = {}
+        self.moments: dict[int, Sequence[Tensor]] = {}
 
     def write(self, start: int, strip: Tensor) -> None:  # (1,C,h,W)
         """Take the rows from `start` on."""
@@ -134,10 +133,9 @@ class MapWriter:
 
     def map(self, norm: InstanceNorm | RegionNorm, slope: float = 1.0) -> Map:
         """Return the map, normalised, with its mean."""
-        raw, moments = ([parts[start] for start in sorted(parts)] for parts in (self.raw, self.moments))
-        _, width, channels = raw[0].shape
-        regions = [Moments.merged(itertools.chain(*parts), channels) for parts in zip(*moments, strict=True)]
-        sizes, mean, spread = torch.stack(regions, dim=1)
+        starts = sorted(self.raw)
+        raw, width = [self.raw[start] for start in starts], self.raw[starts[0]].shape[1]
+        sizes, mean, spread = kernels.installed().merged([self.moments[start] for start in starts])
         divisor = sizes + norm.slack
         centre = mean * sizes / divisor
         var = (spread + sizes * (mean - centre).square()) / divisor
