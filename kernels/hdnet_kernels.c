@@ -20,6 +20,9 @@
 #define EVERY_PROCESSOR
 #endif
 
+/* What Python expects: it changes whenever a function or a structure does. */
+const int32_t hdnet_interface = 1;
+
 typedef uint16_t bfloat16;
 
 INLINE float widen(bfloat16 value) {

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from hdnet.model.architectures.hdnet import search
+from hdnet.model.architectures.hdnet import kernels, search
+from hdnet.model.architectures.hdnet.passes import Passes
+
+pytestmark = pytest.mark.usefixtures("passes")
 
 
 def photo_like(count):
@@ -26,6 +29,7 @@ def test_it_finds_what_comparing_all_finds(monkeypatch, k, unit):
 
 
 def test_it_leaves_most_pairs_out(monkeypatch):
+    monkeypatch.setattr(kernels, "installed", Passes)
     torch.manual_seed(0)
     rows = torch.nn.functional.normalize(photo_like(9000), dim=1)
     seen, best = [], search.Blocks.best

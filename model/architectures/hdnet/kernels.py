@@ -7,7 +7,7 @@ import ctypes
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
-from ctypes import c_float, c_int, c_int64, c_void_p
+from ctypes import c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MODULE = "hdnet_kernels"
 """The library lies where Python would find a module of this name."""
+INTERFACE = 1
+"""The library's `hdnet_interface` that this module knows."""
 FUNCTIONS = {
     "hdnet_read": [c_void_p, c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 5, c_float, c_int, c_int],
     "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int],
@@ -57,10 +59,13 @@ class Kernels(Passes):
 
     Raises:
         OSError: It cannot be loaded.
+        ImportError: It is from another version of this program.
     """
 
     def __init__(self, path: Path) -> None:
         self.library = ctypes.CDLL(str(path))
+        if c_int32.in_dll(self.library, "hdnet_interface").value != INTERFACE:
+            raise ImportError(f"{path} is from another version: install or remove hdnet-kernels", path=str(path))
         for name, types in FUNCTIONS.items():
             function = getattr(self.library, name)
             function.argtypes, function.restype = types, None
@@ -106,24 +111,24 @@ class Kernels(Passes):
         return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.library)
 
     def finder(self, search: "Search") -> Callable[[Tensor], Tensor]:  # (P,) int64 -> (P,K) int64
+        if search.queries.device.type != "cpu":
+            return super().finder(search)
         blocks, (count, dimensions) = search.blocks, search.blocks.low.shape
         spare = -blocks.rows.shape[1] % LANES
         keys = F.pad(blocks.keys, (0, 0, 0, spare)).mT.contiguous()  # (N,C,S), for keys are compared side by side
         handicap, rows = F.pad(blocks.handicap, (0, spare), value=-torch.inf), F.pad(blocks.rows, (0, spare))
-        told = (search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows)
-        held = [values.contiguous() for values in told]
-
-        structure = _Search(
-            keys.shape[1], dimensions, count, keys.shape[2], search.k,
-            *(values.data_ptr() for values in held), search.reach, search.slack,
-        )  # fmt: skip
+        several = search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows
+        told = [values.contiguous() for values in several]
 
         def find(some: Tensor) -> Tensor:
             best, index = torch.empty(len(some), search.k), torch.empty(len(some), search.k, dtype=torch.int64)
+            structure = _Search(
+                keys.shape[1], dimensions, count, keys.shape[2], search.k,
+                *(values.data_ptr() for values in told), search.reach, search.slack,
+            )  # fmt: skip
             self.library.hdnet_search(
                 ctypes.byref(structure), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr()
             )
-            assert held
             return index
 
         return find
