@@ -58,7 +58,17 @@ def kernels_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"there is no C compiler: {compiler}")
     source, target = tmp_path_factory.mktemp("kernels") / "source", tmp_path_factory.mktemp("built")
     shutil.copytree(Path(__file__).parents[1] / "kernels", source)
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--target", target, source]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+        str(source),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (library,) = target.glob("hdnet_kernels.*")
     return library

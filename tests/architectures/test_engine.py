@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("passes")
 
 @pytest.fixture(autouse=True)
 def many_strips(monkeypatch):
-    monkeypatch.setattr(strips, "STRIP", 1 << 14)
+    monkeypatch.setattr(strips, "STRIP", 1 << 16)
     monkeypatch.setattr(engine, "LARGE", 0)
 
 

@@ -16,8 +16,8 @@ from hdnet.model.architectures.hdnet import kernels
 from hdnet.model.architectures.hdnet.norm import InstanceNorm, RegionNorm
 from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Window
 
-STRIP = 1 << 20
-"""Most values in a strip of a convolution's input or result: 4 MiB in float32, which caches hold."""
+STRIP = 1 << 22
+"""Most bytes in a strip of a convolution's input or result, which caches hold."""
 PARTS = 2
 """A map of half a strip and more is divided into a multiple of so many strips, so that threads finish together.
 
@@ -158,8 +158,9 @@ def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
     """Divide the rows of maps of one size into strips of an even length; return each one's first row and end."""
     height, width, _ = sources[0].shape
     channels = max(sum(source.shape[2] for source in sources), int(conv.channels * conv.scale**2))
-    parts = PARTS if 2 * height * width * channels >= STRIP else 1
-    count = -(-height // max(2, STRIP // (width * channels)))
+    row = width * channels * conv.weight.itemsize
+    parts = PARTS if 2 * height * row >= STRIP else 1
+    count = -(-height // max(2, STRIP // row))
     count += -count % parts
     step = -(-height // count)
     step += step % 2
