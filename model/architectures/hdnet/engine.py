@@ -85,7 +85,7 @@ class Engine:
         return lead(lambda: self._harmonize(composite, mask))
 
     def _harmonize(self, composite: Tensor, mask: Tensor) -> Tensor:
-        inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level] > 0.5) for level in range(4)]
+        inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level].bool()) for level in range(4)]
         if not len(inside[0].index):
             return composite.clone()
         result = composite.clone(memory_format=torch.channels_last)
@@ -166,7 +166,7 @@ class Engine:
     def _stem(self, pixels: Tensor, mean: Tensor) -> Stem:  # (H,W,3), (n,)
         height, width, channels = pixels.shape
         padded = torch.zeros(height + 2, width, channels, dtype=self.dtype)
-        padded[1:-1] = pixels
+        padded[1:-1] = pixels.to(self.dtype)  # converted before their order changes: twice as fast
         return Stem(padded, self.stem, mean)
 
 
@@ -180,7 +180,8 @@ def renderer(network: HDNet, device: torch.device, precision: Precision) -> Padd
 
 def _window(inside: Tensor) -> Window:  # (H,W) bool
     """Return the foreground's box and what it sees of the stem."""
-    return _span(inside.any(1)), _span(inside.any(0))
+    occupied = inside.view(torch.uint8)  # whose maximum takes a fortieth of the time of `any`
+    return _span(occupied.amax(1)), _span(occupied.amax(0))
 
 
 def _span(occupied: Tensor) -> slice:  # (N,) bool

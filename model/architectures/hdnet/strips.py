@@ -5,7 +5,9 @@ normalised, or joined with another, would cost a pass over memory each, and its 
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Protocol, Self
 
 import torch
@@ -58,21 +60,24 @@ class Map:
     slope: float = 1.0
     mean: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0))
 
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first row of each strip, and the map's height."""
+        return [0, *itertools.accumulate(strip.shape[0] for strip in self.raw)]
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         _, width, channels = self.raw[0].shape
-        return sum(map(len, self.raw)), width, channels
+        return self.starts[-1], width, channels
 
     def read(self, top: int, bottom: int, out: Tensor) -> None:  # (bottom-top,W,C)
         """Normalise and activate rows."""
-        start = 0
-        for strip in self.raw:
-            first, last = max(top, start), min(bottom, start + len(strip))
+        for strip, (start, end) in zip(self.raw, itertools.pairwise(self.starts), strict=True):
+            first, last = max(top, start), min(bottom, end)
             if first < last:
                 rows, place = strip[first - start : last - start], out[first - top : last - top]
                 kernels.installed().read(rows, place, self.affine, self.foreground, first, self.slope)
-            start += len(strip)
 
 
 @dataclasses.dataclass(frozen=True)
