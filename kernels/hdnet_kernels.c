@@ -134,6 +134,16 @@ INLINE void add_up(const void *from, int64_t values, const float *centre, float 
     }
 }
 
+/* Merge count, mean and squared deviation of a part into those of a channel. */
+INLINE void add_part(double *count, double *mean, double *deviation, double part, double part_mean, double part_deviation) {
+    double gap = part_mean - *mean, both = *count + part;
+    if (both == 0)
+        return;
+    *deviation += part_deviation + gap * gap * *count * part / both;
+    *mean += gap * part / both;
+    *count = both;
+}
+
 /* Merge the sums of `block` positions into float64 statistics (count, mean, squared deviation; 3 x channels), and let
    the next ones be taken around the mean so far. */
 static void merge(double *statistics, int64_t block, int64_t channels, int64_t width, float *centre, float *sum,
@@ -145,10 +155,8 @@ static void merge(double *statistics, int64_t block, int64_t channels, int64_t w
             total += sum[j];
             squares += square[j];
         }
-        double step = total / block, gap = centre[c] + step - mean[c], both = count[c] + block;
-        deviation[c] += squares - total * step + gap * gap * count[c] * block / both;
-        mean[c] += gap * block / both;
-        count[c] = both;
+        double step = total / block;
+        add_part(count + c, mean + c, deviation + c, block, centre[c] + step, squares - total * step);
     }
     for (int64_t j = 0; j < width; j++) {
         centre[j] = (float)mean[j % channels];
@@ -181,21 +189,30 @@ INLINE void moments_of_block(const void *from, int64_t count, int64_t channels, 
             }
         }
     }
-    for (int region = 0; region < 2; region++) {
-        double *found = statistics + region * 3 * channels;
-        merge(found, added[region], channels, width, centre[region], sum[region], square[region]);
-        for (int64_t c = 0; c < channels && found[c]; c++)
-            found[2 * channels + c] /= found[c];
-    }
+    for (int region = 0; region < 2; region++)
+        merge(statistics + region * 3 * channels, added[region], channels, width, centre[region], sum[region],
+              square[region]);
 }
 
-/* Take count, mean and variance of each channel in foreground and background, (2,3,channels) float64. */
+/* Take count, mean and squared deviation of each channel in foreground and background, (2,3,channels) float64. */
 EVERY_PROCESSOR void hdnet_moments(const void *from, int64_t count, int64_t channels, const uint8_t *inside,
                                    double *statistics, int is_float) {
     if (is_float)
         moments_of_block(from, count, channels, inside, statistics, 1);
     else
         moments_of_block(from, count, channels, inside, statistics, 0);
+}
+
+/* Merge the statistics of a map's strips, (strips,regions,3,channels), into those of the map, (3,regions,channels). */
+void hdnet_merge(const double *strips, int64_t count, int64_t regions, int64_t channels, double *map) {
+    int64_t step = regions * channels;
+    memset(map, 0, 3 * step * sizeof *map);
+    for (int64_t i = 0; i < count * regions; i++)
+        for (int64_t c = 0; c < channels; c++) {
+            const double *part = strips + i * 3 * channels + c;
+            double *whole = map + i % regions * channels + c;
+            add_part(whole, whole + step, whole + 2 * step, part[0], part[channels], part[2 * channels]);
+        }
 }
 
 /* Put one block's positions over the other's in the foreground. */

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Passes, merge, unchanged
+from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Passes, unchanged
 from hdnet.model.architectures.hdnet.regions import Regions
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ INTERFACE = 1
 FUNCTIONS = {
     "hdnet_read": [c_void_p, c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 5, c_float, c_int, c_int],
     "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int],
+    "hdnet_merge": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
     "hdnet_total": [c_void_p, c_int64, c_int64, c_void_p, c_int],
     "hdnet_choose": [c_void_p, c_void_p, c_int64, c_int64, c_void_p],
     "hdnet_rectify": [c_void_p, c_int64, c_int],
@@ -97,7 +98,11 @@ class Kernels(Passes):
         return [found if foreground else found[1:]]
 
     def merged(self, strips: Sequence[Sequence[Tensor]]) -> Tensor:  # (3,R,C) float64
-        return merge(torch.stack([found for (found,) in strips]))
+        several = torch.stack([found for (found,) in strips])
+        count, regions, _, channels = several.shape
+        whole = torch.empty(3, regions, channels, dtype=torch.float64)
+        self.library.hdnet_merge(several.data_ptr(), count, regions, channels, whole.data_ptr())
+        return whole
 
     def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
         rows, (height, width, channels) = rows.contiguous(), rows.shape

@@ -65,7 +65,7 @@ class Map:
         """The first row of each strip, and the map's height."""
         return [0, *itertools.accumulate(strip.shape[0] for strip in self.raw)]
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         _, width, channels = self.raw[0].shape
