@@ -153,10 +153,10 @@ class MapWriter:
 
 
 def _part(rows: Tensor, start: int, window: Window) -> Tensor:  # (h,W,C), first row -> (h',W',C)
-    """Return the part of rows that lies in a window of the map."""
+    """Copy the part of rows that lies in a window of the map, so that the rest is freed."""
     kept, columns = window
     first, last = max(kept.start - start, 0), max(kept.stop - start, 0)
-    return rows[first:last, columns].contiguous()
+    return rows[first:last, columns].clone(memory_format=torch.contiguous_format)
 
 
 def spans(sources: Sequence[Source], conv: Conv) -> list[tuple[int, int]]:
