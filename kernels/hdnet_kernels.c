@@ -135,7 +135,8 @@ INLINE void add_up(const void *from, int64_t values, const float *centre, float 
 }
 
 /* Merge count, mean and squared deviation of a part into those of a channel. */
-INLINE void add_part(double *count, double *mean, double *deviation, double part, double part_mean, double part_deviation) {
+INLINE void add_part(double *count, double *mean, double *deviation, double part, double part_mean,
+                     double part_deviation) {
     double gap = part_mean - *mean, both = *count + part;
     if (both == 0)
         return;
