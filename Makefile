@@ -6,10 +6,14 @@ PIP_ARGS ?=
 BIN := .venv/bin
 UV := build/lock/bin/uv
 
-.PHONY: demo test coverage check lock clean
+.PHONY: demo kernels test coverage check lock clean
 
 demo: .venv/.made
 	$(BIN)/hdnet-harmonize --input examples/catalog/manifest.csv --output build/demo --run-id demo
+
+# Optional: compiled passes, with which hdnet-lite is faster (docs/engine.md). It needs a C compiler.
+kernels: .venv/.made
+	$(BIN)/python -m pip install --no-deps --no-build-isolation ./kernels
 
 test: .venv/.made
 	$(BIN)/python -m pytest

@@ -2,6 +2,10 @@
 
 import asyncio
 import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +48,42 @@ def python(wheel, tmp_path_factory) -> Path:
     from tests import portable
 
     return portable.make_environment(tmp_path_factory.mktemp("environment"), wheel)
+
+
+@pytest.fixture(scope="session")
+def kernels_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of kernels/, built with the compiler at hand."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no C compiler: {compiler}")
+    source, target = tmp_path_factory.mktemp("kernels") / "source", tmp_path_factory.mktemp("built")
+    shutil.copytree(Path(__file__).parents[1] / "kernels", source)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+        str(source),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    (library,) = target.glob("hdnet_kernels.*")
+    return library
+
+
+@pytest.fixture(params=["torch", "library"])
+def passes(request, monkeypatch) -> None:
+    """What works between HDNet's convolutions: operations of torch, and the compiled library."""
+    from hdnet.model.architectures.hdnet import kernels
+    from hdnet.model.architectures.hdnet.passes import Passes
+
+    found = Passes()
+    if request.param == "library":
+        found = kernels.Kernels(request.getfixturevalue("kernels_library"))
+    monkeypatch.setattr(kernels, "installed", lambda: found)
 
 
 @pytest.fixture(scope="session", params=STORES)

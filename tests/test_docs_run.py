@@ -40,7 +40,7 @@ ELSEWHERE = {
 """Pages whose blocks of a language are not run here, and the test that does."""
 
 NOT_RUN = {
-    r"make (test|check|coverage|lock)$": "runs all tests, or locks packages",
+    r"make (test|check|coverage|kernels|lock)$": "runs all tests, compiles, or locks packages",
     r"git clone|python3 -m venv|pip (install|wheel)": "needs the network; tests/portable.py installs a wheel",
     r"pip download|unzip|python -m hdnet\.model\.architectures\.s2crnet\.imagenet": "needs a package's file;"
     " tests/architectures/test_s2crnet_imagenet.py makes one",

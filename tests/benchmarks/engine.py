@@ -31,7 +31,8 @@ from hdnet.model.allocator import keep_strips
 from hdnet.model.architectures.hdnet import peak_bytes
 from hdnet.model.architectures.hdnet.engine import Engine
 from hdnet.model.architectures.hdnet.network import LEVELS, HDNet
-from hdnet.model.architectures.hdnet.strips import Foreground, Map, Source, Window
+from hdnet.model.architectures.hdnet.passes import Foreground, Window
+from hdnet.model.architectures.hdnet.strips import Map, Source
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights import weights_file

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hdnet.model.allocator import keep_strips
 from hdnet.model.architectures.base import PaddedRenderer
-from hdnet.model.architectures.hdnet import LARGE
+from hdnet.model.architectures.hdnet import LARGE, kernels
 from hdnet.model.architectures.hdnet.global_dynamics import Dynamics
 from hdnet.model.architectures.hdnet.network import LEVELS, SLOPE, DecoderStage, EncoderStage, HDNet
-from hdnet.model.architectures.hdnet.regions import Listed, Regions
-from hdnet.model.architectures.hdnet.strips import Conv, Foreground, Map, MapWriter, Source, Window, gather, spans
+from hdnet.model.architectures.hdnet.passes import Foreground, Window
+from hdnet.model.architectures.hdnet.regions import Regions
+from hdnet.model.architectures.hdnet.strips import Conv, Map, MapWriter, Source, gather, spans
 from hdnet.model.precision import Precision
 from hdnet.model.team import lead, share
 
@@ -31,12 +31,12 @@ class Stem:
     """The first skip. It is computed anew from the pixels wherever it is read, which is cheaper than keeping it.
 
     Attributes:
-        pixels: The composite.
+        pixels: (H+2,W,3), the composite in the convolution's type, with a row of 0 above and one below.
         conv: The stem's convolution, from 3 channels to n.
         mean: (n,) float32, the mean over the whole map.
     """
 
-    pixels: Map
+    pixels: Tensor
     conv: Conv
     mean: Tensor
 
@@ -44,12 +44,12 @@ class Stem:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         height, width, _ = self.pixels.shape
-        return height, width, self.conv.channels
+        return height - 2, width, self.conv.channels
 
-    def read(self, top: int, bottom: int) -> Tensor:  # (bottom-top,W,n)
+    def read(self, top: int, bottom: int, out: Tensor) -> None:  # (bottom-top,W,n)
         """Convolve and activate rows."""
-        out = self.conv(gather([self.pixels], top, bottom, self.conv.weight.dtype))
-        return F.leaky_relu_(out, SLOPE)[0].permute(1, 2, 0)
+        rows = self.conv(self.pixels[None, top : bottom + 2].permute(0, 3, 1, 2))
+        kernels.installed().read(rows[0].permute(1, 2, 0), out, slope=SLOPE)
 
 
 class Engine:
@@ -85,7 +85,7 @@ class Engine:
         return lead(lambda: self._harmonize(composite, mask))
 
     def _harmonize(self, composite: Tensor, mask: Tensor) -> Tensor:
-        inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level] > 0.5) for level in range(4)]
+        inside = [Foreground.of(mask[0, 0, :: 2**level, :: 2**level].bool()) for level in range(4)]
         if not len(inside[0].index):
             return composite.clone()
         result = composite.clone(memory_format=torch.channels_last)
@@ -101,7 +101,7 @@ class Engine:
         for i in range(1, 6):
             x = self._decode(i, [skips.pop(), x], inside[LEVELS[7 - i]], inside[LEVELS[6 - i]])
         x = self._decode(6, [skips.pop(), x], inside[1], inside[0], window)
-        sources: list[Source] = [Stem(Map(pixels[window]), self.stem, mean), x]
+        sources: list[Source] = [self._stem(pixels[window], mean), x]
         seen = inside[0].crop(window)
         mixed = self._mixer(sources, self.network.last, seen)
         bias = cast(Tensor, self.network.out.bias)
@@ -115,7 +115,7 @@ class Engine:
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, list[Source]]:
         """Return the mean of the stem, and the other skips: e1 ... e6."""
-        x: Stem | Map = Stem(Map(pixels), self.stem, torch.empty(0))
+        x: Stem | Map = self._stem(pixels, torch.empty(0))
         maps: list[Stem | Map] = []
         for conv, norm in self.encoder:
             mean, out = self._encode_stage(x, conv)
@@ -125,12 +125,12 @@ class Engine:
 
     def _encode_stage(self, x: Source, conv: Conv) -> tuple[Tensor, MapWriter]:
         """Return the mean of the input, and the output."""
-        out = self._writer(x, conv)
+        out = MapWriter()
 
         def run(rows: tuple[int, int]) -> Tensor:
             strip = gather([x], *rows, self.dtype)
             out.write(rows[0] // conv.stride, conv(strip))
-            return strip[:, :, 1:-1].sum((0, 2, 3), dtype=torch.float32)
+            return kernels.installed().total(strip[0].permute(1, 2, 0)[1:-1])
 
         total = torch.stack(share(run, spans([x], conv))).sum(0)
         return total / (x.shape[0] * x.shape[1]), out
@@ -140,14 +140,14 @@ class Engine:
         strips = share(lambda rows: self.neck(gather([x], *rows, self.dtype)), spans([x], self.neck))
         out = torch.cat(strips, dim=2)
         matched = self.network.local(out.float(), Regions.of(inside.mask[None, None]))
-        return Map(matched[0].permute(1, 2, 0))
+        return Map([matched[0].permute(1, 2, 0)])
 
     def _decode(
         self, i: int, sources: Sequence[Source], before: Foreground, after: Foreground, window: Window | None = None
     ) -> Map:
         """Run a stage of the decoder, whose input has the foreground `before` and whose result has `after`."""
         conv, dynamics, norm = self.decoder[i]
-        out = self._writer(sources[0], conv, after, window)
+        out = MapWriter(after, window)
         mixed = self._mixer(sources, dynamics, before)
         share(lambda rows: out.write(int(rows[0] * conv.scale), conv(mixed(*rows))), spans(sources, conv))
         return out.map(norm)
@@ -157,18 +157,17 @@ class Engine:
         mix = dynamics.bind(torch.cat([source.mean for source in sources])[None])
 
         def mixed(top: int, bottom: int) -> Tensor:
-            index = inside.within(top - 1, bottom + 1)
-            regions = Regions(inside.mask[None], Listed(index, [len(index)]))
+            regions = kernels.installed().regions(inside, top - 1, bottom + 1, self.dtype)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                return F.relu_(mix(gather(sources, top, bottom, self.dtype), regions))
+                return kernels.installed().rectify(mix(gather(sources, top, bottom, self.dtype), regions))
 
         return mixed
 
-    def _writer(
-        self, x: Source, conv: Conv, inside: Foreground | None = None, window: Window | None = None
-    ) -> MapWriter:
-        height, width, _ = x.shape
-        return MapWriter((int(height * conv.scale), int(width * conv.scale), conv.channels), self.dtype, inside, window)
+    def _stem(self, pixels: Tensor, mean: Tensor) -> Stem:  # (H,W,3), (n,)
+        height, width, channels = pixels.shape
+        padded = torch.zeros(height + 2, width, channels, dtype=self.dtype)
+        padded[1:-1] = pixels.to(self.dtype)  # converted before their order changes: twice as fast
+        return Stem(padded, self.stem, mean)
 
 
 def renderer(network: HDNet, device: torch.device, precision: Precision) -> PaddedRenderer:
@@ -181,7 +180,8 @@ def renderer(network: HDNet, device: torch.device, precision: Precision) -> Padd
 
 def _window(inside: Tensor) -> Window:  # (H,W) bool
     """Return the foreground's box and what it sees of the stem."""
-    return _span(inside.any(1)), _span(inside.any(0))
+    occupied = inside.view(torch.uint8)  # whose maximum takes a fortieth of the time of `any`
+    return _span(occupied.amax(1)), _span(occupied.amax(0))
 
 
 def _span(occupied: Tensor) -> slice:  # (N,) bool

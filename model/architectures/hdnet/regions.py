@@ -46,6 +46,10 @@ class Regions:
             listing = mask.device.type == "cpu" or not torch.is_grad_enabled()
         return cls(inside, Listed.of(inside) if listing else None)
 
+    def choose(self, foreground: Tensor, background: Tensor) -> Tensor:  # (B,H*W,C) each -> (B,H*W,C)
+        """Return each position's value for its region; the arguments may be changed."""
+        return torch.where(self.inside[:, :, None], foreground, background)
+
     @cached_property
     def columns(self) -> Tensor:  # (B,H*W,2)
         """The regions as float32 columns of 0 and 1: foreground, background."""
@@ -137,7 +141,7 @@ def multiply(x: Tensor, regions: Regions, foreground: Tensor, background: Tensor
         (B,C,H,W), in x's type.
     """
     if regions.listed is None:
-        return _multiply_all(x, regions.inside, foreground, background)
+        return _multiply_all(x, regions, foreground, background)
     out: Tensor = _Multiply.apply(x, regions.listed, foreground, background)  # type: ignore[no-untyped-call]
     return out
 
@@ -226,11 +230,11 @@ def _multiply(x: Tensor, listed: Listed, foreground: Tensor, background: Tensor)
     return out
 
 
-def _multiply_all(x: Tensor, inside: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+def _multiply_all(x: Tensor, regions: Regions, foreground: Tensor, background: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         rows = positions(x)
         fore, back = (torch.bmm(rows, matrix.mT.to(x.dtype)) for matrix in (foreground, background))
-        return as_map(torch.where(inside[:, :, None], fore, back), x)
+        return as_map(regions.choose(fore, back), x)
 
 
 def _whole(x: Tensor) -> Tensor:

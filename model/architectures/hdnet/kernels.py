@@ -1,0 +1,181 @@
+"""The passes between convolutions by a compiled library, `hdnet-kernels` (folder `kernels/`), if it is installed.
+
+The library is plain C and loaded by ctypes, which gives up Python's lock for as long as a pass takes.
+"""
+
+import ctypes
+import dataclasses
+import importlib.util
+from collections.abc import Callable, Sequence
+from ctypes import c_float, c_int, c_int32, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Passes, unchanged
+from hdnet.model.architectures.hdnet.regions import Regions
+
+if TYPE_CHECKING:
+    from hdnet.model.architectures.hdnet.search import Search
+
+MODULE = "hdnet_kernels"
+"""The library lies where Python would find a module of this name."""
+INTERFACE = 1
+"""The library's `hdnet_interface` that this module knows."""
+FUNCTIONS = {
+    "hdnet_read": [c_void_p, c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 5, c_float, c_int, c_int],
+    "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int],
+    "hdnet_merge": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
+    "hdnet_total": [c_void_p, c_int64, c_int64, c_void_p, c_int],
+    "hdnet_choose": [c_void_p, c_void_p, c_int64, c_int64, c_void_p],
+    "hdnet_rectify": [c_void_p, c_int64, c_int],
+    "hdnet_search": [c_void_p, c_void_p, c_int64, c_void_p, c_void_p],
+}
+"""What the library offers, and the types of the arguments."""
+
+
+LANES = 16
+"""The search takes blocks of a multiple of so many keys."""
+
+
+@cache
+def installed() -> Passes:
+    """Return the library's passes if it is installed, and torch's if not."""
+    found = importlib.util.find_spec(MODULE)
+    return Kernels(Path(found.origin)) if found and found.origin else Passes()
+
+
+class Kernels(Passes):
+    """The passes of a compiled library.
+
+    It computes in float32 as torch does, but rounds once at a pass's end where torch rounds after each operation: a
+    value differs by one unit in its last place at most.
+
+    Args:
+        path: The library.
+
+    Raises:
+        OSError: It cannot be loaded.
+        ImportError: It is from another version of this program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.library = ctypes.CDLL(str(path))
+        if c_int32.in_dll(self.library, "hdnet_interface").value != INTERFACE:
+            raise ImportError(f"{path} is from another version: install or remove hdnet-kernels", path=str(path))
+        for name, types in FUNCTIONS.items():
+            function = getattr(self.library, name)
+            function.argtypes, function.restype = types, None
+
+    def read(
+        self,
+        rows: Tensor,
+        out: Tensor,
+        affine: Sequence[Affine] = (),
+        foreground: Foreground | None = None,
+        top: int = 0,
+        slope: float = 1.0,
+    ) -> None:
+        rows, (height, width, channels) = rows.contiguous(), rows.shape
+        affine = affine or [unchanged(channels)]
+        fore, back = affine[0], affine[-1]
+        self.library.hdnet_read(
+            rows.data_ptr(), out.data_ptr(), height * width, channels, out.stride(1), _mask(foreground, top),
+            *(values.data_ptr() for values in (fore.scale, fore.shift, back.scale, back.shift)),
+            slope, _is_float(rows), _is_float(out),
+        )  # fmt: skip
+
+    def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> Sequence[Tensor]:
+        rows, (height, width, channels) = rows.contiguous(), rows.shape
+        found = torch.empty(2, 3, channels, dtype=torch.float64)
+        self.library.hdnet_moments(
+            rows.data_ptr(), height * width, channels, _mask(foreground, top), found.data_ptr(), _is_float(rows)
+        )
+        return [found if foreground else found[1:]]
+
+    def merged(self, strips: Sequence[Sequence[Tensor]]) -> Tensor:  # (3,R,C) float64
+        several = torch.stack([found for (found,) in strips])
+        count, regions, _, channels = several.shape
+        whole = torch.empty(3, regions, channels, dtype=torch.float64)
+        self.library.hdnet_merge(several.data_ptr(), count, regions, channels, whole.data_ptr())
+        return whole
+
+    def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
+        rows, (height, width, channels) = rows.contiguous(), rows.shape
+        totals = torch.empty(channels, dtype=torch.float64)
+        self.library.hdnet_total(rows.data_ptr(), height * width, channels, totals.data_ptr(), _is_float(rows))
+        return totals.float()
+
+    def regions(self, foreground: Foreground, top: int, bottom: int, dtype: torch.dtype) -> Regions:
+        if dtype == torch.float32 or not foreground.count(top, bottom):
+            return super().regions(foreground, top, bottom, dtype)
+        return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.library)
+
+    def finder(self, search: "Search") -> Callable[[Tensor], Tensor]:  # (P,) int64 -> (P,K) int64
+        if search.queries.device.type != "cpu":
+            return super().finder(search)
+        blocks, (count, dimensions) = search.blocks, search.blocks.low.shape
+        spare = -blocks.rows.shape[1] % LANES
+        keys = F.pad(blocks.keys, (0, 0, 0, spare)).mT.contiguous()  # (N,C,S), for keys are compared side by side
+        handicap, rows = F.pad(blocks.handicap, (0, spare), value=-torch.inf), F.pad(blocks.rows, (0, spare))
+        several = search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows
+        told = [values.contiguous() for values in several]
+
+        def find(some: Tensor) -> Tensor:
+            best, index = torch.empty(len(some), search.k), torch.empty(len(some), search.k, dtype=torch.int64)
+            structure = _Search(
+                keys.shape[1], dimensions, count, keys.shape[2], search.k,
+                *(values.data_ptr() for values in told), search.reach, search.slack,
+            )  # fmt: skip
+            self.library.hdnet_search(
+                ctypes.byref(structure), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr()
+            )
+            return index
+
+        return find
+
+    def rectify(self, x: Tensor) -> Tensor:
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            return super().rectify(x)
+        self.library.hdnet_rectify(x.data_ptr(), x.numel(), _is_float(x))
+        return x
+
+
+class _Search(ctypes.Structure):
+    """`Search` in the library's source."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("channels", "dimensions", "blocks", "size", "k")),
+        *((name, c_void_p) for name in ("queries", "places", "lengths", "keys", "handicap", "low", "high", "rows")),
+        *((name, c_float) for name in ("reach", "slack")),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Regions(Regions):
+    """Regions whose matrices are both applied everywhere: in bfloat16 that costs less than picking positions.
+
+    Attributes:
+        library: What chooses.
+    """
+
+    library: ctypes.CDLL
+
+    def choose(self, foreground: Tensor, background: Tensor) -> Tensor:  # (1,H*W,C) each -> (1,H*W,C)
+        _, count, channels = background.shape
+        size = channels * background.element_size()
+        self.library.hdnet_choose(foreground.data_ptr(), background.data_ptr(), count, size, self.inside.data_ptr())
+        return background
+
+
+def _mask(foreground: Foreground | None, top: int) -> int | None:
+    """Return the address of a row of the mask."""
+    return None if foreground is None else foreground.mask.data_ptr() + top * foreground.mask.shape[1]
+
+
+def _is_float(values: Tensor) -> bool:
+    return values.dtype == torch.float32
