@@ -11,6 +11,8 @@ from skimage.metrics import structural_similarity
 from hdnet.transforms import errors
 from hdnet.transforms.scores import metrics
 
+pytestmark = pytest.mark.usefixtures("similarity")
+
 Bytes = npt.NDArray[np.uint8]
 
 
