@@ -92,3 +92,18 @@ def test_an_empty_region_has_no_gap(share):
 def test_what_does_not_fit_is_an_error():
     with pytest.raises(errors.ShapeError, match="one size"):
         appearance.compare(flat(0, 0, 0), flat(0, 0, 0), square(24))
+
+
+def test_large_images_are_measured_in_rows_and_small_objects_in_all_of_theirs(monkeypatch):
+    monkeypatch.setattr(appearance, "SAMPLE", 1000)
+    random = np.random.default_rng(0)
+    composite = random.integers(0, 255, (300, 100, 3), np.uint8, endpoint=True)
+    result, large, small = composite // 2, np.zeros((2, 300, 100), np.bool_), slice(31, 40)
+    large[0, 11:277], large[1, small] = True, True
+    for foreground, rows in zip(large, (slice(11 % 4, None, 4), slice(None)), strict=True):
+        found = appearance.compare(composite, result, foreground)
+        inside = foreground[rows]
+        first, second = (color.rgb2lab(image[rows][inside] / 255) for image in (composite, result))
+        assert found.delta_e == pytest.approx(color.deltaE_ciede2000(first, second).mean(), abs=1e-3)
+        assert found.gap_before == pytest.approx(plain_gap(composite[rows], inside), abs=1e-3)
+        assert found.clipped_ratio == pytest.approx(((result == 0) | (result == 255))[foreground].mean())

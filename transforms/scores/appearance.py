@@ -5,6 +5,7 @@ measured everywhere; all else needs the columns that the object, or what else ha
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,10 @@ from hdnet.transforms.scores import ciede2000
 
 STRIP = 1 << 15
 """About how many pixels a strip has."""
+SAMPLE = 1 << 18
+"""Pixels from which on colours are measured in every n-th row, so that at least so many are."""
+FEWEST_ROWS = 64
+"""Rows with foreground that are measured at least, where there are as many."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -56,7 +61,8 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground, *, colour
         composite: (H,W,3) uint8 or uint16 sRGB.
         result: The same shape and type.
         foreground: (H,W) bool.
-        colours: Measure `delta_e` and the gaps, which take nearly all of the time.
+        colours: Measure `delta_e` and the gaps, which take nearly all of the time: of `SAMPLE` pixels and more, in
+            every n-th row.
 
     Raises:
         ShapeError: Their sizes differ.
@@ -64,39 +70,61 @@ def compare(composite: Pixels, result: Pixels, foreground: Foreground, *, colour
     if composite.shape != result.shape or composite.shape != (*foreground.shape, 3):
         shapes = [composite.shape, result.shape, foreground.shape]
         raise errors.ShapeError(f"composite, result and mask must have one size, not {shapes}: resize them first")
-    sums = _Sums()
-    height, width = foreground.shape
-    rows = max(1, STRIP // max(1, width))
-    for strip in (slice(top, top + rows) for top in range(0, height, rows)):
-        sums.add(composite[strip], result[strip], foreground[strip], colours)
-    return sums.appearance(coverage(foreground))
+    clipping, sums = _Clipping(), _Colours()
+    for strip in _strips(foreground):
+        clipping.add(composite[strip], result[strip], foreground[strip])
+    if colours:
+        rows = _sampled_rows(foreground)
+        composite, result, sampled = composite[rows], result[rows], foreground[rows]
+        for strip in _strips(sampled):
+            sums.add(composite[strip], result[strip], sampled[strip])
+    return sums.complete(clipping.complete(coverage(foreground)))
 
 
-class _Sums:
-    """The sums over all strips.
+class _Clipping:
+    """Counts of clipped values over all strips."""
+
+    def __init__(self) -> None:
+        self.inside = self.clipped = self.newly_clipped = 0
+
+    def add(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:
+        """Add a strip: (R,W,3), (R,W,3) and (R,W)."""
+        columns = _span(np.flatnonzero(inside.any(axis=0)))
+        among = inside[:, columns].reshape(-1)
+        was, now = (_at_ends(_planes(image[:, columns])) & among for image in (composite, result))
+        self.inside += int(np.count_nonzero(among))
+        self.clipped += int(np.count_nonzero(now))
+        self.newly_clipped += int(np.count_nonzero(now.any(axis=0) & ~was.any(axis=0)))
+
+    def complete(self, known: Appearance) -> Appearance:
+        """Add the shares to what is known of the foreground."""
+        if not self.inside:
+            return known
+        clipped, newly = self.clipped / (3 * self.inside), self.newly_clipped / self.inside
+        return dataclasses.replace(known, clipped_ratio=clipped, newly_clipped_ratio=newly)
+
+
+class _Colours:
+    """The sums of colours over all strips.
 
     Attributes:
         moments: (2,2,6) by image (composite, result), region (foreground, all) and term (values, squares).
-        measured: Pixels whose colours are in them.
+        measured, inside: Pixels that are in them, and those of the foreground.
     """
 
     def __init__(self) -> None:
         self.moments: Numbers = np.zeros((2, 2, 6))
         self.delta_e = 0.0
-        self.measured = self.inside = self.clipped = self.newly_clipped = 0
+        self.measured = self.inside = 0
 
-    def add(self, composite: Pixels, result: Pixels, inside: Foreground, colours: bool) -> None:
+    def add(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:
         """Add a strip: (R,W,3), (R,W,3) and (R,W)."""
         columns = _busy_columns(composite, result, inside)
-        was, now = (_planes(image[:, columns]) for image in (composite, result))
-        among = inside[:, columns].reshape(-1)
-        self._add_clipping(was, now, among)
-        if colours:
-            before = lab.from_rgb(_planes(composite))
-            self.measured += inside.size
-            self.moments[:, 1] += _moments(before, np.ones((1, inside.size), np.float32))[0]
-            cropped = before.reshape(3, *inside.shape)[:, :, columns].reshape(3, -1)
-            self._add_change(cropped, lab.from_rgb(now), among)
+        before = lab.from_rgb(_planes(composite))
+        self.measured += inside.size
+        self.moments[:, 1] += _moments(before, np.ones((1, inside.size), np.float32))[0]
+        cropped = before.reshape(3, *inside.shape)[:, :, columns].reshape(3, -1)
+        self._add_change(cropped, lab.from_rgb(_planes(result[:, columns])), inside[:, columns].reshape(-1))
 
     def _add_change(self, before: lab.Floats, after: lab.Floats, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
         if inside.size:
@@ -104,18 +132,13 @@ class _Sums:
             was, now = (_moments(values, regions) for values in (before, after))
             self.moments[:, 0] += was[0], now[0]
             self.moments[1, 1] += now[1] - was[1]
+            self.inside += int(np.count_nonzero(inside))
             self.delta_e += float(ciede2000.difference(before, after).sum(where=inside, dtype=np.float64))
 
-    def _add_clipping(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
-        self.inside += int(np.count_nonzero(inside))
-        was, now = (_at_ends(pixels) & inside for pixels in (composite, result))
-        self.clipped += int(np.count_nonzero(now))
-        self.newly_clipped += int(np.count_nonzero(now.any(axis=0) & ~was.any(axis=0)))
-
     def gap(self, image: int) -> float | None:
-        """Return the distance of the two regions' statistics in one image, None if a region is empty."""
+        """Return the distance of the two regions' statistics in one image, None if there is no background."""
         outside = self.measured - self.inside
-        if self.inside == 0 or outside <= 0:
+        if outside <= 0:
             return None
         fore, whole = self.moments[image]
         mean, square = np.split(np.stack([fore / self.inside, (whole - fore) / outside]), 2, axis=1)
@@ -123,18 +146,25 @@ class _Sums:
         fore, back = np.concatenate([mean, deviation], axis=1)
         return float(np.linalg.norm(fore - back))
 
-    def appearance(self, covered: Appearance) -> Appearance:
-        """Divide the sums, and add them to what is known of the foreground."""
+    def complete(self, known: Appearance) -> Appearance:
+        """Add the colours to what is known of the foreground."""
         if not self.inside:
-            return covered
-        return dataclasses.replace(
-            covered,
-            delta_e=self.delta_e / self.inside if self.measured else None,
-            gap_before=self.gap(0),
-            gap_after=self.gap(1),
-            clipped_ratio=self.clipped / (3 * self.inside),
-            newly_clipped_ratio=self.newly_clipped / self.inside,
-        )
+            return known
+        delta_e = self.delta_e / self.inside
+        return dataclasses.replace(known, delta_e=delta_e, gap_before=self.gap(0), gap_after=self.gap(1))
+
+
+def _strips(foreground: Foreground) -> Iterator[slice]:
+    height, width = foreground.shape
+    rows = max(1, STRIP // max(1, width))
+    return (slice(top, top + rows) for top in range(0, height, rows))
+
+
+def _sampled_rows(foreground: Foreground) -> slice:
+    """Return every n-th row: `SAMPLE` pixels or more, and `FEWEST_ROWS` that have foreground, where there are."""
+    held = np.flatnonzero(foreground.any(axis=1))
+    step = max(1, min(foreground.size // SAMPLE, len(held) // FEWEST_ROWS))
+    return slice(int(held[0]) % step if len(held) else 0, None, step)
 
 
 def _border_ratio(foreground: Foreground) -> float:
@@ -145,8 +175,11 @@ def _border_ratio(foreground: Foreground) -> float:
 def _busy_columns(composite: Pixels, result: Pixels, inside: Foreground) -> slice:
     """Return the columns of a strip from the first to the last that have foreground or a changed pixel."""
     changed = np.flatnonzero((composite != result).reshape(len(inside), -1).any(axis=0)) // 3
-    busy = np.concatenate([changed, np.flatnonzero(inside.any(axis=0))])
-    return slice(busy.min(), busy.max() + 1) if busy.size else slice(0)
+    return _span(np.concatenate([changed, np.flatnonzero(inside.any(axis=0))]))
+
+
+def _span(columns: npt.NDArray[np.intp]) -> slice:
+    return slice(columns.min(), columns.max() + 1) if columns.size else slice(0)
 
 
 def _planes(pixels: Pixels) -> Pixels:  # (R,W,3) -> (3,R*W)
