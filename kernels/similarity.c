@@ -148,8 +148,9 @@ INLINE void compare_columns(const Image *x, const Image *y, const uint8_t *insid
     }
 }
 
-/* Add to sums, over a tile of two images of one size: squared errors, those of the foreground, 1 - SSIM where the window
-   lies inside the image, and 1 - SSIM of the foreground. `inside` is (height,width), 1 in the foreground and else 0. */
+/* Add to sums, over a tile of two images of one size: squared errors, those of the foreground, 1 - SSIM where the
+   window lies inside the image, and 1 - SSIM of the foreground. `inside` is (height,width), 1 in the foreground and
+   else 0. */
 EVERY_PROCESSOR void hdnet_compare(const Image *image, const Image *reference, const uint8_t *inside, int64_t top,
                                    int64_t bottom, int64_t left, int64_t right, double sums[4]) {
     for (; left < right; left += COLUMNS)
