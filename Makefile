@@ -11,7 +11,7 @@ UV := build/lock/bin/uv
 demo: .venv/.made
 	$(BIN)/hdnet-harmonize --input examples/catalog/manifest.csv --output build/demo --run-id demo
 
-# Optional: compiled passes, with which hdnet-lite is faster (docs/engine.md). It needs a C compiler.
+# Optional: compiled passes, with which hdnet-lite and SSIM are faster (docs/engine.md). It needs a C compiler.
 kernels: .venv/.made
 	$(BIN)/python -m pip install --no-deps --no-build-isolation ./kernels
 

@@ -5,23 +5,14 @@
    for background alone. Rows of a mask have long runs of either, and the work on a run has no branches. */
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#include "hdnet_kernels.h"
+
 #define WIDE 256 /* Positions of few channels are taken together until they have so many values. */
 #define BLOCK 64 /* So many rows of WIDE values are summed in float before float64 takes them over. */
 
-/* One library serves all x86-64 processors: the loader chooses the version. It needs glibc's help. */
-#if defined(__x86_64__) && defined(__GLIBC__)
-#define EVERY_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define EVERY_PROCESSOR
-#endif
-
 /* What Python expects: it changes whenever a function or a structure does. */
-const int32_t hdnet_interface = 1;
+const int32_t hdnet_interface = 2;
 
 typedef uint16_t bfloat16;
 
@@ -51,14 +42,6 @@ INLINE void store(void *to, int64_t i, float value, int is_float) {
 
 INLINE const char *at(const void *block, int64_t values, int is_float) {
     return (const char *)block + values * (is_float ? sizeof(float) : sizeof(bfloat16));
-}
-
-/* Return how many positions from `start` on are in the same region. */
-INLINE int64_t run(const uint8_t *inside, int64_t start, int64_t count) {
-    if (!inside)
-        return count - start;
-    const uint8_t *end = memchr(inside + start, !inside[start], count - start);
-    return end ? end - (inside + start) : count - start;
 }
 
 INLINE int64_t together(int64_t channels) { return channels < WIDE ? WIDE / channels : 1; }
@@ -268,8 +251,6 @@ typedef struct {
     float reach, slack;
 } Search;
 
-typedef float Lanes __attribute__((vector_size(64), aligned(4)));
-#define LANES 16
 #define QUERIES 6 /* So many products of queries and lanes stay in registers, whatever the processor. */
 #define MOST 64   /* queries at a time */
 #define SEEDS 8   /* Blocks that are looked into first, to learn what the others must beat. */

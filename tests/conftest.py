@@ -86,6 +86,17 @@ def passes(request, monkeypatch) -> None:
     monkeypatch.setattr(kernels, "installed", lambda: found)
 
 
+@pytest.fixture(params=["torch", "library"])
+def similarity(request, monkeypatch) -> None:
+    """What computes SSIM: operations of torch, and the compiled library."""
+    from hdnet.transforms.scores import kernels
+
+    found = None
+    if request.param == "library":
+        found = kernels.Kernels(request.getfixturevalue("kernels_library"))
+    monkeypatch.setattr(kernels, "installed", lambda: found)
+
+
 @pytest.fixture(scope="session", params=STORES)
 def store(request) -> Iterator[tuple[str, str]]:
     """Scheme and address of an emulated store."""

@@ -9,6 +9,7 @@ import torch
 from hdnet.model.architectures.hdnet import kernels
 from hdnet.model.architectures.hdnet.kernels import Kernels
 from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Passes
+from hdnet.transforms import compiled
 
 TYPES = [torch.float32, torch.bfloat16]
 CHANNELS = [1, 3, 8, 12, 64, 300]
@@ -84,6 +85,6 @@ def test_it_is_found_where_it_is_installed(kernels_library, monkeypatch):
 
 
 def test_a_library_of_another_version_is_refused(kernels_library, monkeypatch):
-    monkeypatch.setattr(kernels, "INTERFACE", 0)
+    monkeypatch.setattr(compiled, "INTERFACE", 0)
     with pytest.raises(ImportError, match="another version"):
         Kernels(Path(kernels_library))

@@ -11,6 +11,8 @@ from skimage.metrics import structural_similarity
 from hdnet.transforms import errors
 from hdnet.transforms.scores import metrics
 
+pytestmark = pytest.mark.usefixtures("similarity")
+
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -69,6 +71,15 @@ def test_sixteen_bits_are_measured_on_the_eight_bit_scale():
     found = dataclasses.astuple(metrics.score(deep[0], deep[1], inside))
     wanted = dataclasses.astuple(metrics.score(*noisy_pair(), inside))
     assert found == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("structure", [True, False])
+def test_depths_may_differ(structure):
+    eight = np.random.default_rng(0).integers(0, 200, (12, 12, 3), np.uint8)
+    sixteen, inside = (eight + np.uint16(5)) * np.uint16(257), np.ones((12, 12), np.bool_)
+    for image, reference in ((sixteen, eight), (eight, sixteen)):
+        (found,) = metrics.score_all((image,), reference, inside, structure=structure)
+        assert found.mse == pytest.approx(25, rel=1e-5)
 
 
 def test_identical_images_get_the_cap():

@@ -4,17 +4,21 @@ SSIM is that of Wang et al. (2004): Gaussian windows of 11 x 11 with sigma 1.5, 
 K2 = 0.03, peak 255. The four windowed sums that it needs are two depthwise convolutions each. Depthwise convolutions
 are fast where as many channels as a vector has places lie side by side in memory, so five pieces of the image's width
 are taken as channels.
+
+Where the compiled library is installed, it does the same in one pass (`kernels.py` and `kernels/similarity.c`).
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from hdnet.transforms.pixels.image import Foreground, Pixels
+from hdnet.transforms.scores import kernels
 
 WINDOW = 11
 REACH = WINDOW // 2
@@ -56,6 +60,8 @@ def sums(images: Sequence[Pixels], reference: Pixels, foreground: Foreground) ->
         reference: Likewise.
         foreground: (H,W) bool.
     """
+    images = [np.ascontiguousarray(image) for image in images]
+    reference, foreground = np.ascontiguousarray(reference), np.ascontiguousarray(foreground)
     totals = np.zeros((len(images), len(Sums._fields)))
     for box in _tiles(*foreground.shape):
         totals += _tile_sums(images, reference, foreground, box)
@@ -71,12 +77,17 @@ def _errors(image: Pixels, reference: Pixels, foreground: Foreground) -> Sums:
     whole = inside = 0.0
     for top in range(0, len(image), ROWS):
         rows = slice(top, top + ROWS)
-        difference = image[rows].astype(np.float32) - reference[rows]
+        difference = _levels(image[rows]) - _levels(reference[rows])
         squared = np.einsum("ijk,ijk->ij", difference, difference)
         whole += float(squared.sum(dtype=np.float64))
         inside += float(squared[foreground[rows]].sum(dtype=np.float64))
-    unit = 257**2 if image.dtype == np.uint16 else 1
-    return Sums(error=whole / unit, error_inside=inside / unit)
+    return Sums(error=whole, error_inside=inside)
+
+
+def _levels(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Return values in the 0..255 scale, for an image and its reference may differ in depth."""
+    values = pixels.astype(np.float32)
+    return values / np.float32(257) if pixels.dtype == np.uint16 else values
 
 
 def _tiles(height: int, width: int) -> Iterator[Box]:
@@ -93,12 +104,17 @@ def _tile_sums(images: Sequence[Pixels], reference: Pixels, foreground: Foregrou
     again = [np.array_equal(other, first) for other in others]
     if np.array_equal(first, reference[around]) and all(again):
         return [Sums()] * len(images)
-    measure = _Tile(_seen(reference, box), foreground, box)
-    found = measure(_seen(images[0], box))
-    return [
-        found,
-        *(found if same else measure(_seen(image, box)) for same, image in zip(again, images[1:], strict=True)),
-    ]
+    measure = _measure(reference, foreground, box)
+    found = measure(images[0])
+    return [found, *(found if same else measure(image) for same, image in zip(again, images[1:], strict=True))]
+
+
+def _measure(reference: Pixels, foreground: Foreground, box: Box) -> Callable[[Pixels], Sums]:
+    """Return what sums over the tile of an image."""
+    if library := kernels.installed():
+        return lambda image: Sums(*library.compare(image, reference, foreground, box))
+    tile = _Tile(_seen(reference, box), foreground, box)
+    return lambda image: tile(_seen(image, box))
 
 
 class _Tile:

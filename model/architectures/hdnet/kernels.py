@@ -1,13 +1,9 @@
-"""The passes between convolutions by a compiled library, `hdnet-kernels` (folder `kernels/`), if it is installed.
-
-The library is plain C and loaded by ctypes, which gives up Python's lock for as long as a pass takes.
-"""
+"""The passes between convolutions by the compiled library (`transforms/compiled.py`), if it is installed."""
 
 import ctypes
 import dataclasses
-import importlib.util
 from collections.abc import Callable, Sequence
-from ctypes import c_float, c_int, c_int32, c_int64, c_void_p
+from ctypes import c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +14,11 @@ from torch import Tensor
 
 from hdnet.model.architectures.hdnet.passes import Affine, Foreground, Passes, unchanged
 from hdnet.model.architectures.hdnet.regions import Regions
+from hdnet.transforms import compiled
 
 if TYPE_CHECKING:
     from hdnet.model.architectures.hdnet.search import Search
 
-MODULE = "hdnet_kernels"
-"""The library lies where Python would find a module of this name."""
-INTERFACE = 1
-"""The library's `hdnet_interface` that this module knows."""
 FUNCTIONS = {
     "hdnet_read": [c_void_p, c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 5, c_float, c_int, c_int],
     "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int],
@@ -35,7 +28,7 @@ FUNCTIONS = {
     "hdnet_rectify": [c_void_p, c_int64, c_int],
     "hdnet_search": [c_void_p, c_void_p, c_int64, c_void_p, c_void_p],
 }
-"""What the library offers, and the types of the arguments."""
+"""What is called of the library, and the types of the arguments."""
 
 
 LANES = 16
@@ -45,8 +38,8 @@ LANES = 16
 @cache
 def installed() -> Passes:
     """Return the library's passes if it is installed, and torch's if not."""
-    found = importlib.util.find_spec(MODULE)
-    return Kernels(Path(found.origin)) if found and found.origin else Passes()
+    path = compiled.find()
+    return Kernels(path) if path else Passes()
 
 
 class Kernels(Passes):
@@ -64,12 +57,7 @@ class Kernels(Passes):
     """
 
     def __init__(self, path: Path) -> None:
-        self.library = ctypes.CDLL(str(path))
-        if c_int32.in_dll(self.library, "hdnet_interface").value != INTERFACE:
-            raise ImportError(f"{path} is from another version: install or remove hdnet-kernels", path=str(path))
-        for name, types in FUNCTIONS.items():
-            function = getattr(self.library, name)
-            function.argtypes, function.restype = types, None
+        self.library = compiled.load(path, FUNCTIONS)
 
     def read(
         self,
