@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 @click.argument("s2crnet")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--share", required=True, type=click.FloatRange(0, 1), help="The weight of S2CRNet's change.")
-@click.option("--gain", default=1.0, show_default=True, help="Factor of the mean of both changes.")
 @click.option("--doubt", default=0.0, show_default=True, help="Levels of 255: half of a change of this size is made, "
               "and hardly any of a much smaller one.")  # fmt: skip
 @click.option("--smoothing", type=click.FloatRange(0, 1), help="How far the change of an object's colours is moved "
               "towards one smooth map.  [default: what HDNET's card asks for]")  # fmt: skip
 def main(
-    hdnet: str, s2crnet: str, out: Path, share: float, gain: float, doubt: float, smoothing: float | None
+    hdnet: str, s2crnet: str, out: Path, share: float, doubt: float, smoothing: float | None
 ) -> None:  # fmt: skip
     """Write weights of an ensemble to OUT, which has the two networks HDNET and S2CRNET, as they are."""
     try:
-        join(hdnet, s2crnet, out, {"share": share, "gain": gain, "doubt": doubt}, smoothing)
+        join(hdnet, s2crnet, out, {"share": share, "doubt": doubt}, smoothing)
     except (HarmonizeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -43,7 +42,7 @@ def join(
         hdnet: Weights of an HDNet.
         s2crnet: Weights of an S2CRNet without labels.
         out: The file to write.
-        mixing: `share`, `gain` and `doubt` of `EnsembleConfig`, or some of them.
+        mixing: `share` and `doubt` of `EnsembleConfig`, or one of them.
         smoothing: The smoothing that the card asks for; None for that of HDNet's card.
 
     Raises:

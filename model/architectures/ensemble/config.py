@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
-from typing import Any, Self, cast
+from collections.abc import Mapping
+from typing import Any, Self
 
 from hdnet.model.architectures.hdnet.config import HDNetConfig
 from hdnet.model.architectures.s2crnet.config import S2CRNetConfig
@@ -17,7 +16,7 @@ PARTS: dict[str, Config] = {
 }
 """The two networks where nothing else is asked for."""
 LEVELS = 255
-STEEPNESS = 4
+STEEPNESS = 8
 """How sharply changes below `doubt` and above it are told apart."""
 TINY = 1e-3
 """Levels: the least size of a change that is told from none."""
@@ -31,8 +30,6 @@ class EnsembleConfig(Config):
         hdnet: The network that sees every pixel.
         s2crnet: The network that sees thumbnails; it takes no labels.
         share: The weight of S2CRNet's change in the mean of both, 0 to 1.
-        gain: Factor of the mean, above 0. Each network is cautious where it is unsure, and so the mean of two that err
-            in different ways is too cautious.
         doubt: Levels of 255, 0 or more: half of a change of this size is made, and hardly any of one far below. An
             object that needs no change is seldom left alone by a network, but is changed little.
 
@@ -43,31 +40,26 @@ class EnsembleConfig(Config):
     hdnet: HDNetConfig
     s2crnet: S2CRNetConfig
     share: float = 0.3
-    gain: float = 1.0
     doubt: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("share", self.share, lambda value: 0 <= value <= 1, "from 0 to 1")
-        _check("gain", self.gain, lambda value: 0 < value < math.inf, "above 0")
-        _check("doubt", self.doubt, lambda value: 0 <= value <= LEVELS, f"from 0 to {LEVELS}")
+        for name, most in (("share", 1), ("doubt", LEVELS)):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value <= most:
+                raise ValueError(f"{name} must be a number from 0 to {most}: {value!r}")
         if self.s2crnet.semantic:
             raise ValueError("s2crnet must be one without labels, for an ensemble is told none: semantic=True")
 
     def strength(self, change: float) -> float:
-        """Return the factor of a mean change, by its root mean square over the foreground in levels of 255."""
-        return self.gain / (1 + (self.doubt / max(change, TINY)) ** STEEPNESS)
+        """Return how much of a mean change is made, 0 to 1, by its root mean square over the foreground in levels of 255."""
+        return 1 / (1 + (self.doubt / max(change, TINY)) ** STEEPNESS)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Build a configuration; the networks' fields may be given in part."""
         parts = {name: _part(name, fields.get(name, {})) for name in PARTS}
         return super().from_json({**fields, **parts})
-
-
-def _check(name: str, value: object, holds: Callable[[float], bool], allowed: str) -> None:
-    if type(value) not in (int, float) or not holds(cast("float", value)):
-        raise ValueError(f"{name} must be a number {allowed}: {value!r}")
 
 
 def _part(name: str, fields: object) -> Config:
