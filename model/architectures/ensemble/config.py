@@ -52,7 +52,11 @@ class EnsembleConfig(Config):
             raise ValueError("s2crnet must be one without labels, for an ensemble is told none: semantic=True")
 
     def strength(self, change: float) -> float:
-        """Return how much of a mean change is made, 0 to 1, by its root mean square over the foreground in levels of 255."""
+        """Return how much of a mean change is made, 0 to 1.
+
+        Args:
+            change: Its root mean square over the foreground, in levels of 255.
+        """
         return 1 / (1 + (self.doubt / max(change, TINY)) ** STEEPNESS)
 
     @classmethod
