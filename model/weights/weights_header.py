@@ -5,6 +5,7 @@ model card (training data, recipe, metrics, limits). Nothing is ever unpickled.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -135,6 +136,12 @@ def architecture_of(header: dict[str, Any], name: str) -> tuple[Architecture[Any
         return architecture, architecture.configure(fields)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
+
+
+def identity_of(header: dict[str, Any]) -> str:
+    """Return the sha256 of what decides an image: the tensors, the architecture's configuration and the smoothing."""
+    parts = [header.get(name) for name in ("sha256", "architecture", "config", "smoothing")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def smoothing_of(header: dict[str, Any], name: str) -> float:
