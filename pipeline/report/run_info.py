@@ -12,7 +12,7 @@ from hdnet.pipeline.steps.summary import Summary
 from hdnet.transforms import versions
 from hdnet.transforms.catalog.rows import SCHEMA_VERSION
 
-PACKAGES = ("hdnet-pipeline", "apache-beam", "torch", "numpy", "pillow", "pyarrow")
+PACKAGES = ("hdnet-pipeline", "hdnet-kernels", "apache-beam", "torch", "numpy", "pillow", "pyarrow")
 
 RECOLOURING = "synthesis"
 """Stands in place of an architecture in runs that make training pairs, for which no network runs."""
