@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,18 +22,16 @@ if TYPE_CHECKING:
               "and hardly any of a much smaller one.")  # fmt: skip
 @click.option("--smoothing", type=click.FloatRange(0, 1), help="How far the change of an object's colours is moved "
               "towards one smooth map.  [default: what HDNET's card asks for]")  # fmt: skip
-def main(
-    hdnet: str, s2crnet: str, out: Path, share: float, doubt: float, smoothing: float | None
-) -> None:  # fmt: skip
+def main(hdnet: str, s2crnet: str, out: Path, share: float, doubt: float, smoothing: float | None) -> None:
     """Write weights of an ensemble to OUT, which has the two networks HDNET and S2CRNET, as they are."""
     try:
-        join(hdnet, s2crnet, out, {"share": share, "doubt": doubt}, smoothing)
+        join(hdnet, s2crnet, out, share, doubt, smoothing)
     except (HarmonizeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
 def join(
-    hdnet: str, s2crnet: str, out: Path, mixing: Mapping[str, float], smoothing: float | None = None
+    hdnet: str, s2crnet: str, out: Path, share: float, doubt: float = 0.0, smoothing: float | None = None
 ) -> None:  # fmt: skip
     """Write an ensemble.
 
@@ -42,7 +39,8 @@ def join(
         hdnet: Weights of an HDNet.
         s2crnet: Weights of an S2CRNet without labels.
         out: The file to write.
-        mixing: `share` and `doubt` of `EnsembleConfig`, or one of them.
+        share: As for `EnsembleConfig`.
+        doubt: As there.
         smoothing: The smoothing that the card asks for; None for that of HDNet's card.
 
     Raises:
@@ -57,7 +55,7 @@ def join(
 
     parts = {"hdnet": _load(hdnet, HDNet), "s2crnet": _load(s2crnet, S2CRNet)}
     configs = {name: network.config.to_json() for name, network in parts.items()}
-    ensemble = architectures.build("ensemble", {**configs, **mixing})
+    ensemble = architectures.build("ensemble", {**configs, "share": share, "doubt": doubt})
     for name, network in parts.items():
         ensemble.get_submodule(name).load_state_dict(network.state_dict())
     if smoothing is None:

@@ -38,8 +38,7 @@ def parts(tmp_path_factory):
 
 def joined(parts, share, doubt=0.0):
     out = parts / f"{share}-{doubt}.safetensors"
-    mixing = {"share": share, "doubt": doubt}
-    join.join(str(parts / "hdnet.safetensors"), str(parts / "s2crnet.safetensors"), out, mixing)
+    join.join(str(parts / "hdnet.safetensors"), str(parts / "s2crnet.safetensors"), out, share, doubt)
     return out
 
 
@@ -124,7 +123,7 @@ def test_a_wrong_configuration_is_named(fields, said):
 def test_join_refuses_another_network_and_keeps_the_smoothing(parts):
     first, second, out = str(parts / "s2crnet.safetensors"), str(parts / "hdnet.safetensors"), parts / "no.safetensors"
     with pytest.raises(WeightsError, match="holds no HDNet, but s2crnet"):
-        join.join(first, second, out, {"share": 0.3})
+        join.join(first, second, out, 0.3)
     result = CliRunner().invoke(join.main, [first, second, str(out), "--share", "0.3"])
     assert weights_file.read_header(joined(parts, 0.3))["smoothing"] == 0.5
     assert result.exit_code == 1 and "holds no HDNet" in result.output and "Traceback" not in result.output

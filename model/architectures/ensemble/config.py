@@ -16,6 +16,7 @@ PARTS: dict[str, Config] = {
 }
 """The two networks where nothing else is asked for."""
 LEVELS = 255
+"""The scale of `doubt` and of the sizes of changes."""
 STEEPNESS = 8
 """How sharply changes below `doubt` and above it are told apart."""
 TINY = 1e-3

@@ -27,13 +27,14 @@ class EnsembleRenderer(Renderer):
         """Make the mean of both networks' changes where HDNet makes any: in the foreground."""
         result = self.hdnet.colours(composite, mask)
         inside = image.threshold(mask)
-        change = result[inside]
-        change += np.float32(self.config.share) * (self.s2crnet.look_up(composite, mask, inside) - change)
-        before = composite[inside]
-        change -= before
-        change *= np.float32(self.config.strength(_size(change) * LEVELS / np.iinfo(composite.dtype).max))
-        change += before
-        result[inside] = change
+        colours = result[inside]
+        colours += np.float32(self.config.share) * (self.s2crnet.look_up(composite, mask, inside) - colours)
+        if self.config.doubt:
+            before = composite[inside]
+            change = np.subtract(colours, before, out=colours)
+            change *= np.float32(self.config.strength(_size(change) * LEVELS / np.iinfo(composite.dtype).max))
+            change += before
+        result[inside] = colours
         return result
 
 
