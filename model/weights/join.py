@@ -30,9 +30,7 @@ def main(hdnet: str, s2crnet: str, out: Path, share: float, doubt: float, smooth
         raise click.ClickException(str(error)) from error
 
 
-def join(
-    hdnet: str, s2crnet: str, out: Path, share: float, doubt: float = 0.0, smoothing: float | None = None
-) -> None:  # fmt: skip
+def join(hdnet: str, s2crnet: str, out: Path, share: float, doubt: float = 0.0, smoothing: float | None = None) -> None:
     """Write an ensemble.
 
     Args:
