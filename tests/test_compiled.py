@@ -32,8 +32,9 @@ def anew():
 def test_it_is_found_where_it_is_installed(kernels_library, monkeypatch):
     monkeypatch.syspath_prepend(kernels_library.parent)
     assert compiled.find() == kernels_library
-    assert isinstance(passes(), CompiledPasses) and isinstance(sums(), CompiledSums)
-    assert compiled.library() is compiled.library() is sums().library is passes().library
+    engine, scores = passes(), sums()
+    assert isinstance(engine, CompiledPasses) and isinstance(scores, CompiledSums)
+    assert engine.library is scores.library
 
 
 def test_other_files_of_its_name_are_passed_over(tmp_path, monkeypatch):

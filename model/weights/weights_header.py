@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def architecture_of(header: dict[str, Any], name: str) -> tuple[Architecture[Any
         raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
 
 
-def identity_of(header: dict[str, Any]) -> str:
+def identity_of(header: Mapping[str, Any]) -> str:
     """Return the sha256 of what decides an image: the tensors, the architecture's configuration and the smoothing."""
     parts = [header.get(name) for name in ("sha256", "architecture", "config", "smoothing")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

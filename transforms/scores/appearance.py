@@ -163,11 +163,11 @@ def _sampled_rows(foreground: Foreground) -> slice:
     They have about `SAMPLE` pixels or more. n is no more than would leave `FEWEST_ROWS` of each region's rows, were
     they next to each other.
     """
-    held = foreground.any(axis=1)
-    regions = [rows for rows in (held, ~foreground.all(axis=1)) if rows.any()]
-    step = max(1, min([foreground.size // SAMPLE, *(np.count_nonzero(rows) // FEWEST_ROWS for rows in regions)]))
-    sampled = slice(int(held.argmax()) % step, None, step)
-    return sampled if all(rows[sampled].any() for rows in regions) else slice(None)
+    held = np.stack([foreground.any(axis=1), ~foreground.all(axis=1)])
+    regions = held[held.any(axis=1)]
+    step = max(1, min([foreground.size // SAMPLE, *(regions.sum(axis=1) // FEWEST_ROWS)]))
+    sampled = slice(int(held[0].argmax()) % step, None, step)
+    return sampled if regions[:, sampled].any(axis=1).all() else slice(None)
 
 
 def _border_ratio(foreground: Foreground) -> float:
@@ -195,8 +195,8 @@ def _moments(values: lab.Floats, region: Foreground) -> Numbers:  # (3,N), (N,) 
     In float32 they are sums of differences from about the region's mean: those of large numbers would make noise of the
     variance of a flat region.
     """
-    chosen, count = region.astype(np.float32), np.count_nonzero(region)
-    centre = values @ chosen / np.float32(max(count, 1))
+    chosen, count = region.astype(np.float32), int(np.count_nonzero(region))
+    centre = values @ chosen / max(count, 1)
     moved = values - centre[:, None]
     first = moved @ chosen
     np.square(moved, out=moved)
