@@ -112,7 +112,7 @@ def test_large_images_are_measured_in_rows_and_small_regions_in_all_of_theirs(mo
 @pytest.mark.parametrize("rows", [slice(1, None, 2), slice(-1, None), slice(5, 15)])
 def test_no_region_is_missed(monkeypatch, rows):
     monkeypatch.setattr(appearance, "SAMPLE", 1000)
-    foreground = np.ones((400, 100), np.bool_)
+    foreground = np.ones((1300, 100), np.bool_)
     foreground[rows, : 100 if rows.step else 10] = False
     for mask in (foreground, ~foreground):
         sampled = mask[appearance._sampled_rows(mask)]
