@@ -11,8 +11,10 @@
 #define WIDE 256 /* Positions of few channels are taken together until they have so many values. */
 #define BLOCK 64 /* So many rows of WIDE values are summed in float before float64 takes them over. */
 
-/* What Python expects: it changes whenever a function or a structure does. */
-const int32_t hdnet_interface = 2;
+/* What Python expects. It changes whenever a function or a structure does, and pyproject.toml's version with it. */
+const int32_t hdnet_interface = 3;
+/* Blocks of keys are of a multiple of so many, and scratch memory is for so many channels or more. */
+const int32_t hdnet_lanes = LANES, hdnet_wide = WIDE;
 
 typedef uint16_t bfloat16;
 
@@ -72,12 +74,15 @@ INLINE void scale_and_shift(const void *from, void *to, int64_t values, const fl
 }
 
 INLINE void read_block(const void *from, void *to, int64_t count, int64_t channels, int64_t stride,
-                       const uint8_t *inside, const float *affine[4], float slope, int from_float, int to_float) {
+                       const uint8_t *inside, const float *affine[4], float slope, int from_float, int to_float,
+                       float *scratch) {
     int64_t most = together(channels), width = most * channels;
-    float wide[4][width], made[width];
-    for (int64_t i = 0; i < 4; i++)
+    float *wide[4], *made = scratch + 4 * width;
+    for (int64_t i = 0; i < 4; i++) {
+        wide[i] = scratch + i * width;
         for (int64_t j = 0; j < width; j += channels)
             memcpy(wide[i] + j, affine[i], channels * sizeof(float));
+    }
     for (int64_t start = 0, length; start < count; start += length) {
         int64_t region = inside && inside[start] ? 0 : 2;
         length = run(inside, start, count);
@@ -93,23 +98,25 @@ INLINE void read_block(const void *from, void *to, int64_t count, int64_t channe
 }
 
 /* Normalise and activate a block, and write it among the channels of another whose positions are `stride` values apart:
-   y = x * scale + shift, and y * slope where that is below 0. Scales and shifts are for one position. */
+   y = x * scale + shift, and y * slope where that is below 0. Scales and shifts are for one position. Scratch memory,
+   here and below, is for so many times `channels` values, or WIDE if that is more: 5 here. */
 EVERY_PROCESSOR void hdnet_read(const void *from, void *to, int64_t count, int64_t channels, int64_t stride,
                                 const uint8_t *inside, const float *fore_scale, const float *fore_shift,
                                 const float *back_scale, const float *back_shift, float slope, int from_float,
-                                int to_float) {
+                                int to_float, float *restrict scratch) {
     const float *affine[4] = {fore_scale, fore_shift, back_scale, back_shift};
     if (from_float && to_float)
-        read_block(from, to, count, channels, stride, inside, affine, slope, 1, 1);
+        read_block(from, to, count, channels, stride, inside, affine, slope, 1, 1, scratch);
     else if (to_float)
-        read_block(from, to, count, channels, stride, inside, affine, slope, 0, 1);
+        read_block(from, to, count, channels, stride, inside, affine, slope, 0, 1, scratch);
     else if (from_float)
-        read_block(from, to, count, channels, stride, inside, affine, slope, 1, 0);
+        read_block(from, to, count, channels, stride, inside, affine, slope, 1, 0, scratch);
     else
-        read_block(from, to, count, channels, stride, inside, affine, slope, 0, 0);
+        read_block(from, to, count, channels, stride, inside, affine, slope, 0, 0, scratch);
 }
 
-INLINE void add_up(const void *from, int64_t values, const float *centre, float *sum, float *square, int is_float) {
+INLINE void add_up(const void *from, int64_t values, const float *restrict centre, float *restrict sum,
+                   float *restrict square, int is_float) {
     for (int64_t i = 0; i < values; i++) {
         float off = load(from, i, is_float) - centre[i];
         sum[i] += off;
@@ -149,12 +156,12 @@ static void merge(double *statistics, int64_t block, int64_t channels, int64_t w
 }
 
 INLINE void moments_of_block(const void *from, int64_t count, int64_t channels, const uint8_t *inside,
-                             double *statistics, int is_float) {
+                             double *statistics, int is_float, float *scratch) {
     int64_t most = together(channels), width = most * channels, added[2] = {0, 0}, begun[2] = {0, 0};
-    float centre[2][width], sum[2][width], square[2][width];
+    float *centre[2] = {scratch, scratch + width}, *sum[2] = {scratch + 2 * width, scratch + 3 * width};
+    float *square[2] = {scratch + 4 * width, scratch + 5 * width};
     memset(statistics, 0, 6 * channels * sizeof *statistics);
-    memset(sum, 0, sizeof sum);
-    memset(square, 0, sizeof square);
+    memset(scratch, 0, 6 * width * sizeof *scratch);
     for (int64_t start = 0, length; start < count; start += length) {
         int64_t region = inside && inside[start] ? 0 : 1;
         length = run(inside, start, count);
@@ -178,13 +185,14 @@ INLINE void moments_of_block(const void *from, int64_t count, int64_t channels, 
               square[region]);
 }
 
-/* Take count, mean and squared deviation of each channel in foreground and background, (2,3,channels) float64. */
+/* Take count, mean and squared deviation of each channel in foreground and background, (2,3,channels) float64;
+   scratch memory for 6. */
 EVERY_PROCESSOR void hdnet_moments(const void *from, int64_t count, int64_t channels, const uint8_t *inside,
-                                   double *statistics, int is_float) {
+                                   double *statistics, int is_float, float *restrict scratch) {
     if (is_float)
-        moments_of_block(from, count, channels, inside, statistics, 1);
+        moments_of_block(from, count, channels, inside, statistics, 1, scratch);
     else
-        moments_of_block(from, count, channels, inside, statistics, 0);
+        moments_of_block(from, count, channels, inside, statistics, 0, scratch);
 }
 
 /* Merge the statistics of a map's strips, (strips,regions,3,channels), into those of the map, (3,regions,channels). */
@@ -218,13 +226,12 @@ EVERY_PROCESSOR void hdnet_rectify(void *block, int64_t values, int is_float) {
             ((int16_t *)block)[i] = ((int16_t *)block)[i] < 0 ? 0 : ((int16_t *)block)[i];
 }
 
-/* Add up each channel. */
-INLINE void total_of_block(const void *from, int64_t count, int64_t channels, double *totals, int is_float) {
+INLINE void total_of_block(const void *from, int64_t count, int64_t channels, double *totals, int is_float,
+                           float *sum) {
     int64_t most = together(channels), width = most * channels;
-    float sum[width];
     memset(totals, 0, channels * sizeof *totals);
     for (int64_t start = 0; start < count; start += BLOCK * most) {
-        memset(sum, 0, sizeof sum);
+        memset(sum, 0, width * sizeof *sum);
         int64_t end = MIN(start + BLOCK * most, count);
         for (int64_t i = start; i < end; i += most)
             for (int64_t j = 0, few = MIN(most, end - i) * channels; j < few; j++)
@@ -234,16 +241,18 @@ INLINE void total_of_block(const void *from, int64_t count, int64_t channels, do
     }
 }
 
-EVERY_PROCESSOR void hdnet_total(const void *from, int64_t count, int64_t channels, double *totals, int is_float) {
+/* Add up each channel; scratch memory for 1. */
+EVERY_PROCESSOR void hdnet_total(const void *from, int64_t count, int64_t channels, double *totals, int is_float,
+                                 float *restrict scratch) {
     if (is_float)
-        total_of_block(from, count, channels, totals, 1);
+        total_of_block(from, count, channels, totals, 1, scratch);
     else
-        total_of_block(from, count, channels, totals, 0);
+        total_of_block(from, count, channels, totals, 0, scratch);
 }
 
-/* What the search for the most similar keys is told; local_dynamics.py of the network explains it. */
+/* What the search for the most similar keys is told; search.py of the network explains it. */
 typedef struct {
-    int64_t channels, dimensions, blocks, size, k;
+    int64_t channels, dimensions, blocks, size, k, seeds;
     const float *queries, *places, *lengths; /* (F,channels), (F,dimensions), (F) */
     const float *keys, *handicap;            /* (blocks,channels,size), (blocks,size); size is a multiple of LANES */
     const float *low, *high;                 /* (blocks,dimensions) */
@@ -252,8 +261,6 @@ typedef struct {
 } Search;
 
 #define QUERIES 6 /* So many products of queries and lanes stay in registers, whatever the processor. */
-#define MOST 64   /* queries at a time */
-#define SEEDS 8   /* Blocks that are looked into first, to learn what the others must beat. */
 
 /* Return the squared distance between two boxes. */
 INLINE float gap(const float *low, const float *high, const float *from, const float *to, int64_t dimensions) {
@@ -278,13 +285,13 @@ INLINE void insert(float *best, int64_t *index, int64_t k, float value, int64_t 
     index[i] = row;
 }
 
-/* What is known of at most MOST queries. */
+/* What is known of some queries. */
 typedef struct {
     const int64_t *rows; /* which queries they are */
     int64_t count;
-    float bounds[MOST]; /* the largest squared distance at which a key could still be among the best */
-    float *best;        /* (count,k), the largest products so far */
-    int64_t *index;     /* (count,k), their keys */
+    float *bounds;  /* (count), the largest squared distance at which a key could still be among the best */
+    float *best;    /* (count,k), the largest products so far */
+    int64_t *index; /* (count,k), their keys */
 } Queries;
 
 /* Take the products of one query with a few keys. */
@@ -342,11 +349,13 @@ INLINE float widest(const Queries *queries) {
     return bound;
 }
 
-/* Find the k keys with the largest products for each of at most MOST queries; best and index are (count,k). */
-EVERY_PROCESSOR void hdnet_search(const Search *s, const int64_t *rows, int64_t count, float *best, int64_t *index) {
-    int64_t dimensions = s->dimensions, seeds[SEEDS];
-    float low[dimensions], high[dimensions], gaps[s->blocks], nearest[SEEDS];
-    Queries queries = {.rows = rows, .count = count, .best = best, .index = index};
+/* Find the k keys with the largest products for each of some queries; best and index are (count,k). Scratch memory is
+   for count + blocks + 2 dimensions + seeds values, and `seeds` for as many places. */
+EVERY_PROCESSOR void hdnet_search(const Search *s, const int64_t *rows, int64_t count, float *best, int64_t *index,
+                                  float *scratch, int64_t *seeds) {
+    int64_t dimensions = s->dimensions;
+    float *gaps = scratch + count, *low = gaps + s->blocks, *high = low + dimensions, *nearest = high + dimensions;
+    Queries queries = {.rows = rows, .count = count, .bounds = scratch, .best = best, .index = index};
     memset(index, 0, count * s->k * sizeof *index);
     for (int64_t i = 0; i < count * s->k; i++)
         best[i] = -INFINITY;
@@ -358,13 +367,15 @@ EVERY_PROCESSOR void hdnet_search(const Search *s, const int64_t *rows, int64_t 
             high[d] = q && high[d] > place ? high[d] : place;
         }
     }
-    for (int64_t i = 0; i < SEEDS; i++)
-        nearest[i] = -INFINITY, seeds[i] = -1;
+    for (int64_t i = 0; i < s->seeds; i++) {
+        nearest[i] = -INFINITY;
+        seeds[i] = -1; /* where distances are NaN, it stays */
+    }
     for (int64_t i = 0; i < s->blocks; i++) {
         gaps[i] = gap(s->low + i * dimensions, s->high + i * dimensions, low, high, dimensions);
-        insert(nearest, seeds, SEEDS, -gaps[i], i);
+        insert(nearest, seeds, s->seeds, -gaps[i], i);
     }
-    for (int64_t i = 0; i < SEEDS && seeds[i] >= 0; i++) {
+    for (int64_t i = 0; i < s->seeds && seeds[i] >= 0; i++) {
         visit(s, seeds[i], &queries);
         gaps[seeds[i]] = INFINITY;
     }

@@ -7,8 +7,14 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* One library serves all x86-64 processors: the loader chooses the version. It needs glibc's help. */
-#if defined(__x86_64__) && defined(__GLIBC__)
+/* One library serves all x86-64 processors: the loader chooses the version. It needs glibc's help, and a compiler that
+   knows these names: GCC 12 or Clang 18. */
+#if defined(__clang__)
+#define KNOWS_LEVELS (__clang_major__ >= 18)
+#else
+#define KNOWS_LEVELS (__GNUC__ >= 12)
+#endif
+#if defined(__x86_64__) && defined(__GLIBC__) && KNOWS_LEVELS
 #define EVERY_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define EVERY_PROCESSOR

@@ -16,7 +16,7 @@ from hdnet.model.architectures.base import Network, Renderer
 from hdnet.model.precision import PRECISIONS, Precision
 from hdnet.model.weights.weights_file import load_with_header
 from hdnet.model.weights.weights_header import smoothing_of
-from hdnet.transforms import errors, storage
+from hdnet.transforms import compiled, errors, storage
 from hdnet.transforms.catalog import labels
 from hdnet.transforms.codecs import mask as masks
 from hdnet.transforms.pixels import image
@@ -62,11 +62,13 @@ class Harmonizer:
 
         Raises:
             WeightsError: As for `hdnet.model.weights.weights_file.load_network`.
+            VersionError: The compiled library that is installed is from another version.
             ValueError: The device or the precision is unknown, or this machine has no such device.
         """
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}: {precision!r}")
         chosen = choose_device(device)
+        compiled.library()  # one that does not fit is told of here, and not at each image
         network, header = load_with_header(weights)
         smoothing = smoothing_of(header, os.fspath(weights))
         return cls(network.to(chosen), chosen, choose_precision(precision, chosen), label, smoothing)

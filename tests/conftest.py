@@ -18,6 +18,7 @@ import fsspec
 import pytest
 import torch
 
+from hdnet.transforms import compiled
 from hdnet.transforms.storage import clients
 from tests import emulators
 
@@ -69,7 +70,8 @@ def kernels_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(target),
         str(source),
     ]
-    subprocess.run(command, check=True, capture_output=True)
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
     (library,) = target.glob("hdnet_kernels.*")
     return library
 
@@ -82,7 +84,7 @@ def passes(request, monkeypatch) -> None:
 
     found = Passes()
     if request.param == "library":
-        found = kernels.Kernels(request.getfixturevalue("kernels_library"))
+        found = kernels.CompiledPasses(compiled.load(request.getfixturevalue("kernels_library")))
     monkeypatch.setattr(kernels, "installed", lambda: found)
 
 
@@ -93,7 +95,7 @@ def similarity(request, monkeypatch) -> None:
 
     found = None
     if request.param == "library":
-        found = kernels.Kernels(request.getfixturevalue("kernels_library"))
+        found = kernels.CompiledSums(compiled.load(request.getfixturevalue("kernels_library")))
     monkeypatch.setattr(kernels, "installed", lambda: found)
 
 

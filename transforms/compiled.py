@@ -1,42 +1,78 @@
 """The compiled library `hdnet-kernels` (folder `kernels/`), which is optional.
 
-It is plain C and loaded by ctypes, which gives up Python's lock for as long as a call takes. Whoever calls it says
-which functions, and does without where it is not installed.
+It is plain C and loaded by ctypes, which gives up Python's lock for as long as a call takes.
 """
 
 import ctypes
 import importlib.util
-from collections.abc import Mapping, Sequence
+from ctypes import c_float, c_int, c_int64, c_void_p
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+
+from hdnet.transforms.errors import VersionError
 
 MODULE = "hdnet_kernels"
-"""The library lies where Python would find a module of this name."""
-INTERFACE = 2
+"""The library lies where Python would find an extension module of this name."""
+INTERFACE = 3
 """The library's `hdnet_interface` that this program knows."""
+FUNCTIONS = {
+    "hdnet_read": [c_void_p, c_void_p, *[c_int64] * 3, *[c_void_p] * 5, c_float, c_int, c_int, c_void_p],
+    "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int, c_void_p],
+    "hdnet_merge": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
+    "hdnet_total": [c_void_p, c_int64, c_int64, c_void_p, c_int, c_void_p],
+    "hdnet_choose": [c_void_p, c_void_p, c_int64, c_int64, c_void_p],
+    "hdnet_rectify": [c_void_p, c_int64, c_int],
+    "hdnet_search": [c_void_p, c_void_p, c_int64, *[c_void_p] * 4],
+    "hdnet_compare": [c_void_p, c_void_p, c_void_p, *[c_int64] * 4, c_void_p],
+}
+"""The library's functions, none of which returns anything, and the types of their arguments."""
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the library if it is installed.
+
+    Raises:
+        VersionError: As for `load`.
+    """
+    path = find()
+    return load(path) if path else None
 
 
 def find() -> Path | None:
     """Return where the library is installed, if it is."""
     found = importlib.util.find_spec(MODULE)
-    return Path(found.origin) if found and found.origin else None
+    origin = found.origin if found else None
+    return Path(origin) if origin and origin.endswith(tuple(EXTENSION_SUFFIXES)) else None
 
 
-def load(path: Path, functions: Mapping[str, Sequence[Any]]) -> ctypes.CDLL:
-    """Load the library, to call some functions of it that return nothing.
-
-    Args:
-        path: The library.
-        functions: For each the types of its arguments.
+def load(path: Path) -> ctypes.CDLL:
+    """Load a library.
 
     Raises:
-        OSError: It cannot be loaded.
-        ImportError: It is from another version of this program.
+        VersionError: It is from another version of this program, or cannot be loaded.
     """
-    library = ctypes.CDLL(str(path))
-    if ctypes.c_int32.in_dll(library, "hdnet_interface").value != INTERFACE:
-        raise ImportError(f"{path} is from another version: install or remove hdnet-kernels", path=str(path))
-    for name, types in functions.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = types, None
-    return library
+    try:
+        loaded = ctypes.CDLL(str(path))
+        found = constant(loaded, "hdnet_interface")
+        if found != INTERFACE:
+            raise ValueError(f"interface {found}")
+        for name, types in FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.argtypes, function.restype = types, None
+    except (OSError, ValueError, AttributeError) as error:
+        raise VersionError(
+            f"{path} has not the interface {INTERFACE} that this program needs but: {error}; in the checkout, say "
+            f"`pip install --force-reinstall ./kernels`, or `pip uninstall hdnet-kernels` to do without"
+        ) from error
+    return loaded
+
+
+def constant(library: ctypes.CDLL, name: str) -> int:
+    """Return the value of an int32 that a library exports.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    return ctypes.c_int32.in_dll(library, name).value

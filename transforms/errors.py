@@ -11,7 +11,7 @@
     |- JobFailed        a job could not be started, or ended before it was done
     |- WorkerDied       a worker process of a local run was killed or crashed
     |- CrashError       processes died while working on a pair
-    |- VersionError     two processes that must run the same versions do not
+    |- VersionError     two processes, or this program and its compiled library, are not of one version
     |- StorageError     a file cannot be read or written
     |  `- OutputError   nothing can be written or read any more, so the run cannot go on
     `- DatasetError     a training or evaluation data set is incomplete
@@ -66,7 +66,7 @@ class CrashError(HarmonizeError):
 
 
 class VersionError(HarmonizeError):
-    """Two processes that must run the same versions do not."""
+    """Two processes that must run the same versions do not, or the compiled library is from another version."""
 
 
 class StorageError(HarmonizeError):

@@ -43,6 +43,13 @@ def test_it_leaves_most_pairs_out(monkeypatch):
     assert sum(seen) < 0.3 * 1000 * 8000
 
 
+def test_float64_is_searched_too(monkeypatch):
+    monkeypatch.setattr(search, "SMALL", 0)
+    torch.manual_seed(0)
+    rows = photo_like(1500).double()
+    assert torch.equal(search.nearest(rows[:401], rows[401:], 3), (rows[:401] @ rows[401:].T).topk(3).indices)
+
+
 @pytest.mark.parametrize("same", [0.0, 1.0])
 def test_equal_and_zero_keys(monkeypatch, same):
     monkeypatch.setattr(search, "SMALL", 0)

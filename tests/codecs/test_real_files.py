@@ -81,6 +81,19 @@ def test_only_a_jpeg_that_may_be_cut_off_is_decoded_twice(shape, options, monkey
     assert decode.decode_image(data, "a").shape == photo.shape
 
 
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"optimize": True, "quality": 20}], ids=str)
+def test_a_jpeg_that_lacks_a_few_bytes_is_refused_or_lacks_less_than_a_block(options):
+    data = pictures.pillow(np.resize(PHOTO, (160, 320, 3)), "JPEG", **options)
+    whole = decode.decode_image(data, "a")
+    for cut in range(3, 61):
+        try:
+            differs = decode.decode_image(data[:-cut] + b"\xff\xd9", "a") != whole
+        except errors.DecodeError as error:
+            assert "truncated" in str(error)
+        else:  # colours are interpolated one pixel beyond their block
+            assert not differs[:-17].any() and not differs[:, :-17].any()
+
+
 @pytest.mark.parametrize(
     "between", [b'"?', b"\0\0", b"\0\xe1" + struct.pack(">H", 40) + bytes(38), b"\xff" * 99, b"\xff\0\xff\xd0"]
 )

@@ -94,16 +94,35 @@ def test_what_does_not_fit_is_an_error():
         appearance.compare(flat(0, 0, 0), flat(0, 0, 0), square(24))
 
 
-def test_large_images_are_measured_in_rows_and_small_objects_in_all_of_theirs(monkeypatch):
+def test_large_images_are_measured_in_rows_and_small_regions_in_all_of_theirs(monkeypatch):
     monkeypatch.setattr(appearance, "SAMPLE", 1000)
     random = np.random.default_rng(0)
     composite = random.integers(0, 255, (300, 100, 3), np.uint8, endpoint=True)
-    result, large, small = composite // 2, np.zeros((2, 300, 100), np.bool_), slice(31, 40)
-    large[0, 11:277], large[1, small] = True, True
-    for foreground, rows in zip(large, (slice(11 % 4, None, 4), slice(None)), strict=True):
+    result, masks = composite // 2, np.zeros((3, 300, 100), np.bool_)
+    masks[0, 11:277, :90] = masks[1, 31:40] = masks[2, :-1] = True
+    for foreground, rows in zip(masks, (slice(11 % 4, None, 4), slice(None), slice(None)), strict=True):
         found = appearance.compare(composite, result, foreground)
         inside = foreground[rows]
         first, second = (color.rgb2lab(image[rows][inside] / 255) for image in (composite, result))
         assert found.delta_e == pytest.approx(color.deltaE_ciede2000(first, second).mean(), abs=1e-3)
         assert found.gap_before == pytest.approx(plain_gap(composite[rows], inside), abs=1e-3)
         assert found.clipped_ratio == pytest.approx(((result == 0) | (result == 255))[foreground].mean())
+
+
+@pytest.mark.parametrize("rows", [slice(1, None, 2), slice(-1, None), slice(5, 15)])
+def test_no_region_is_missed(monkeypatch, rows):
+    monkeypatch.setattr(appearance, "SAMPLE", 1000)
+    foreground = np.ones((1300, 100), np.bool_)
+    foreground[rows, : 100 if rows.step else 10] = False
+    for mask in (foreground, ~foreground):
+        sampled = mask[appearance._sampled_rows(mask)]
+        assert sampled.any() and not sampled.all()
+
+
+def test_a_tiny_background_is_measured_as_exactly():
+    random, foreground = np.random.default_rng(0), np.ones((700, 700), np.bool_)
+    foreground[350, 350] = False
+    pixels = random.integers(0, 255, (700, 700, 3), np.uint8, endpoint=True)
+    found = appearance.compare(pixels, pixels // 2, foreground)
+    assert found.gap_before == pytest.approx(plain_gap(pixels, foreground), abs=1e-3)
+    assert found.gap_after == pytest.approx(plain_gap(pixels // 2, foreground), abs=1e-3)

@@ -1,11 +1,10 @@
 """Scores against a reference by the compiled library against those of torch."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from hdnet.transforms.scores import kernels, metrics, similarity
+from hdnet.transforms import compiled
+from hdnet.transforms.scores import metrics, similarity
 
 SHAPES = [(1, 1), (3, 4), (11, 11), (40, 64), (23, 200), (150, 390)]
 """Smaller than the window; one window; some tiles, and columns of them, of which the last are narrow."""
@@ -40,8 +39,8 @@ def mask(kind, shape):
 def test_scores_are_those_of_torch(kernels_library, monkeypatch, shape, depths, content, kind):
     image, reference = (picture(content, shape, dtype, seed) for seed, dtype in enumerate(depths))
     chosen, scores = mask(kind, shape), []
-    for library in (None, kernels.Kernels(kernels_library)):
-        monkeypatch.setattr(kernels, "installed", lambda library=library: library)
+    for library in (None, compiled.load(kernels_library)):
+        monkeypatch.setattr(compiled, "library", lambda library=library: library)
         scores.append(metrics.score(image, reference, chosen))
     plain, fused = scores
     near = 2e-4 if content == "flat" else 3e-7  # torch's float32 loses the variance of flat images in their squares
@@ -52,7 +51,7 @@ def test_scores_are_those_of_torch(kernels_library, monkeypatch, shape, depths, 
 
 @pytest.mark.parametrize("most", [255, 65535])
 def test_flat_images(kernels_library, monkeypatch, most):
-    monkeypatch.setattr(kernels, "installed", lambda: kernels.Kernels(kernels_library))
+    monkeypatch.setattr(compiled, "library", lambda: compiled.load(kernels_library))
     dtype = np.min_scalar_type(most)
     for first, second in np.random.default_rng(0).integers(0, most, (20, 2), endpoint=True):
         image, reference = (np.full((20, 30, 3), level, dtype) for level in (first, second))
@@ -63,15 +62,10 @@ def test_flat_images(kernels_library, monkeypatch, most):
 
 
 def test_parts_of_a_larger_array_are_measured_alike(kernels_library, monkeypatch):
-    monkeypatch.setattr(kernels, "installed", lambda: kernels.Kernels(kernels_library))
+    monkeypatch.setattr(compiled, "library", lambda: compiled.load(kernels_library))
     first, second = (picture("smooth", (40, 50), np.uint8, seed) for seed in (0, 1))
     foreground = mask("border", (40, 50))
     part = np.s_[5:35, 3:-2]
     views = [each[part] for each in (first, second, foreground)]
     copies = [each.copy() for each in views]
     assert similarity.sums([views[0]], *views[1:]) == similarity.sums([copies[0]], *copies[1:])
-
-
-def test_it_is_found_where_it_is_installed(kernels_library, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path, str(kernels_library.parent)])
-    assert isinstance(kernels.installed.__wrapped__(), kernels.Kernels)

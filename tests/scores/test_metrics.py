@@ -80,6 +80,8 @@ def test_depths_may_differ(structure):
     for image, reference in ((sixteen, eight), (eight, sixteen)):
         (found,) = metrics.score_all((image,), reference, inside, structure=structure)
         assert found.mse == pytest.approx(25, rel=1e-5)
+    first, second = metrics.score_all((eight.astype(np.uint16), eight), eight, inside, structure=structure)
+    assert first.psnr < 20 and second.psnr == 100  # the same numbers are other values in another depth
 
 
 def test_identical_images_get_the_cap():

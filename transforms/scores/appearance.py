@@ -1,7 +1,8 @@
 """Compare a result with its composite, and its foreground with its background, without a reference.
 
-One pass goes over both images in strips, whose values stay in the processor's cache. Only the composite's colours are
-measured everywhere; all else needs the columns that the object, or what else has changed, takes in a strip.
+Both images are taken in strips, whose values stay in the processor's cache: once for clipping, in all rows, and once
+for colours, in every n-th row of large images. Only the composite's colours are measured in whole strips; all else
+needs the columns that the object, or what else has changed, takes in a strip.
 """
 
 import dataclasses
@@ -18,9 +19,9 @@ from hdnet.transforms.scores import ciede2000
 STRIP = 1 << 15
 """About how many pixels a strip has."""
 SAMPLE = 1 << 18
-"""Pixels from which on colours are measured in every n-th row, so that at least so many are."""
+"""Colours are measured in every n-th row, so that about so many pixels are, or more."""
 FEWEST_ROWS = 64
-"""Rows with foreground that are measured at least, where there are as many."""
+"""About so many rows with foreground, and with background, are measured at least, where there are as many."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -108,40 +109,36 @@ class _Colours:
     """The sums of colours over all strips.
 
     Attributes:
-        moments: (2,2,6) by image (composite, result), region (foreground, all) and term (values, squares).
-        measured, inside: Pixels that are in them, and those of the foreground.
+        moments: (2,2,6) by image (composite, result), region (foreground, background) and term (values, squares).
+        inside, outside: The pixels of foreground and background that are in them.
     """
 
     def __init__(self) -> None:
         self.moments: Numbers = np.zeros((2, 2, 6))
         self.delta_e = 0.0
-        self.measured = self.inside = 0
+        self.inside = self.outside = 0
 
     def add(self, composite: Pixels, result: Pixels, inside: Foreground) -> None:
         """Add a strip: (R,W,3), (R,W,3) and (R,W)."""
-        columns = _busy_columns(composite, result, inside)
-        before = lab.from_rgb(_planes(composite))
-        self.measured += inside.size
-        self.moments[:, 1] += _moments(before, np.ones((1, inside.size), np.float32))[0]
-        cropped = before.reshape(3, *inside.shape)[:, :, columns].reshape(3, -1)
+        columns, within = _busy_columns(composite, result, inside), int(np.count_nonzero(inside))
+        self.inside += within
+        self.outside += inside.size - within
+        before = lab.from_rgb(_planes(composite)).reshape(3, *inside.shape)
+        beside = np.concatenate([before[:, :, : columns.start], before[:, :, columns.stop :]], axis=2).reshape(3, -1)
+        self.moments[:, 1] += _moments(beside, np.ones(beside.shape[1], np.bool_))
+        cropped = before[:, :, columns].reshape(3, -1)
         self._add_change(cropped, lab.from_rgb(_planes(result[:, columns])), inside[:, columns].reshape(-1))
 
     def _add_change(self, before: lab.Floats, after: lab.Floats, inside: Foreground) -> None:  # (3,N), (3,N), (N,)
         if inside.size:
-            regions = np.stack([inside, np.ones_like(inside)]).astype(np.float32)
-            was, now = (_moments(values, regions) for values in (before, after))
-            self.moments[:, 0] += was[0], now[0]
-            self.moments[1, 1] += now[1] - was[1]
-            self.inside += int(np.count_nonzero(inside))
+            self.moments += [[_moments(values, region) for region in (inside, ~inside)] for values in (before, after)]
             self.delta_e += float(ciede2000.difference(before, after).sum(where=inside, dtype=np.float64))
 
     def gap(self, image: int) -> float | None:
         """Return the distance of the two regions' statistics in one image, None if there is no background."""
-        outside = self.measured - self.inside
-        if outside <= 0:
+        if not self.outside:
             return None
-        fore, whole = self.moments[image]
-        mean, square = np.split(np.stack([fore / self.inside, (whole - fore) / outside]), 2, axis=1)
+        mean, square = np.split(self.moments[image] / [[self.inside], [self.outside]], 2, axis=1)
         deviation = np.sqrt(np.maximum(0, square - mean**2))
         fore, back = np.concatenate([mean, deviation], axis=1)
         return float(np.linalg.norm(fore - back))
@@ -161,10 +158,16 @@ def _strips(foreground: Foreground) -> Iterator[slice]:
 
 
 def _sampled_rows(foreground: Foreground) -> slice:
-    """Return every n-th row: `SAMPLE` pixels or more, and `FEWEST_ROWS` that have foreground, where there are."""
-    held = np.flatnonzero(foreground.any(axis=1))
-    step = max(1, min(foreground.size // SAMPLE, len(held) // FEWEST_ROWS))
-    return slice(int(held[0]) % step if len(held) else 0, None, step)
+    """Return every n-th row from one with foreground on; all rows if a region would be missed.
+
+    They have about `SAMPLE` pixels or more. n is no more than would leave `FEWEST_ROWS` of each region's rows, were
+    they next to each other.
+    """
+    held = np.stack([foreground.any(axis=1), ~foreground.all(axis=1)])
+    regions = held[held.any(axis=1)]
+    step = max(1, min([foreground.size // SAMPLE, *(regions.sum(axis=1) // FEWEST_ROWS)]))
+    sampled = slice(int(held[0].argmax()) % step, None, step)
+    return sampled if regions[:, sampled].any(axis=1).all() else slice(None)
 
 
 def _border_ratio(foreground: Foreground) -> float:
@@ -179,27 +182,28 @@ def _busy_columns(composite: Pixels, result: Pixels, inside: Foreground) -> slic
 
 
 def _span(columns: npt.NDArray[np.intp]) -> slice:
-    return slice(columns.min(), columns.max() + 1) if columns.size else slice(0)
+    return slice(columns.min(), columns.max() + 1) if columns.size else slice(0, 0)
 
 
 def _planes(pixels: Pixels) -> Pixels:  # (R,W,3) -> (3,R*W)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)).reshape(3, -1)
 
 
-def _moments(values: lab.Floats, regions: lab.Floats) -> Numbers:  # (3,N), (K,N) of 0 and 1 -> (K,6)
-    """Sum values and their squares over regions.
+def _moments(values: lab.Floats, region: Foreground) -> Numbers:  # (3,N), (N,) -> (6,)
+    """Sum values and their squares over a region.
 
-    In float32 they are sums of differences from about the mean: those of large numbers would make noise of the variance
-    of a flat region.
+    In float32 they are sums of differences from about the region's mean: those of large numbers would make noise of the
+    variance of a flat region.
     """
-    centre = values[:, ::16].mean(axis=1)
+    chosen, count = region.astype(np.float32), int(np.count_nonzero(region))
+    centre = values @ chosen / max(count, 1)
     moved = values - centre[:, None]
-    first = regions @ moved.T
+    first = moved @ chosen
     np.square(moved, out=moved)
-    sums: Numbers = np.concatenate([first, regions @ moved.T], axis=1, dtype=np.float64)
-    count, shift = regions.sum(axis=1)[:, None], centre.astype(np.float64)
-    sums[:, 3:] += 2 * shift * sums[:, :3] + count * shift**2
-    sums[:, :3] += count * shift
+    sums: Numbers = np.concatenate([first, moved @ chosen], dtype=np.float64)
+    shift = centre.astype(np.float64)
+    sums[3:] += 2 * shift * sums[:3] + count * shift**2
+    sums[:3] += count * shift
     return sums
 
 

@@ -1,49 +1,35 @@
 """The sums of `similarity` over a tile by the compiled library (`transforms/compiled.py`), if it is installed."""
 
 import ctypes
-from ctypes import POINTER, byref, c_double, c_int, c_int64, c_void_p
-from functools import cache
-from pathlib import Path
+from ctypes import byref, c_double, c_int, c_int64, c_void_p
 
 import numpy as np
 
 from hdnet.transforms import compiled
 from hdnet.transforms.pixels.image import Foreground, Pixels
 
-
-class _Image(ctypes.Structure):
-    """`Image` in the library's source."""
-
-    _fields_ = [("values", c_void_p), ("height", c_int64), ("width", c_int64), ("is_wide", c_int)]
-
-
-FUNCTIONS = {
-    "hdnet_compare": [POINTER(_Image), POINTER(_Image), c_void_p, *[c_int64] * 4, POINTER(c_double)],
-}
-"""What is called of the library, and the types of the arguments."""
 IS_WIDE = {np.dtype(np.uint8): False, np.dtype(np.uint16): True}
 
 
-@cache
-def installed() -> "Kernels | None":
-    """Return what sums by the library, if it is installed."""
-    path = compiled.find()
-    return Kernels(path) if path else None
+def installed() -> "CompiledSums | None":
+    """Return what sums by the library, if it is installed.
+
+    Raises:
+        VersionError: It is from another version of this program.
+    """
+    library = compiled.library()
+    return CompiledSums(library) if library else None
 
 
-class Kernels:
+class CompiledSums:
     """Sums by the compiled library.
 
     Args:
-        path: The library.
-
-    Raises:
-        OSError: It cannot be loaded.
-        ImportError: It is from another version of this program.
+        library: As `compiled` loads it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.library = compiled.load(path, FUNCTIONS)
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
 
     def compare(
         self, image: Pixels, reference: Pixels, foreground: Foreground, box: tuple[slice, slice]
@@ -63,6 +49,12 @@ class Kernels:
             rows.start, rows.stop, columns.start, columns.stop, found,
         )  # fmt: skip
         return tuple(found)
+
+
+class _Image(ctypes.Structure):
+    """`Image` in the library's source."""
+
+    _fields_ = [("values", c_void_p), ("height", c_int64), ("width", c_int64), ("is_wide", c_int)]
 
 
 def _seen_from_c(image: Pixels) -> _Image:

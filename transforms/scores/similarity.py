@@ -101,12 +101,17 @@ def _tiles(height: int, width: int) -> Iterator[Box]:
 def _tile_sums(images: Sequence[Pixels], reference: Pixels, foreground: Foreground, box: Box) -> list[Sums]:
     around = tuple(slice(max(span.start - REACH, 0), span.stop + REACH) for span in box)
     first, *others = (image[around] for image in images)
-    again = [np.array_equal(other, first) for other in others]
-    if np.array_equal(first, reference[around]) and all(again):
+    again = [_is_same(other, first) for other in others]
+    if _is_same(first, reference[around]) and all(again):
         return [Sums()] * len(images)
     measure = _measure(reference, foreground, box)
     found = measure(images[0])
     return [found, *(found if same else measure(image) for same, image in zip(again, images[1:], strict=True))]
+
+
+def _is_same(image: Pixels, other: Pixels) -> bool:
+    """Say whether two images hold the same values in the same scale."""
+    return image.dtype == other.dtype and np.array_equal(image, other)
 
 
 def _measure(reference: Pixels, foreground: Foreground, box: Box) -> Callable[[Pixels], Sums]:

@@ -3,9 +3,8 @@
 import ctypes
 import dataclasses
 from collections.abc import Callable, Sequence
-from ctypes import c_float, c_int, c_int64, c_void_p
+from ctypes import c_float, c_int64, c_void_p
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,45 +18,38 @@ from hdnet.transforms import compiled
 if TYPE_CHECKING:
     from hdnet.model.architectures.hdnet.search import Search
 
-FUNCTIONS = {
-    "hdnet_read": [c_void_p, c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 5, c_float, c_int, c_int],
-    "hdnet_moments": [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int],
-    "hdnet_merge": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
-    "hdnet_total": [c_void_p, c_int64, c_int64, c_void_p, c_int],
-    "hdnet_choose": [c_void_p, c_void_p, c_int64, c_int64, c_void_p],
-    "hdnet_rectify": [c_void_p, c_int64, c_int],
-    "hdnet_search": [c_void_p, c_void_p, c_int64, c_void_p, c_void_p],
-}
-"""What is called of the library, and the types of the arguments."""
-
-
-LANES = 16
-"""The search takes blocks of a multiple of so many keys."""
+IS_FLOAT = {torch.float32: True, torch.bfloat16: False}
+"""The types of the values that the library takes; what has another type is a KeyError."""
 
 
 @cache
 def installed() -> Passes:
-    """Return the library's passes if it is installed, and torch's if not."""
-    path = compiled.find()
-    return Kernels(path) if path else Passes()
+    """Return the library's passes if it is installed, and torch's if not.
+
+    Raises:
+        VersionError: It is from another version of this program.
+    """
+    library = compiled.library()
+    return CompiledPasses(library) if library else Passes()
 
 
-class Kernels(Passes):
+class CompiledPasses(Passes):
     """The passes of a compiled library.
 
     It computes in float32 as torch does, but rounds once at a pass's end where torch rounds after each operation: a
-    value differs by one unit in its last place at most.
+    value differs by less than two units in its last place.
 
     Args:
-        path: The library.
-
-    Raises:
-        OSError: It cannot be loaded.
-        ImportError: It is from another version of this program.
+        library: As `compiled` loads it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.library = compiled.load(path, FUNCTIONS)
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        self.lanes, self.wide = (compiled.constant(library, name) for name in ("hdnet_lanes", "hdnet_wide"))
+
+    def _scratch(self, lines: int, channels: int) -> Tensor:
+        """Return memory for so many float32 values for each channel of the positions that are taken together."""
+        return torch.empty(lines * max(channels, self.wide))
 
     def read(
         self,
@@ -70,19 +62,20 @@ class Kernels(Passes):
     ) -> None:
         rows, (height, width, channels) = rows.contiguous(), rows.shape
         affine = affine or [unchanged(channels)]
-        fore, back = affine[0], affine[-1]
+        fore, back, scratch = affine[0], affine[-1], self._scratch(5, channels)
         self.library.hdnet_read(
             rows.data_ptr(), out.data_ptr(), height * width, channels, out.stride(1), _mask(foreground, top),
             *(values.data_ptr() for values in (fore.scale, fore.shift, back.scale, back.shift)),
-            slope, _is_float(rows), _is_float(out),
+            slope, IS_FLOAT[rows.dtype], IS_FLOAT[out.dtype], scratch.data_ptr(),
         )  # fmt: skip
 
     def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> Sequence[Tensor]:
         rows, (height, width, channels) = rows.contiguous(), rows.shape
-        found = torch.empty(2, 3, channels, dtype=torch.float64)
+        found, scratch = torch.empty(2, 3, channels, dtype=torch.float64), self._scratch(6, channels)
         self.library.hdnet_moments(
-            rows.data_ptr(), height * width, channels, _mask(foreground, top), found.data_ptr(), _is_float(rows)
-        )
+            rows.data_ptr(), height * width, channels, _mask(foreground, top), found.data_ptr(), IS_FLOAT[rows.dtype],
+            scratch.data_ptr(),
+        )  # fmt: skip
         return [found if foreground else found[1:]]
 
     def merged(self, strips: Sequence[Sequence[Tensor]]) -> Tensor:  # (3,R,C) float64
@@ -94,8 +87,10 @@ class Kernels(Passes):
 
     def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
         rows, (height, width, channels) = rows.contiguous(), rows.shape
-        totals = torch.empty(channels, dtype=torch.float64)
-        self.library.hdnet_total(rows.data_ptr(), height * width, channels, totals.data_ptr(), _is_float(rows))
+        totals, scratch = torch.empty(channels, dtype=torch.float64), self._scratch(1, channels)
+        self.library.hdnet_total(
+            rows.data_ptr(), height * width, channels, totals.data_ptr(), IS_FLOAT[rows.dtype], scratch.data_ptr()
+        )
         return totals.float()
 
     def regions(self, foreground: Foreground, top: int, bottom: int, dtype: torch.dtype) -> Regions:
@@ -104,10 +99,10 @@ class Kernels(Passes):
         return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.library)
 
     def finder(self, search: "Search") -> Callable[[Tensor], Tensor]:  # (P,) int64 -> (P,K) int64
-        if search.queries.device.type != "cpu":
+        if search.queries.device.type != "cpu" or search.queries.dtype != torch.float32:
             return super().finder(search)
         blocks, (count, dimensions) = search.blocks, search.blocks.low.shape
-        spare = -blocks.rows.shape[1] % LANES
+        spare = -blocks.rows.shape[1] % self.lanes
         keys = F.pad(blocks.keys, (0, 0, 0, spare)).mT.contiguous()  # (N,C,S), for keys are compared side by side
         handicap, rows = F.pad(blocks.handicap, (0, spare), value=-torch.inf), F.pad(blocks.rows, (0, spare))
         several = search.queries, search.places, search.lengths, keys, handicap, blocks.low, blocks.high, rows
@@ -115,13 +110,16 @@ class Kernels(Passes):
 
         def find(some: Tensor) -> Tensor:
             best, index = torch.empty(len(some), search.k), torch.empty(len(some), search.k, dtype=torch.int64)
+            seeds = torch.empty(min(search.seeds, count), dtype=torch.int64)
+            scratch = torch.empty(len(some) + count + 2 * dimensions + len(seeds))
             structure = _Search(
-                keys.shape[1], dimensions, count, keys.shape[2], search.k,
+                keys.shape[1], dimensions, count, keys.shape[2], search.k, len(seeds),
                 *(values.data_ptr() for values in told), search.reach, search.slack,
             )  # fmt: skip
             self.library.hdnet_search(
-                ctypes.byref(structure), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr()
-            )
+                ctypes.byref(structure), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr(),
+                scratch.data_ptr(), seeds.data_ptr(),
+            )  # fmt: skip
             return index
 
         return find
@@ -129,7 +127,7 @@ class Kernels(Passes):
     def rectify(self, x: Tensor) -> Tensor:
         if not x.is_contiguous(memory_format=torch.channels_last):
             return super().rectify(x)
-        self.library.hdnet_rectify(x.data_ptr(), x.numel(), _is_float(x))
+        self.library.hdnet_rectify(x.data_ptr(), x.numel(), IS_FLOAT[x.dtype])
         return x
 
 
@@ -137,7 +135,7 @@ class _Search(ctypes.Structure):
     """`Search` in the library's source."""
 
     _fields_ = [
-        *((name, c_int64) for name in ("channels", "dimensions", "blocks", "size", "k")),
+        *((name, c_int64) for name in ("channels", "dimensions", "blocks", "size", "k", "seeds")),
         *((name, c_void_p) for name in ("queries", "places", "lengths", "keys", "handicap", "low", "high", "rows")),
         *((name, c_float) for name in ("reach", "slack")),
     ]
@@ -163,7 +161,3 @@ class _Regions(Regions):
 def _mask(foreground: Foreground | None, top: int) -> int | None:
     """Return the address of a row of the mask."""
     return None if foreground is None else foreground.mask.data_ptr() + top * foreground.mask.shape[1]
-
-
-def _is_float(values: Tensor) -> bool:
-    return values.dtype == torch.float32

@@ -1,6 +1,7 @@
 """The passes over memory between convolutions, as operations of torch, and what they are told.
 
-`Passes` is all that the engine does between two convolutions; `kernels.Kernels` does the same with a compiled library.
+`Passes` is all that the engine does between two convolutions; `kernels.CompiledPasses` does the same with the compiled
+library.
 """
 
 import dataclasses

@@ -74,11 +74,16 @@ class Search:
     slack: float
     k: int
 
+    @property
+    def seeds(self) -> int:
+        """How many blocks are looked into first, where there are as many."""
+        return SEEDS + self.k // BLOCK
+
     def find(self, rows: Tensor) -> Tensor:  # (P,) int64 -> (P,K) int64
         """Return the keys with the largest products for some queries that lie near each other."""
         queries, places, blocks = self.queries[rows], self.places[rows], self.blocks
         gaps = blocks.gaps(places)
-        seeds = gaps.topk(min(SEEDS + self.k // BLOCK, len(gaps)), largest=False).indices
+        seeds = gaps.topk(min(self.seeds, len(gaps)), largest=False).indices
         products = blocks.best(queries, seeds, self.k)[0]
         bounds = self.lengths[rows] + self.reach - 2 * products[:, -1] + self.slack
         return blocks.best(queries, blocks.within(places, bounds, gaps), self.k)[1]

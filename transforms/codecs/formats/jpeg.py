@@ -138,10 +138,11 @@ def _loaded(picture: bytes, header: Header) -> JpegImagePlugin.JpegImageFile:
 
 
 def _ends_in_pixels(bare: "_Bare", encoded: Image.Image) -> bool:
-    """Say whether the last pixel is certainly the file's, so that no second decoding need tell.
+    """Say whether all but the last block are certainly the file's, so that no second decoding need tell.
 
-    In a single scan the pixels follow each other, and the decoder fills in mid-grey, to which only its interpolation
-    of colours adds some of the rows above.
+    In a single scan the blocks follow each other, and the decoder fills in mid-grey, to which only its interpolation
+    of colours adds some of the rows above. A last pixel of another value belongs to a block that the file has begun:
+    what may be missing of it is no more than `_is_cut_off` allows from 64 times `_MCU` pixels on.
     """
     zeros = len(bare.picture) - len(bare.picture.rstrip(b"\0"))
     if not (bare.in_one_scan and bare.has_end and zeros <= 2 * _SPARE and encoded.mode in ("L", "RGB")):
