@@ -19,9 +19,8 @@ from apache_beam.coders.typecoders import registry as coders
 from PIL import Image
 from pyarrow import parquet
 
-from hdnet.model import architectures
 from hdnet.model.precision import PRECISIONS
-from hdnet.model.weights import weights_file
+from hdnet.model.weights import weights_header
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.local.machine import available_cores
 from hdnet.pipeline.steps import journal, write
@@ -35,7 +34,7 @@ MEASURED = ROOT / "deploy" / "measured.json"
 MEGAPIXELS = 2.0
 SIZE = (1600, 1250)
 """Width and height of the images that are measured, `MEGAPIXELS` in all."""
-CASES = tuple((arch, precision) for arch in ("hdnet-lite", "hdnet") for precision in PRECISIONS)
+CASES = tuple((name, precision) for name in weights_header.shipped() for precision in PRECISIONS)
 MILLIONS = (1, 10, 100)
 NIGHT = 8
 """Hours in a night."""
@@ -78,7 +77,7 @@ def dollars(millions: float, hours: float, gigabytes: float, bytes_shuffled: flo
 def table(measured: dict[str, Any], waiting: float, gigabytes: float, prices: Prices) -> str:
     """Return the table of time and cost as Markdown; each image waits `waiting` seconds for the object store."""
     lines = [
-        "| images | network | precision | s per image | vCPU-hours | vCPUs for a night | dollars |",
+        "| images | weights | precision | s per image | vCPU-hours | vCPUs for a night | dollars |",
         "|---|---|---|---|---|---|---|",
     ]
     for millions in MILLIONS:
@@ -121,16 +120,16 @@ def journal_files(seconds: float) -> int:
 
 
 def measure(folder: Path, images: int) -> dict[str, Any]:
-    """Harmonize `images` images with each network and precision, with one process of one thread on each core.
+    """Harmonize `images` images with all weights that ship, with one process of one thread on each core.
 
     Returns:
         machine: The machine that was measured.
-        seconds_per_megapixel: For each "network precision", the seconds of each stage of one worker.
+        seconds_per_megapixel: For each "weights precision", the seconds of each stage of one worker.
         bytes_shuffled: Bytes of one image's pair, which is spread over the workers, and of its row, which is grouped
             by file.
     """
     manifest = _catalog(folder, images)
-    found = {f"{arch} {precision}": _run(folder, manifest, arch, precision) for arch, precision in CASES}
+    found = {f"{name} {precision}": _run(folder, manifest, name, precision) for name, precision in CASES}
     machine = f"{available_cores()} cores, {_processor()}; one process of one thread on each"
     return {"machine": machine, "seconds_per_megapixel": found, "bytes_shuffled": _bytes_shuffled(folder, manifest)}
 
@@ -149,23 +148,19 @@ def _catalog(folder: Path, images: int) -> Path:
     return path
 
 
-def _run(folder: Path, manifest: Path, arch: str, precision: str) -> dict[str, float]:
+def _run(folder: Path, manifest: Path, name: str, precision: str) -> dict[str, float]:
     """Run the command on the catalog and return the seconds per megapixel of each stage."""
-    named = arch
-    if arch not in weights_file.shipped():
-        named = str(folder / f"{arch}.safetensors")
-        weights_file.save(architectures.build(arch), Path(named), {})
-    words = ["--input", manifest, "--output", folder / arch, "--weights", named, "--run-id", precision,
+    words = ["--input", manifest, "--output", folder / name, "--weights", name, "--run-id", precision,
              "--precision", precision, "--workers", str(available_cores()), "--no-resume", "--no-report"]  # fmt: skip
     command = [sys.executable, "-m", "hdnet.pipeline.run", *map(str, words)]
     subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    totals = json.loads(Path(Layout(str(folder / arch), precision).summary).read_text())["totals"]
+    totals = json.loads(Path(Layout(str(folder / name), precision).summary).read_text())["totals"]
     return {stage: round(totals["seconds"][stage] / (totals["pixels"] / 1e6), 3) for stage in STAGES}
 
 
 def _bytes_shuffled(folder: Path, manifest: Path) -> int:
-    arch, precision = CASES[0]
-    (file,) = Path(Layout(str(folder / arch), precision).metrics).glob("part-*")
+    name, precision = CASES[0]
+    (file,) = Path(Layout(str(folder / name), precision).metrics).glob("part-*")
     row = parquet.read_table(file, partitioning=None).to_pylist()[0]
     pair = Pair(id=row["id"], composite=row["composite"], mask=row["mask"], source=str(manifest))
     return sum(len(coders.get_coder(type(each)).encode(each)) for each in (pair, row))
@@ -185,7 +180,7 @@ def main() -> None:
 @main.command("measure")
 @click.option("--images", default=4, show_default=True)
 def measure_command(images: int) -> None:
-    """Time every network and precision on this machine and print JSON."""
+    """Time all weights that ship, in every precision, on this machine and print JSON."""
     with tempfile.TemporaryDirectory() as folder:
         click.echo(json.dumps(measure(Path(folder), images), indent=1))
 

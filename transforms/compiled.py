@@ -63,7 +63,7 @@ def load(path: Path) -> ctypes.CDLL:
             function.argtypes, function.restype = types, None
     except (OSError, ValueError, AttributeError) as error:
         raise VersionError(
-            f"{path} has not the interface {INTERFACE} that this program needs but: {error}; in the checkout, say "
+            f"{path} does not have interface {INTERFACE}, which this program needs ({error}); in the checkout, say "
             f"`pip install --force-reinstall ./kernels`, or `pip uninstall hdnet-kernels` to do without"
         ) from error
     return loaded
