@@ -5,11 +5,10 @@ model card (training data, recipe, metrics, limits). Nothing is ever unpickled.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +135,6 @@ def architecture_of(header: dict[str, Any], name: str) -> tuple[Architecture[Any
         return architecture, architecture.configure(fields)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{name}: cannot build the network its header describes: {error}") from error
-
-
-def identity_of(header: Mapping[str, Any]) -> str:
-    """Return the sha256 of what decides an image: the tensors, the architecture's configuration and the smoothing."""
-    parts = [header.get(name) for name in ("sha256", "architecture", "config", "smoothing")]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def smoothing_of(header: dict[str, Any], name: str) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hdnet.model.weights.weights_header import identity_of
 from hdnet.pipeline.layout import Layout
 from hdnet.pipeline.settings import Settings
 from hdnet.pipeline.steps.summary import Summary
@@ -32,7 +31,7 @@ class RunInfo:
         manifest: URI of the manifest.
         rows: The number of rows in the manifest; None if they were not counted.
         weights: A shipped name or a URI.
-        weights_sha256: SHA-256 of the weights, as `identity_of`.
+        weights_sha256: SHA-256 of the tensors.
         arch: Name of the architecture.
         precision: The network's precision.
         options: The command's options, by name.
@@ -176,7 +175,7 @@ def start(
         manifest=manifest,
         rows=rows,
         weights=settings.weights,
-        weights_sha256=identity_of(header),
+        weights_sha256=header["sha256"],
         arch=header["architecture"],
         precision=settings.image.precision,
         options=options,

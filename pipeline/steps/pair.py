@@ -17,7 +17,6 @@ from typing import Any
 
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.weights import weights_file
-from hdnet.model.weights.weights_header import identity_of
 from hdnet.pipeline.local import machine, supervise
 from hdnet.pipeline.local.admission import Admission
 from hdnet.pipeline.settings import Scores, Settings
@@ -124,7 +123,7 @@ class Harmonizing(Worker):
     Attributes:
         harmonizer: The network.
         arch: Name of the architecture.
-        weights_sha256: SHA-256 of the weights, as `identity_of`.
+        weights_sha256: SHA-256 of the tensors.
     """
 
     harmonizer: Harmonizer
@@ -146,7 +145,7 @@ class Harmonizing(Worker):
             settings=settings,
             harmonizer=harmonizer,
             arch=header["architecture"],
-            weights_sha256=identity_of(header),
+            weights_sha256=header["sha256"],
             **machine_fields(settings),
         )
 

@@ -120,7 +120,7 @@ class SkipDone(beam.PTransform[PCollection[Pair], SortedPairs]):
 
     Attributes:
         settings: How to harmonize, and where results go.
-        weights_sha256: SHA-256 of the weights that this run uses, as `identity_of`.
+        weights_sha256: SHA-256 of the tensors that this run uses.
         rows: About how many pairs there are.
         since: When the run was started; what it has made since then does not count as up to date.
         schemes: Schemes that the pairs' URIs may have; None for all that storage knows.

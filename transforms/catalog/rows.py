@@ -73,7 +73,7 @@ class MetricsRow:
     seconds_score: Annotated[float, "Seconds spent on scoring."]
     arch: Annotated[str, "Name of the network's architecture."]
     precision: Annotated[str, "The network's precision, `float32` or `bfloat16`."]
-    weights_sha256: Annotated[str, "SHA-256 of the weights: tensors, configuration and smoothing."]
+    weights_sha256: Annotated[str, "SHA-256 of the weights' tensors."]
     input_sha256: Annotated[str, "SHA-256 of the composite's file."]
     mask_sha256: Annotated[str, "SHA-256 of the mask's file."]
     reference_sha256: Annotated[str | None, "SHA-256 of the reference's file."]
