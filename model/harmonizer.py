@@ -68,7 +68,7 @@ class Harmonizer:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}: {precision!r}")
         chosen = choose_device(device)
-        compiled.library()  # one that does not fit is told of here, and not at each image
+        compiled.installed()  # one that does not fit is told of here, and not at each image
         network, header = load_with_header(weights)
         smoothing = smoothing_of(header, os.fspath(weights))
         return cls(network.to(chosen), chosen, choose_precision(precision, chosen), label, smoothing)

@@ -22,10 +22,10 @@ REMEDY = "pip install --force-reinstall ./kernels"
 @pytest.fixture(autouse=True)
 def anew():
     """Look for the library again, before and after."""
-    for found in (compiled.library, passes):
+    for found in (compiled.installed, passes):
         found.cache_clear()
     yield
-    for found in (compiled.library, passes):
+    for found in (compiled.installed, passes):
         found.cache_clear()
 
 
@@ -34,7 +34,7 @@ def test_it_is_found_where_it_is_installed(kernels_library, monkeypatch):
     assert compiled.find() == kernels_library
     engine, scores = passes(), sums()
     assert isinstance(engine, CompiledPasses) and isinstance(scores, CompiledSums)
-    assert engine.library is scores.library
+    assert engine.compiled is scores.compiled
 
 
 def test_other_files_of_its_name_are_passed_over(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ FUNCTIONS = {
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def installed() -> ctypes.CDLL | None:
     """Return the library if it is installed.
 
     Raises:

@@ -40,7 +40,7 @@ def test_scores_are_those_of_torch(kernels_library, monkeypatch, shape, depths, 
     image, reference = (picture(content, shape, dtype, seed) for seed, dtype in enumerate(depths))
     chosen, scores = mask(kind, shape), []
     for library in (None, compiled.load(kernels_library)):
-        monkeypatch.setattr(compiled, "library", lambda library=library: library)
+        monkeypatch.setattr(compiled, "installed", lambda library=library: library)
         scores.append(metrics.score(image, reference, chosen))
     plain, fused = scores
     near = 2e-4 if content == "flat" else 3e-7  # torch's float32 loses the variance of flat images in their squares
@@ -51,7 +51,7 @@ def test_scores_are_those_of_torch(kernels_library, monkeypatch, shape, depths, 
 
 @pytest.mark.parametrize("most", [255, 65535])
 def test_flat_images(kernels_library, monkeypatch, most):
-    monkeypatch.setattr(compiled, "library", lambda: compiled.load(kernels_library))
+    monkeypatch.setattr(compiled, "installed", lambda: compiled.load(kernels_library))
     dtype = np.min_scalar_type(most)
     for first, second in np.random.default_rng(0).integers(0, most, (20, 2), endpoint=True):
         image, reference = (np.full((20, 30, 3), level, dtype) for level in (first, second))
@@ -62,7 +62,7 @@ def test_flat_images(kernels_library, monkeypatch, most):
 
 
 def test_parts_of_a_larger_array_are_measured_alike(kernels_library, monkeypatch):
-    monkeypatch.setattr(compiled, "library", lambda: compiled.load(kernels_library))
+    monkeypatch.setattr(compiled, "installed", lambda: compiled.load(kernels_library))
     first, second = (picture("smooth", (40, 50), np.uint8, seed) for seed in (0, 1))
     foreground = mask("border", (40, 50))
     part = np.s_[5:35, 3:-2]

@@ -17,7 +17,7 @@ def installed() -> "CompiledSums | None":
     Raises:
         VersionError: It is from another version of this program.
     """
-    library = compiled.library()
+    library = compiled.installed()
     return CompiledSums(library) if library else None
 
 
@@ -29,7 +29,7 @@ class CompiledSums:
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
+        self.compiled = library
 
     def compare(
         self, image: Pixels, reference: Pixels, foreground: Foreground, box: tuple[slice, slice]
@@ -44,7 +44,7 @@ class CompiledSums:
         """
         rows, columns = box
         found = (c_double * 4)()
-        self.library.hdnet_compare(
+        self.compiled.hdnet_compare(
             byref(_seen_from_c(image)), byref(_seen_from_c(reference)), foreground.ctypes.data,
             rows.start, rows.stop, columns.start, columns.stop, found,
         )  # fmt: skip

@@ -29,7 +29,7 @@ def installed() -> Passes:
     Raises:
         VersionError: It is from another version of this program.
     """
-    library = compiled.library()
+    library = compiled.installed()
     return CompiledPasses(library) if library else Passes()
 
 
@@ -44,7 +44,7 @@ class CompiledPasses(Passes):
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
+        self.compiled = library
         self.lanes, self.wide = (compiled.constant(library, name) for name in ("hdnet_lanes", "hdnet_wide"))
 
     def _scratch(self, lines: int, channels: int) -> Tensor:
@@ -63,7 +63,7 @@ class CompiledPasses(Passes):
         rows, (height, width, channels) = rows.contiguous(), rows.shape
         affine = affine or [unchanged(channels)]
         fore, back, scratch = affine[0], affine[-1], self._scratch(5, channels)
-        self.library.hdnet_read(
+        self.compiled.hdnet_read(
             rows.data_ptr(), out.data_ptr(), height * width, channels, out.stride(1), _mask(foreground, top),
             *(values.data_ptr() for values in (fore.scale, fore.shift, back.scale, back.shift)),
             slope, IS_FLOAT[rows.dtype], IS_FLOAT[out.dtype], scratch.data_ptr(),
@@ -72,7 +72,7 @@ class CompiledPasses(Passes):
     def moments(self, rows: Tensor, foreground: Foreground | None, top: int) -> Sequence[Tensor]:
         rows, (height, width, channels) = rows.contiguous(), rows.shape
         found, scratch = torch.empty(2, 3, channels, dtype=torch.float64), self._scratch(6, channels)
-        self.library.hdnet_moments(
+        self.compiled.hdnet_moments(
             rows.data_ptr(), height * width, channels, _mask(foreground, top), found.data_ptr(), IS_FLOAT[rows.dtype],
             scratch.data_ptr(),
         )  # fmt: skip
@@ -82,13 +82,13 @@ class CompiledPasses(Passes):
         several = torch.stack([found for (found,) in strips])
         count, regions, _, channels = several.shape
         whole = torch.empty(3, regions, channels, dtype=torch.float64)
-        self.library.hdnet_merge(several.data_ptr(), count, regions, channels, whole.data_ptr())
+        self.compiled.hdnet_merge(several.data_ptr(), count, regions, channels, whole.data_ptr())
         return whole
 
     def total(self, rows: Tensor) -> Tensor:  # (h,W,C) -> (C,)
         rows, (height, width, channels) = rows.contiguous(), rows.shape
         totals, scratch = torch.empty(channels, dtype=torch.float64), self._scratch(1, channels)
-        self.library.hdnet_total(
+        self.compiled.hdnet_total(
             rows.data_ptr(), height * width, channels, totals.data_ptr(), IS_FLOAT[rows.dtype], scratch.data_ptr()
         )
         return totals.float()
@@ -96,7 +96,7 @@ class CompiledPasses(Passes):
     def regions(self, foreground: Foreground, top: int, bottom: int, dtype: torch.dtype) -> Regions:
         if dtype == torch.float32 or not foreground.count(top, bottom):
             return super().regions(foreground, top, bottom, dtype)
-        return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.library)
+        return _Regions(foreground.rows(top, bottom).view(1, -1), None, self.compiled)
 
     def finder(self, search: "Search") -> Callable[[Tensor], Tensor]:  # (P,) int64 -> (P,K) int64
         if search.queries.device.type != "cpu" or search.queries.dtype != torch.float32:
@@ -116,7 +116,7 @@ class CompiledPasses(Passes):
                 keys.shape[1], dimensions, count, keys.shape[2], search.k, len(seeds),
                 *(values.data_ptr() for values in told), search.reach, search.slack,
             )  # fmt: skip
-            self.library.hdnet_search(
+            self.compiled.hdnet_search(
                 ctypes.byref(structure), some.data_ptr(), len(some), best.data_ptr(), index.data_ptr(),
                 scratch.data_ptr(), seeds.data_ptr(),
             )  # fmt: skip
@@ -127,7 +127,7 @@ class CompiledPasses(Passes):
     def rectify(self, x: Tensor) -> Tensor:
         if not x.is_contiguous(memory_format=torch.channels_last):
             return super().rectify(x)
-        self.library.hdnet_rectify(x.data_ptr(), x.numel(), IS_FLOAT[x.dtype])
+        self.compiled.hdnet_rectify(x.data_ptr(), x.numel(), IS_FLOAT[x.dtype])
         return x
 
 
@@ -146,15 +146,15 @@ class _Regions(Regions):
     """Regions whose matrices are both applied everywhere: in bfloat16 that costs less than picking positions.
 
     Attributes:
-        library: What chooses.
+        compiled: The library, which chooses.
     """
 
-    library: ctypes.CDLL
+    compiled: ctypes.CDLL
 
     def choose(self, foreground: Tensor, background: Tensor) -> Tensor:  # (1,H*W,C) each -> (1,H*W,C)
         _, count, channels = background.shape
         size = channels * background.element_size()
-        self.library.hdnet_choose(foreground.data_ptr(), background.data_ptr(), count, size, self.inside.data_ptr())
+        self.compiled.hdnet_choose(foreground.data_ptr(), background.data_ptr(), count, size, self.inside.data_ptr())
         return background
 
 
