@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from hdnet.model import smooth
+from hdnet.model import seam, smooth
 from hdnet.model.architectures.record import Architecture, Size
 from hdnet.model.config import Config
 from hdnet.model.precision import Precision
@@ -87,6 +87,8 @@ class Renderer(abc.ABC):
     def __call__(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.Pixels:
         """Harmonize an image: smooth the change, carry it outward over the soft edge, and blend by the soft mask.
 
+        Where the mask is a little off, the network sees the paste's own edge (`hdnet.model.seam`).
+
         Args:
             composite: As for `colours`.
             mask: As for `colours`.
@@ -98,8 +100,9 @@ class Renderer(abc.ABC):
         Raises:
             HarmonizeError: The network's result is not finite.
         """
-        result = self.colours(composite, mask, label)
-        smooth.smooth_change(result, composite, image.threshold(mask), self.smoothing)
+        seen = seam.seen_mask(composite, mask)
+        result = self.colours(composite, seen, label)
+        smooth.smooth_change(result, composite, image.threshold(seen), self.smoothing)
         edges.carry_outward(result, composite, mask)
         return tensor.blend(composite, result, mask)
 
