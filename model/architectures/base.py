@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from hdnet.model import seam, smooth
+from hdnet.model import smooth
 from hdnet.model.architectures.record import Architecture, Size
 from hdnet.model.config import Config
 from hdnet.model.precision import Precision
+from hdnet.model.seam import alignment, correction
 from hdnet.transforms.errors import HarmonizeError
 from hdnet.transforms.pixels import edges, image, tensor
 
@@ -100,8 +101,9 @@ class Renderer(abc.ABC):
         Raises:
             HarmonizeError: The network's result is not finite.
         """
-        seen = seam.seen_mask(composite, mask)
+        seen = alignment.seen_mask(composite, mask)
         result = self.colours(composite, seen, label)
+        correction.correct(result, composite, seen)
         smooth.smooth_change(result, composite, image.threshold(seen), self.smoothing)
         edges.carry_outward(result, composite, mask)
         return tensor.blend(composite, result, mask)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @click.option("--weights", default="ensemble", show_default=True, help="A shipped name, a path or a URI.")
 @click.option("--subset", "subsets", multiple=True, metavar="NAME", help="Sub-dataset to measure; repeatable.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@click.option("--protocol", type=click.Choice(["paper", "native"]), default="paper", show_default=True,
-              help="paper: 256 x 256, truncated, as published. native: full size, rounded.")  # fmt: skip
+@click.option("--protocol", type=click.Choice(["paper", "native", "network"]), default="paper", show_default=True,
+              help="paper: at 256 x 256. native: at full size. network: at 256 x 256 the network alone, truncated, "
+                   "as its authors do.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
 @click.option("--label", metavar="CLASS", help="Class of the foregrounds, for weights that need one.")

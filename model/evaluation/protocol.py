@@ -1,4 +1,4 @@
-"""The two ways to measure: the paper's (256 x 256, truncated) and the native one (the files as they are)."""
+"""The ways to measure: at 256 x 256 as papers do, at the files' own sizes, and the network by itself."""
 
 import dataclasses
 from typing import Literal
@@ -10,7 +10,8 @@ from hdnet.model.training import dataset
 from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.pixels import image
 
-Protocol = Literal["paper", "native"]
+Protocol = Literal["paper", "native", "network"]
+"""256 x 256; the files as they are; 256 x 256 without what `Harmonizer` does before and after the network."""
 PAPER_SIZE = 256
 
 
@@ -20,7 +21,7 @@ class DecodedPair:
 
     Attributes:
         composite: (H,W,3) uint8 or uint16.
-        mask: (H,W) uint8, soft; 0 and 255 only under the paper's protocol.
+        mask: (H,W) uint8, soft; 0 and 255 only at 256 x 256.
         real: (H,W,3) uint8 or uint16, what the composite should look like.
     """
 
@@ -35,7 +36,7 @@ class DecodedPair:
 
 
 def load(pair: Pair, protocol: Protocol) -> DecodedPair:
-    """Decode a pair: for "paper" at 256 x 256, 8 bits, with the real photo's background; for "native" as it is.
+    """Decode a pair: for "native" as it is, otherwise at 256 x 256, 8 bits, with the real photo's background.
 
     Raises:
         HarmonizeError: As for `dataset.load_pair`.
@@ -48,12 +49,12 @@ def load(pair: Pair, protocol: Protocol) -> DecodedPair:
 
 
 def harmonize(decoded: DecodedPair, harmonizer: Harmonizer, protocol: Protocol) -> image.Pixels:
-    """Run the network: for "paper" its values in the foreground are truncated, for "native" blended and rounded.
+    """Harmonize as `Harmonizer` does; for "network", truncate the network's own values in the foreground.
 
     Raises:
         HarmonizeError: The network's result is not finite.
     """
-    if protocol == "native":
+    if protocol != "network":
         return harmonizer(decoded.composite, decoded.mask)
     colours = harmonizer.colours(decoded.composite, decoded.mask)
     # Background values come back from floats as 99.99999: only the network's own may be truncated.

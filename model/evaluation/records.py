@@ -43,7 +43,7 @@ class Row:
 
     Attributes:
         id, group: Those of the pair.
-        protocol: "paper" or "native".
+        protocol: "paper", "native" or "network".
         width, height: The size of what was measured, in pixels.
         foreground_ratio: Share of foreground pixels, 0..1.
         network: Scores of the network's result against the real photo.

@@ -61,9 +61,9 @@ def test_paper_brings_everything_to_256_with_the_real_background(data: Path) -> 
     assert np.array_equal(decoded.composite[~decoded.foreground], decoded.real[~decoded.foreground])
 
 
-def test_paper_truncates_the_foreground_and_nothing_else(data: Path, harmonizer: Harmonizer) -> None:
-    decoded = protocol.load(first_pair(data), "paper")
-    result = protocol.harmonize(decoded, harmonizer, "paper")
+def test_the_network_alone_is_truncated_in_the_foreground_and_nowhere_else(data: Path, harmonizer: Harmonizer) -> None:
+    decoded = protocol.load(first_pair(data), "network")
+    result = protocol.harmonize(decoded, harmonizer, "network")
     colours = harmonizer.colours(decoded.composite, decoded.mask)
     assert np.array_equal(result[decoded.foreground], np.floor(colours)[decoded.foreground])
     assert np.array_equal(result[~decoded.foreground], decoded.real[~decoded.foreground])
@@ -74,6 +74,12 @@ def test_papers_fmse_is_its_formula(data: Path, harmonizer: Harmonizer) -> None:
     count = row.foreground_ratio * 65536
     for scores in (row.network, row.composite, row.reinhard):
         assert scores.fmse == pytest.approx(scores.mse * 65536 / count)
+
+
+def test_paper_is_what_a_user_gets_of_small_files(data: Path, harmonizer: Harmonizer) -> None:
+    decoded = protocol.load(first_pair(data), "paper")
+    result = protocol.harmonize(decoded, harmonizer, "paper")
+    assert np.array_equal(result, harmonizer(decoded.composite, decoded.mask))
 
 
 def test_native_keeps_files_sizes_and_soft_masks(data: Path, harmonizer: Harmonizer) -> None:
@@ -96,7 +102,7 @@ def test_native_scores_are_those_of_the_files(data: Path, harmonizer: Harmonizer
     assert (row.width, row.height, row.group, row.id) == (32, 24, "HToy", "HToy/p0_1_1")
 
 
-@pytest.mark.parametrize("how", ["paper", "native"])
+@pytest.mark.parametrize("how", ["paper", "native", "network"])
 def test_pairs_that_cannot_be_read_say_why(data: Path, how: protocol.Protocol) -> None:
     pair = first_pair(data)
     Image.new("L", (5, 5), 255).save(pair.mask)

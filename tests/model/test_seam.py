@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet.model import seam
 from hdnet.model.harmonizer import Harmonizer
+from hdnet.model.seam import alignment, places
 from hdnet.model.training.composites import compositing
 from tests.training.test_augment import photo, square
 
@@ -31,26 +31,26 @@ def pasted():
 def test_the_pastes_edge_is_found(off, depth):
     composite, mask, _ = example(0)
     wrong = compositing.grown(mask > 127, off)
-    assert seam.edge_offset(composite.astype(np.uint16) * depth if depth > 1 else composite, wrong) == -off
+    assert alignment.edge_offset(composite.astype(np.uint16) * depth if depth > 1 else composite, wrong) == -off
 
 
 @pytest.mark.parametrize("brush", [False, True])
 @pytest.mark.parametrize("off", [-2, -1, 1, 2])
 def test_the_mask_is_moved_to_it(off, brush):
-    wrong = seam._moved(square(), off, brush)
-    assert (seam.seen_mask(pasted(), wrong.astype(np.uint8) * 255) == square() * 255).all()
+    wrong = alignment._moved(square(), off, brush)
+    assert (alignment.seen_mask(pasted(), wrong.astype(np.uint8) * 255) == square() * 255).all()
 
 
 def test_a_right_mask_is_seen_as_it_is():
     for number in range(8):
         composite, mask, reference = example(number)
-        assert seam.seen_mask(composite, mask) is mask and seam.edge_offset(reference, mask > 127) == 0
+        assert alignment.seen_mask(composite, mask) is mask and alignment.edge_offset(reference, mask > 127) == 0
 
 
 def test_a_soft_mask_on_the_edge_is_seen_as_it_is():
     alpha = compositing.blurred(square(), 1.5)
     mask = np.rint(255 * alpha).astype(np.uint8)
-    assert seam.seen_mask(compositing.paste(photo(), photo() // 2, alpha), mask) is mask
+    assert alignment.seen_mask(compositing.paste(photo(), photo() // 2, alpha), mask) is mask
 
 
 @pytest.mark.parametrize("inside", [
@@ -58,21 +58,21 @@ def test_a_soft_mask_on_the_edge_is_seen_as_it_is():
     np.indices((64, 64)).sum(0) % 2 == 0,
 ], ids=["empty", "full", "a line", "every other pixel"])  # fmt: skip
 def test_without_an_edge_nothing_is_found(inside):
-    assert seam.edge_offset(photo(), inside) == 0
+    assert alignment.edge_offset(photo(), inside) == 0
 
 
 def test_flat_and_tiny_images_have_no_paste():
-    assert seam.edge_offset(np.full((64, 64, 3), 90, np.uint8), square()) == 0
+    assert alignment.edge_offset(np.full((64, 64, 3), 90, np.uint8), square()) == 0
     for shape in ((1, 1), (1, 9), (2, 64)):
         inside = np.zeros(shape, np.bool_)
         inside[:, shape[1] // 2 :] = True
-        assert seam.edge_offset(np.zeros((*shape, 3), np.uint8), inside) == 0
+        assert alignment.edge_offset(np.zeros((*shape, 3), np.uint8), inside) == 0
 
 
 def test_lines_are_left_out_of_large_images(monkeypatch):
-    monkeypatch.setattr(seam, "LINES", 64)
+    monkeypatch.setattr(places, "LINES", 64)
     composite, mask, _ = example(0)
-    assert seam.edge_offset(composite, compositing.grown(mask > 127, 2)) == -2
+    assert alignment.edge_offset(composite, compositing.grown(mask > 127, 2)) == -2
 
 
 @pytest.mark.parametrize("off", [-2, 2])
@@ -84,7 +84,7 @@ def test_nothing_outside_the_mask_changes_and_the_object_comes_out_closer(off, m
     assert (result[~wrong] == composite[~wrong]).all()
     ring = wrong & (mask == 0)
     assert (result[ring] == composite[ring]).all(axis=1).sum() >= 0.9 * ring.sum()
-    monkeypatch.setattr(seam, "RATIO", np.inf)
+    monkeypatch.setattr(alignment, "RATIO", np.inf)
     before = harmonizer(composite, wrong)
     errors = [np.square(image - reference.astype(np.float32))[mask > 127].mean() for image in (result, before)]
     assert errors[0] < 0.8 * errors[1]

@@ -1,4 +1,4 @@
-"""Masks that are a pixel or two off: where the paste's edge really lies, told by the colours across it.
+"""Masks that are a pixel or two off: the paste's edge is found by the colours across it.
 
 A paste leaves a step of colours all along its edge. An object's natural outline, a texture or a shadow has large steps
 too, but not everywhere. So the edge is where the step is large even at those places that have the smallest ones.
@@ -6,11 +6,11 @@ too, but not everywhere. So the edge is where the step is large even at those pl
 
 import numpy as np
 
+from hdnet.model.seam import places
+from hdnet.model.seam.places import EDGE
 from hdnet.transforms.pixels import image
 from hdnet.transforms.pixels.lab import Floats
 
-MOST = 3
-"""Pixels that an edge is looked for on both sides of the mask's."""
 SMALL = 0.2
 """Share of the places whose steps are no larger than what counts."""
 RATIO = 2.0
@@ -19,11 +19,6 @@ NOISE = 0.5
 """Levels of 255 that are added to both steps, for flat images have steps of rounding alone."""
 FEWEST = 50
 """Places that are needed."""
-LINES = 512
-"""Rows, and columns, of an image that are looked at, about."""
-
-_AROUND = np.arange(-MOST, MOST + 2)
-"""Pixels across the edge, outwards; 0 is the last inside."""
 
 
 def seen_mask(composite: image.Pixels, mask: image.Mask) -> image.Mask:
@@ -34,13 +29,13 @@ def seen_mask(composite: image.Pixels, mask: image.Mask) -> image.Mask:
         mask: (H,W) uint8.
 
     Returns:
-        `mask` itself, or a hard one, grown or shrunk by up to `MOST` pixels.
+        `mask` itself, or a hard one, grown or shrunk by up to `places.REACH` pixels.
     """
     inside = image.threshold(mask)
     if not (offset := edge_offset(composite, inside)):
         return mask
     moved = [_moved(inside, offset, corners) for corners in (False, True)]
-    best = max(moved, key=lambda region: float(_small_steps(composite, region)[MOST]))
+    best = max(moved, key=lambda region: float(_small_steps(composite, region)[EDGE]))
     return image.soft_mask(best)
 
 
@@ -53,7 +48,7 @@ def edge_offset(composite: image.Pixels, inside: image.Foreground) -> int:
     """
     small = _small_steps(composite, inside)
     best = int(small.argmax())
-    return best - MOST if small[best] >= RATIO * small[MOST] else 0
+    return best - EDGE if small[best] >= RATIO * small[EDGE] else 0
 
 
 def _moved(inside: image.Foreground, offset: int, corners: bool) -> image.Foreground:
@@ -70,25 +65,11 @@ def _moved(inside: image.Foreground, offset: int, corners: bool) -> image.Foregr
     return moved if offset > 0 else ~moved
 
 
-def _small_steps(composite: image.Pixels, inside: image.Foreground) -> Floats:  # (2 * MOST + 1,)
+def _small_steps(composite: image.Pixels, inside: image.Foreground) -> Floats:  # (2 * REACH + 1,)
     """Return the step that is among the small ones, by its distance from the mask's edge, the noise added."""
-    across = np.concatenate((_steps(composite, inside), _steps(composite.swapaxes(0, 1), inside.T)))
+    across = composite.reshape(-1, 3)[places.across(inside)].astype(np.float32)
     if len(across) < FEWEST:
-        return np.ones(2 * MOST + 1, np.float32)
-    small: Floats = np.quantile(across, SMALL, axis=0) + NOISE * np.iinfo(composite.dtype).max / 255
+        return np.ones(across.shape[1] - 1, np.float32)
+    steps = np.abs(np.diff(across, axis=1)).mean(axis=2)
+    small: Floats = np.quantile(steps, SMALL, axis=0) + NOISE * np.iinfo(composite.dtype).max / 255
     return small
-
-
-def _steps(composite: image.Pixels, inside: image.Foreground) -> Floats:  # (N, 2 * MOST + 1)
-    """Return the steps from pixel to pixel along rows, where these cross the mask's edge and no other near by."""
-    lines = slice(None, None, max(1, len(inside) // LINES))
-    composite, inside = composite[lines], np.ascontiguousarray(inside[lines])
-    rows, columns = np.nonzero(inside[:, 1:] != inside[:, :-1])
-    within = (columns >= MOST) & (columns + MOST + 1 < inside.shape[1])
-    rows, columns = rows[within, None], columns[within, None]
-    leaving = inside[rows, columns]
-    places = np.where(leaving, columns + _AROUND, columns + 1 - _AROUND)
-    alone = (inside[rows, places] == (_AROUND <= 0)).all(axis=1)
-    values = composite[rows[alone], places[alone]].astype(np.float32)
-    steps: Floats = np.abs(np.diff(values, axis=1)).mean(axis=2)
-    return steps

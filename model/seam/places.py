@@ -1,0 +1,42 @@
+"""Places where a mask's edge is crossed: a few pixels in a row or a column, from inside outwards."""
+
+import numpy as np
+import numpy.typing as npt
+
+from hdnet.transforms.pixels import image
+
+REACH = 3
+"""Pixels on both sides of the two that the edge lies between."""
+EDGE = REACH
+"""The step over the edge, among the steps from each pixel to the next."""
+LINES = 512
+"""Rows, and columns, that are looked at, about."""
+
+Places = npt.NDArray[np.intp]  # (N, 2 * REACH + 2), indices of pixels
+
+_AROUND = np.arange(-REACH, REACH + 2)
+"""Pixels across the edge, outwards; 0 is the last inside."""
+
+
+def across(inside: image.Foreground) -> Places:
+    """Return where rows and columns cross a region's edge, and no other edge near by.
+
+    Args:
+        inside: (H,W) bool.
+    """
+    width = inside.shape[1]
+    return np.concatenate((_along(inside, width, 1), _along(inside.T, 1, width)))
+
+
+def _along(inside: image.Foreground, line: int, pixel: int) -> Places:
+    """Return the places of the rows, where the next line and the next pixel are so many indices away."""
+    every = max(1, len(inside) // LINES)
+    lines = np.ascontiguousarray(inside[::every])
+    rows, columns = np.nonzero(lines[:, 1:] != lines[:, :-1])
+    within = (columns >= REACH) & (columns + REACH + 1 < lines.shape[1])
+    rows, columns = rows[within, None], columns[within, None]
+    leaving = lines[rows, columns]
+    run = np.where(leaving, columns + _AROUND, columns + 1 - _AROUND)
+    alone = (lines[rows, run] == (_AROUND <= 0)).all(axis=1)
+    indices: Places = rows[alone] * (every * line) + run[alone] * pixel
+    return indices

@@ -1,0 +1,84 @@
+"""What is left of a seam, and a harmonized object without it."""
+
+import numpy as np
+import pytest
+
+from hdnet.model.harmonizer import Harmonizer
+from hdnet.model.seam import correction, places
+from hdnet.model.training.composites import compositing
+from tests.model.test_seam import example
+from tests.training.test_augment import photo
+
+
+def cut(change):
+    """A region of a photo, away from outlines, with other colours: composite, mask, photo."""
+    real = example(3)[2]
+    inside = np.zeros(real.shape[:2], np.bool_)
+    inside[120:320, 180:420] = True
+    return np.where(inside[..., None], np.clip(change(real.astype(np.float32)), 0, 255), real), inside, real
+
+
+def error(result, real, inside):
+    return float(np.square(result[inside] - real[inside].astype(np.float32)).mean())
+
+
+@pytest.mark.parametrize("depth", [1, 257])
+def test_a_cut_through_one_material_is_mended(depth):
+    composite, inside, real = cut(lambda colours: 0.9 * colours + [8, -4, 3])
+    composite = np.rint(composite)
+    result = composite.astype(np.float32) * depth  # as a network would leave it that changes nothing
+    dtype = np.uint16 if depth > 1 else np.uint8
+    correction.correct(result, composite.astype(dtype) * dtype(depth), inside * np.uint8(255))
+    assert error(result / depth, real, inside) < 0.2 * error(composite, real, inside)
+    np.testing.assert_array_equal(result[~inside], composite[~inside] * depth)
+
+
+def test_no_change_is_larger_than_its_bound():
+    composite, inside, _ = cut(lambda colours: 0.8 * colours)
+    composite = composite.astype(np.uint8)
+    result = composite.astype(np.float32)
+    correction.correct(result, composite, inside * np.uint8(255))
+    size = np.square((result - composite)[inside]).mean() ** 0.5
+    assert 0.7 * correction.MOST < size < 1.1 * correction.MOST
+
+
+def test_soft_edges_and_photos_are_left_alone():
+    composite, mask, reference = example(0)
+    for image, seen in ((reference, mask), (composite, np.rint(255 * compositing.blurred(mask > 127, 1.5)))):
+        result = image.astype(np.float32)
+        correction.correct(result, image, seen.astype(np.uint8))
+        assert np.abs(result - image).max() < 1
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_mask_without_an_edge_changes_nothing(value):
+    result = photo().astype(np.float32)
+    correction.correct(result, photo(), np.full((64, 64), value, np.uint8))
+    np.testing.assert_array_equal(result, photo())
+
+
+def test_large_objects_are_changed_block_by_block(monkeypatch):
+    composite, inside, _ = cut(lambda colours: 0.9 * colours)
+    whole, parts = (np.rint(composite).astype(np.float32) for _ in range(2))
+    seen = np.rint(composite).astype(np.uint8), inside * np.uint8(255)
+    correction.correct(whole, *seen)
+    monkeypatch.setattr(correction, "BLOCK", 1000)
+    correction.correct(parts, *seen)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+
+
+def test_the_fit_finds_the_map_despite_outliers():
+    rng = np.random.default_rng(0)
+    across = rng.uniform(20, 235, (2000, 2 * places.REACH + 2, 3)).astype(np.float32)
+    inner = across[:, places.EDGE]
+    across[:, places.EDGE + 1] = 0.95 * inner + 6
+    across[:300, places.EDGE + 1] = rng.uniform(0, 255, (300, 3))  # places of an outline
+    left = np.abs(across[:, places.EDGE + 1] - inner - correction.change(inner, correction.fit(across)))
+    assert left[300:].mean() < 1
+
+
+def test_a_user_gets_the_mended_object():
+    composite, inside, real = cut(lambda colours: 0.85 * colours + [10, 0, -6])
+    composite, harmonizer = np.rint(composite).astype(np.uint8), Harmonizer.load("hdnet-lite")
+    got, alone = harmonizer(composite, inside), harmonizer.colours(composite, inside * np.uint8(255))
+    assert error(got, real, inside) < 0.7 * error(alone, real, inside)
