@@ -86,9 +86,10 @@ class Renderer(abc.ABC):
         """
 
     def __call__(self, composite: image.Pixels, mask: image.Mask, label: int | None = None) -> image.Pixels:
-        """Harmonize an image: smooth the change, carry it outward over the soft edge, and blend by the soft mask.
+        """Harmonize an image.
 
-        Where the mask is a little off, the network sees the paste's own edge (`hdnet.model.seam`).
+        The network sees the mask moved to the paste's edge; the seam that it leaves is mended (`hdnet.model.seam`), the
+        change smoothed, carried outward over the soft edge, and blended by the soft mask.
 
         Args:
             composite: As for `colours`.
