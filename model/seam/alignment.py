@@ -31,22 +31,20 @@ def seen_mask(composite: image.Pixels, mask: image.Mask) -> image.Mask:
     Returns:
         `mask` itself, or a hard one, grown or shrunk by up to `places.REACH` pixels.
     """
-    inside = image.threshold(mask)
-    if not (offset := edge_offset(composite, inside)):
+    if not (offset := edge_offset(composite, mask)):
         return mask
-    moved = [_moved(inside, offset, corners) for corners in (False, True)]
-    best = max(moved, key=lambda region: float(_small_steps(composite, region)[EDGE]))
-    return image.soft_mask(best)
+    moved = [image.soft_mask(_moved(image.threshold(mask), offset, corners)) for corners in (False, True)]
+    return max(moved, key=lambda one: float(_small_steps(composite, one)[EDGE]))
 
 
-def edge_offset(composite: image.Pixels, inside: image.Foreground) -> int:
+def edge_offset(composite: image.Pixels, mask: image.Mask) -> int:
     """Return how many pixels outside the mask's edge the paste's lies, negative for inside; 0 where that is unclear.
 
     Args:
         composite: (H,W,3) uint8 or uint16.
-        inside: (H,W) bool.
+        mask: (H,W) uint8.
     """
-    small = _small_steps(composite, inside)
+    small = _small_steps(composite, mask)
     best = int(small.argmax())
     return best - EDGE if small[best] >= RATIO * small[EDGE] else 0
 
@@ -65,9 +63,9 @@ def _moved(inside: image.Foreground, offset: int, corners: bool) -> image.Foregr
     return moved if offset > 0 else ~moved
 
 
-def _small_steps(composite: image.Pixels, inside: image.Foreground) -> Floats:  # (2 * REACH + 1,)
+def _small_steps(composite: image.Pixels, mask: image.Mask) -> Floats:  # (2 * REACH + 1,)
     """Return the step that is among the small ones, by its distance from the mask's edge, the noise added."""
-    across = composite.reshape(-1, 3)[places.across(inside)].astype(np.float32)
+    across = composite.reshape(-1, 3)[places.across(mask)].astype(np.float32)
     if len(across) < FEWEST:
         return np.ones(across.shape[1] - 1, np.float32)
     steps = np.abs(np.diff(across, axis=1)).mean(axis=2)

@@ -42,10 +42,11 @@ def correct(result: FloatPixels, composite: image.Pixels, mask: image.Mask) -> N
     Args:
         result: (H,W,3) float32 in the composite's scale, the composite's own colours outside; written inside.
         composite: (H,W,3) uint8 or uint16.
-        mask: (H,W) uint8; only places where it is hard count, for a soft edge shows no seam.
+        mask: (H,W) uint8.
     """
     levels = np.float32(255 / np.iinfo(composite.dtype).max)
-    across = _hard_places(mask)
+    across = places.across(mask)
+    across = across[:: max(1, len(across) // SAMPLE)]
     if len(across) < FEWEST:
         return
     before, after = (levels * pixels.reshape(-1, 3)[across] for pixels in (composite, result))
@@ -102,13 +103,6 @@ def legibility(before: Floats, after: Floats, weights: Floats) -> float:
     around = _steps(after)[:, [0, 1, -2, -1]].mean(axis=1)
     mended = float(np.mean(left <= 2 * (around + 1)))
     return 1 / (1 + math.exp(NEITHER - MENDED * mended - SHARP * sharpness))
-
-
-def _hard_places(mask: image.Mask) -> places.Places:
-    across = places.across(image.threshold(mask))
-    inner, outer = mask.reshape(-1)[across[:, EDGE : EDGE + 2]].T
-    hard: places.Places = across[(inner == 255) & (outer == 0)]
-    return hard[:: max(1, len(hard) // SAMPLE)]
 
 
 def _steps(across: Floats) -> Floats:  # (N, 2 * REACH + 1)

@@ -18,14 +18,19 @@ _AROUND = np.arange(-REACH, REACH + 2)
 """Pixels across the edge, outwards; 0 is the last inside."""
 
 
-def across(inside: image.Foreground) -> Places:
-    """Return where rows and columns cross a region's edge, and no other edge near by.
+def across(mask: image.Mask) -> Places:
+    """Return where rows and columns cross a mask's edge, hard there, and no other edge near by.
+
+    A soft edge is the paste's own, and shows no step: both sides are mixed.
 
     Args:
-        inside: (H,W) bool.
+        mask: (H,W) uint8.
     """
-    width = inside.shape[1]
-    return np.concatenate((_along(inside, width, 1), _along(inside.T, 1, width)))
+    inside, width = image.threshold(mask), mask.shape[1]
+    found = np.concatenate((_along(inside, width, 1), _along(inside.T, 1, width)))
+    inner, outer = mask.reshape(-1)[found[:, EDGE : EDGE + 2]].T
+    hard: Places = found[(inner == 255) & (outer == 0)]
+    return hard
 
 
 def _along(inside: image.Foreground, line: int, pixel: int) -> Places:
