@@ -1,17 +1,16 @@
 """One smooth colour map for a whole object: what a network did pixel by pixel, without its noise and blotches."""
 
 import numpy as np
-import numpy.typing as npt
 
 from hdnet.transforms.pixels import image, polynomial
 from hdnet.transforms.pixels.image import FloatPixels
 from hdnet.transforms.pixels.lab import Floats
 
 SAMPLE = 1 << 16
-"""Pixels that a map is fitted to, at most."""
+"""Pixels that a map is fitted to, about."""
 FEWEST = 200
 """Pixels that a map needs: it has 33 numbers."""
-BLOCK = 1 << 18
+BLOCK = 1 << 14
 RIDGE = 1e-6
 
 
@@ -27,23 +26,24 @@ def smooth_change(result: FloatPixels, composite: image.Pixels, inside: image.Fo
         inside: (H,W) bool, the object.
         share: How far to go, 0 to 1.
     """
-    index = np.flatnonzero(inside)
-    if len(index) < FEWEST or not share:
+    flat = inside.reshape(-1)
+    if np.count_nonzero(flat) < FEWEST or not share:
         return
     top = np.float32(np.iinfo(composite.dtype).max)
     before, after = composite.reshape(-1, 3), result.reshape(-1, 3)
-    weights = _fit(before, after, index[:: -(-len(index) // SAMPLE)], top)
-    for start in range(0, len(index), BLOCK):
-        block = index[start : start + BLOCK]
-        mapped = top * (weights @ _terms(before[block], top)).T + before[block]
-        after[block] += np.float32(share) * (np.clip(mapped, 0, top) - after[block])
+    few = image.sample(flat, SAMPLE)
+    weights = _fit(before[few][flat[few]], after[few][flat[few]], top)
+    for block in image.blocks(flat, BLOCK):
+        mapped = before[block].T / top + weights @ _terms(before[block], top)
+        change = top * np.clip(mapped, 0, 1).T - after[block]
+        after[block] += np.float32(share) * flat[block, None] * change
 
 
-def _fit(before: image.Pixels, after: FloatPixels, index: npt.NDArray[np.intp], top: np.float32) -> Floats:  # (3,11)
-    terms = _terms(before[index], top).astype(np.float64)
-    change = (after[index].astype(np.float64) - before[index]) / top
-    normal = terms @ terms.T / len(index) + RIDGE * np.eye(len(terms))
-    solved: Floats = np.linalg.solve(normal, terms @ change / len(index)).T.astype(np.float32)
+def _fit(before: image.Pixels, after: FloatPixels, top: np.float32) -> Floats:  # (N,3), (N,3) -> (3,11)
+    terms = _terms(before, top).astype(np.float64)
+    change = (after.astype(np.float64) - before) / top
+    normal = terms @ terms.T / len(before) + RIDGE * np.eye(len(terms))
+    solved: Floats = np.linalg.solve(normal, terms @ change / len(before)).T.astype(np.float32)
     return solved
 
 

@@ -33,7 +33,7 @@ MENDED, SHARP, NEITHER = 27.0, 3.4, 26.3
 """What the share of mended places and the logarithm of the sharpness count for the map, and what counts against it."""
 LEAST = 0.5
 """Where less of the map would be used, none is: an outline is as likely as a cut."""
-BLOCK = 1 << 18
+BLOCK = 1 << 15
 
 
 def correct(result: FloatPixels, composite: image.Pixels, mask: image.Mask) -> None:
@@ -54,13 +54,18 @@ def correct(result: FloatPixels, composite: image.Pixels, mask: image.Mask) -> N
     share = legibility(before, after, weights)
     if share < LEAST:
         return
-    index, colours = np.flatnonzero(image.threshold(mask)), result.reshape(-1, 3)
-    sample = colours[index[:: max(1, len(index) // SAMPLE)]]
-    size = float(np.square(change(levels * sample, weights)).mean() ** 0.5)
+    inside, colours = image.threshold(mask).reshape(-1), result.reshape(-1, 3)
+    few = image.sample(inside, SAMPLE)
+    size = float(np.square(change(levels * colours[few][inside[few]], weights)).mean() ** 0.5)
     share *= MOST / max(size, MOST)
-    for start in range(0, len(index), BLOCK):
-        block = index[start : start + BLOCK]
-        colours[block] += np.float32(share) / levels * change(levels * colours[block], weights)
+    _add(colours, inside, np.float32(share) * weights, np.float32(1) / levels)
+
+
+def _add(colours: FloatPixels, inside: image.Foreground, weights: Floats, level: np.float32) -> None:
+    """Add what a map adds to those of (N,3) colours that are inside, (N,); a level of 255 is `level` of theirs."""
+    linear, constant = weights[1:] / np.float32(127.5), level * (weights[0] - weights[1:].sum(axis=0))
+    for block in image.blocks(inside, BLOCK):
+        colours[block] += inside[block, None] * (colours[block] @ linear + constant)
 
 
 def fit(after: Floats) -> Floats:

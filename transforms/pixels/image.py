@@ -1,5 +1,7 @@
 """Images and masks as arrays: their types, and the one rule each for rounding, depth, brightness and thresholds."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -58,3 +60,16 @@ def soft_mask(values: npt.NDArray[np.bool_ | np.uint8 | np.uint16]) -> Mask:
 def threshold(mask: Mask | Foreground) -> Foreground:
     """Return which pixels of an (H,W) mask are foreground: those of 128 and more. A bool mask is returned as it is."""
     return mask.astype(np.bool_) if mask.dtype == np.bool_ else mask >= FOREGROUND_FROM
+
+
+def blocks(inside: Foreground, size: int) -> Iterator[slice]:
+    """Yield the pixels of a flat mask, (N,), some at a time, without those parts in which none is inside."""
+    for start in range(0, len(inside), size):
+        block = slice(start, start + size)
+        if inside[block].any():
+            yield block
+
+
+def sample(inside: Foreground, count: int) -> slice:
+    """Return every n-th pixel of a flat mask, (N,), so that about `count` of those inside are among them."""
+    return slice(None, None, max(1, np.count_nonzero(inside) // count))
