@@ -31,7 +31,7 @@ def smooth_change(result: FloatPixels, composite: image.Pixels, inside: image.Fo
         return
     top = np.float32(np.iinfo(composite.dtype).max)
     before, after = composite.reshape(-1, 3), result.reshape(-1, 3)
-    few = image.sample(flat, SAMPLE)
+    few = image.sample(inside, SAMPLE)
     weights = _fit(before[few][flat[few]], after[few][flat[few]], top)
     for block in image.blocks(flat, BLOCK):
         mapped = before[block].T / top + weights @ _terms(before[block], top)

@@ -33,8 +33,9 @@ def seen_mask(composite: image.Pixels, mask: image.Mask) -> image.Mask:
     """
     if not (offset := edge_offset(composite, mask)):
         return mask
-    moved = [image.soft_mask(_moved(image.threshold(mask), offset, corners)) for corners in (False, True)]
-    return max(moved, key=lambda one: float(_small_steps(composite, one)[EDGE]))
+    moved = (image.soft_mask(_moved(image.threshold(mask), offset, corners)) for corners in (False, True))
+    # The given mask wins where nothing is left of the others.
+    return max((mask, *moved), key=lambda one: float(_small_steps(composite, one)[EDGE]))
 
 
 def edge_offset(composite: image.Pixels, mask: image.Mask) -> int:
@@ -45,12 +46,14 @@ def edge_offset(composite: image.Pixels, mask: image.Mask) -> int:
         mask: (H,W) uint8.
     """
     small = _small_steps(composite, mask)
+    if small[EDGE] >= RATIO * np.median(small):  # an edge is here, and the larger one is that of a frame
+        return 0
     best = int(small.argmax())
     return best - EDGE if small[best] >= RATIO * small[EDGE] else 0
 
 
 def _moved(inside: image.Foreground, offset: int, corners: bool) -> image.Foreground:
-    """Grow a region by some pixels, or shrink it: by so many in all directions, or as a square brush does."""
+    """Grow a region by some pixels, or shrink it: as a diamond does, or as a square brush."""
     moved = inside if offset > 0 else ~inside
     for _ in range(abs(offset)):
         tall, grown = moved.copy(), moved.copy()
@@ -64,10 +67,10 @@ def _moved(inside: image.Foreground, offset: int, corners: bool) -> image.Foregr
 
 
 def _small_steps(composite: image.Pixels, mask: image.Mask) -> Floats:  # (2 * REACH + 1,)
-    """Return the step that is among the small ones, by its distance from the mask's edge, the noise added."""
+    """Return the step that is among the small ones, by its distance from the mask's edge; 0 for too few places."""
     across = composite.reshape(-1, 3)[places.across(mask)].astype(np.float32)
     if len(across) < FEWEST:
-        return np.ones(across.shape[1] - 1, np.float32)
+        return np.zeros(across.shape[1] - 1, np.float32)
     steps = np.abs(np.diff(across, axis=1)).mean(axis=2)
     small: Floats = np.quantile(steps, SMALL, axis=0) + NOISE * np.iinfo(composite.dtype).max / 255
     return small

@@ -2,9 +2,9 @@
 
 Where paste and mask cut through one material, the pixels on both sides of the edge should have the same colours. The
 map of colours that makes them so, fitted to all places of the edge at once, mends the whole object. An object's natural
-outline says nothing of the kind, so the map is used only as far as the edge looks like a cut: its step is sharp, where
-a lens spreads an outline over some pixels, and at nearly all places the map leaves no more of it than there is between
-pixels near by.
+outline says nothing of the kind, so the map is used only as far as the edge looks like a cut: bright places inside lie
+beside bright ones outside; the step is sharp, where a lens spreads an outline over some pixels; and at nearly all
+places the map leaves no more of it than there is between pixels near by.
 """
 
 import math
@@ -29,8 +29,11 @@ MOST = 10.0
 """Levels of 255, the root mean square over the object: no change is larger."""
 NOISE = 0.5
 """Levels of 255 that are added to steps before their ratio is taken."""
-MENDED, SHARP, NEITHER = 27.0, 3.4, 26.3
-"""What the share of mended places and the logarithm of the sharpness count for the map, and what counts against it."""
+MENDED, ALIKE, SHARP, NEITHER = 17.8, 8.0, 3.4, 24.7
+"""What counts for a cut: the share of mended places, the correlation of both sides, the logarithm of the sharpness; and
+what counts against it (docs/lessons.md has the fit)."""
+LEAST_ALIKE = 0.5
+"""Where both sides are less alike it is no cut, such as around an object on a plain background."""
 LEAST = 0.5
 """Where less of the map would be used, none is: an outline is as likely as a cut."""
 BLOCK = 1 << 15
@@ -55,7 +58,7 @@ def correct(result: FloatPixels, composite: image.Pixels, mask: image.Mask) -> N
     if share < LEAST:
         return
     inside, colours = image.threshold(mask).reshape(-1), result.reshape(-1, 3)
-    few = image.sample(inside, SAMPLE)
+    few = image.sample(image.threshold(mask), SAMPLE)
     size = float(np.square(change(levels * colours[few][inside[few]], weights)).mean() ** 0.5)
     share *= MOST / max(size, MOST)
     _add(colours, inside, np.float32(share) * weights, np.float32(1) / levels)
@@ -104,10 +107,18 @@ def legibility(before: Floats, after: Floats, weights: Floats) -> float:
     """
     cut = np.median(_steps(before), axis=0) + NOISE
     sharpness = math.log(2 * cut[EDGE] / (cut[EDGE - 1] + cut[EDGE + 1]))
+    alike = _alike(after)
     left = np.abs(after[:, EDGE + 1] - after[:, EDGE] - change(after[:, EDGE], weights)).mean(axis=1)
     around = _steps(after)[:, [0, 1, -2, -1]].mean(axis=1)
     mended = float(np.mean(left <= 2 * (around + 1)))
-    return 1 / (1 + math.exp(NEITHER - MENDED * mended - SHARP * sharpness))
+    evidence = MENDED * mended + ALIKE * alike + SHARP * sharpness - NEITHER
+    return 1 / (1 + math.exp(-evidence)) if alike >= LEAST_ALIKE else 0.0
+
+
+def _alike(after: Floats) -> float:
+    """Return the correlation of the brightness inside and outside; 0 where a side is flat."""
+    inner, outer = after[:, EDGE : EDGE + 2].mean(axis=2).T
+    return float(np.corrcoef(inner, outer)[0, 1]) if min(inner.std(), outer.std()) >= 1 else 0.0
 
 
 def _steps(across: Floats) -> Floats:  # (N, 2 * REACH + 1)

@@ -11,6 +11,8 @@ EDGE = REACH
 """The step over the edge, among the steps from each pixel to the next."""
 LINES = 512
 """Rows, and columns, that are looked at, about."""
+MOST = 1 << 16
+"""Crossings that are looked at in each direction, about."""
 
 Places = npt.NDArray[np.intp]  # (N, 2 * REACH + 2), indices of pixels
 
@@ -21,7 +23,8 @@ _AROUND = np.arange(-REACH, REACH + 2)
 def across(mask: image.Mask) -> Places:
     """Return where rows and columns cross a mask's edge, hard there, and no other edge near by.
 
-    A soft edge is the paste's own, and shows no step: both sides are mixed.
+    A soft edge is the paste's own, and shows no step, for both sides are mixed: of a mask that is mostly soft there is
+    no place.
 
     Args:
         mask: (H,W) uint8.
@@ -29,8 +32,8 @@ def across(mask: image.Mask) -> Places:
     inside, width = image.threshold(mask), mask.shape[1]
     found = np.concatenate((_along(inside, width, 1), _along(inside.T, 1, width)))
     inner, outer = mask.reshape(-1)[found[:, EDGE : EDGE + 2]].T
-    hard: Places = found[(inner == 255) & (outer == 0)]
-    return hard
+    hard = (inner == 255) & (outer == 0)
+    return found[hard] if 2 * np.count_nonzero(hard) >= len(found) else found[:0]
 
 
 def _along(inside: image.Foreground, line: int, pixel: int) -> Places:
@@ -38,6 +41,8 @@ def _along(inside: image.Foreground, line: int, pixel: int) -> Places:
     every = max(1, len(inside) // LINES)
     lines = np.ascontiguousarray(inside[::every])
     rows, columns = np.nonzero(lines[:, 1:] != lines[:, :-1])
+    few = slice(None, None, max(1, len(rows) // MOST))
+    rows, columns = rows[few], columns[few]
     within = (columns >= REACH) & (columns + REACH + 1 < lines.shape[1])
     rows, columns = rows[within, None], columns[within, None]
     leaving = lines[rows, columns]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.seam import alignment, places
@@ -34,11 +35,28 @@ def test_the_pastes_edge_is_found(off, depth):
     assert alignment.edge_offset(composite.astype(np.uint16) * depth if depth > 1 else composite, wrong) == -off
 
 
-@pytest.mark.parametrize("brush", [False, True])
+@pytest.mark.parametrize("corners", [1, 2], ids=["diamond", "square"])
 @pytest.mark.parametrize("off", [-2, -1, 1, 2])
-def test_the_mask_is_moved_to_it(off, brush):
-    wrong = alignment._moved(square(), off, brush)
-    assert (alignment.seen_mask(pasted(), wrong.astype(np.uint8) * 255) == square() * 255).all()
+def test_the_mask_is_moved_to_it(off, corners):
+    change = ndimage.binary_dilation if off > 0 else ndimage.binary_erosion
+    wrong = change(square(), ndimage.generate_binary_structure(2, corners), abs(off))
+    assert (alignment.seen_mask(pasted(), wrong * np.uint8(255)) == square() * 255).all()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_an_object_keeps_its_frame(width):
+    composite, inside = np.where(square()[..., None], np.uint8(30), photo()), square()
+    core = ndimage.binary_erosion(inside, iterations=width)
+    framed = np.where(core[..., None], photo() // 2 + 120, composite).astype(np.uint8)
+    assert alignment.edge_offset(framed, inside * np.uint8(255)) == 0
+
+
+def test_a_mask_of_which_nothing_would_be_left_is_seen_as_it_is():
+    composite, mask = np.full((200, 200, 3), 90, np.uint8), np.zeros((200, 200), np.uint8)
+    for left in range(10, 190, 20):
+        mask[10:190, left : left + 8] = 255
+        composite[10:190, left + 3 : left + 5] = 10
+    assert alignment.seen_mask(composite, mask).any()
 
 
 def test_a_right_mask_is_seen_as_it_is():
@@ -58,7 +76,7 @@ def test_a_soft_mask_is_seen_as_it_is(off):
     np.indices((64, 64)).sum(0) % 2 == 0,
 ], ids=["empty", "full", "a line", "every other pixel"])  # fmt: skip
 def test_without_an_edge_nothing_is_found(inside):
-    assert alignment.edge_offset(photo(), inside * np.uint8(255)) == 0
+    assert alignment.edge_offset(pasted(), inside * np.uint8(255)) == 0
 
 
 def test_flat_and_tiny_images_have_no_paste():

@@ -42,12 +42,15 @@ def test_no_change_is_larger_than_its_bound():
     assert 0.7 * correction.MOST < size < 1.1 * correction.MOST
 
 
-def test_soft_edges_and_photos_are_left_alone():
-    composite, mask, reference = example(0)
-    for image, seen in ((reference, mask), (composite, np.rint(255 * compositing.blurred(mask > 127, 1.5)))):
+@pytest.mark.parametrize("number", range(8))
+def test_soft_edges_photos_and_cut_outs_are_left_alone(number):
+    composite, mask, reference = example(number)
+    plain = np.where(mask[..., None] > 127, reference, np.uint8(250))
+    soft = np.rint(255 * compositing.blurred(mask > 127, 1.5)).astype(np.uint8)
+    for image, seen in ((reference, mask), (plain, mask), (composite, soft)):
         result = image.astype(np.float32)
-        correction.correct(result, image, seen.astype(np.uint8))
-        assert np.abs(result - image).max() < 1
+        correction.correct(result, image, seen)
+        np.testing.assert_array_equal(result, image)
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -65,6 +68,7 @@ def test_large_objects_are_changed_block_by_block(monkeypatch):
     monkeypatch.setattr(correction, "BLOCK", 1000)
     correction.correct(parts, *seen)
     np.testing.assert_allclose(parts, whole, atol=1e-4)
+    assert np.abs(whole - composite).max() > 1
 
 
 def test_the_fit_finds_the_map_despite_outliers():

@@ -1,6 +1,7 @@
 """The rules for values: rounding, depth, brightness, thresholds."""
 
 import numpy as np
+import pytest
 
 from hdnet.transforms.pixels import image
 
@@ -31,3 +32,17 @@ def test_a_soft_mask_is_made_from_any_scale():
 def test_foreground_starts_at_128():
     assert image.threshold(np.array([[0, 127, 128, 255]], np.uint8)).tolist() == [[False, False, True, True]]
     assert image.threshold(np.array([[True, False]])).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("width", [60, 64, 1000])
+def test_a_sample_sees_every_column(width):
+    inside = np.zeros((500, width), np.bool_)
+    inside[:, width // 2] = True
+    every = image.sample(inside, 500 // 64)
+    assert np.count_nonzero(inside.reshape(-1)[every]) >= 4
+
+
+def test_blocks_leave_out_what_has_no_foreground():
+    inside = np.zeros(100, np.bool_)
+    inside[35] = True
+    assert list(image.blocks(inside, 10)) == [slice(30, 40)] and not list(image.blocks(inside[:30], 10))

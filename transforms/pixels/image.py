@@ -1,5 +1,6 @@
 """Images and masks as arrays: their types, and the one rule each for rounding, depth, brightness and thresholds."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -71,5 +72,8 @@ def blocks(inside: Foreground, size: int) -> Iterator[slice]:
 
 
 def sample(inside: Foreground, count: int) -> slice:
-    """Return every n-th pixel of a flat mask, (N,), so that about `count` of those inside are among them."""
-    return slice(None, None, max(1, np.count_nonzero(inside) // count))
+    """Return every n-th of an image's pixels, in all columns alike, so that about `count` of those inside are there."""
+    every = max(1, int(np.count_nonzero(inside)) // count)
+    while math.gcd(every, inside.shape[1]) > 1:
+        every -= 1
+    return slice(None, None, every)
