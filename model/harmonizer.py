@@ -89,8 +89,9 @@ class Harmonizer:
     ) -> Image.Image | image.Pixels:
         """Harmonize one composite.
 
-        The blend follows the soft mask. A network that sees a hard one sees pixels of 128 and more as foreground, and
-        soft pixels outside take the colour change of the foreground beside them.
+        The blend follows the soft mask. A network that sees a hard one sees pixels of 128 and more as foreground, where
+        the mask is off moved to the paste's edge, and soft pixels outside take the colour change of the foreground
+        beside them.
 
         Args:
             composite: (H,W,3) uint8 or uint16, or a PIL image of mode RGB, RGBA or L, of any size.

@@ -21,7 +21,9 @@ Scores = Literal["all", "cheap", "none"]
 """All; those that are sums of pixels: no SSIM, no colours as people see them; how much the foreground covers."""
 QUALITY_COUNTS = frozenset({*table.CODECS["jpeg"].suffixes, *table.CODECS["avif"].suffixes})
 """Suffixes of the formats that are written with loss."""
-DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None, "smoothing": 0.0}
+METHOD = 2
+"""Raised where the same weights and options make other images: 2 moves masks and mends seams (`hdnet.model.seam`)."""
+DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None, "smoothing": 0.0, "method": 1}
 """Values that are left out of an image's record."""
 
 
@@ -82,7 +84,7 @@ class ImageOptions:
             resized: Whether its mask was resized.
         """
         own = {"strength": self.strength, "mask_value": self.mask_value, "invert_mask": self.invert_mask,
-               "smoothing": self.smoothing}  # fmt: skip
+               "smoothing": self.smoothing, "method": METHOD}  # fmt: skip
         # Records of runs before there were these options lack them, and stay up to date.
         own = {name: value for name, value in {**own, "label": label}.items() if value != DEFAULTS[name]}
         shared = {name: getattr(self, name) for name in ("format", "network", "precision", "quality")}

@@ -12,7 +12,8 @@ from pyarrow import parquet
 from hdnet.transforms import storage
 from hdnet.transforms.scores.metrics import Scores
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
+"""1: `paper` measured the network alone, as `network` does now."""
 PREFIXES = ("", "input_", "reinhard_")
 """Prefixes of the columns: of the network's scores, the untouched composite's and the baseline's."""
 

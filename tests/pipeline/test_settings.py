@@ -9,11 +9,13 @@ from hdnet.transforms.catalog.manifest import Pair
 from hdnet.transforms.codecs.mask import Reading
 
 OLD = '{"format": "same", "network": "", "precision": "float32", "quality": 95, "resize_mask": false}'
-"""What the first program recorded; finished catalogs must stay up to date."""
+"""What programs recorded before masks were moved and seams mended."""
+RECORDED = {**json.loads(OLD), "method": 2}
+"""What finished catalogs hold since; they must stay up to date."""
 
 
 def test_the_options_are_recorded_as_finished_catalogs_hold_them():
-    assert json.loads(ImageOptions().record()) == json.loads(OLD)
+    assert json.loads(ImageOptions().record()) == RECORDED
 
 
 def test_a_row_says_more_of_its_pair_than_the_command():
@@ -48,5 +50,9 @@ def test_a_row_says_more_of_its_pair_than_the_command():
     ],
 )
 def test_only_options_that_changed_the_bytes_make_an_image_again(now, then, output, same):
-    record = json.dumps({**json.loads(OLD), **then})
+    record = json.dumps({**RECORDED, **then})
     assert ImageOptions(**now).would_repeat(record, output) is same
+
+
+def test_images_of_before_are_made_again():
+    assert not ImageOptions().would_repeat(OLD, "a.png")
