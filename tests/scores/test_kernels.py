@@ -43,10 +43,8 @@ def test_scores_are_those_of_torch(kernels_library, monkeypatch, shape, depths, 
         monkeypatch.setattr(compiled, "installed", lambda library=library: library)
         scores.append(metrics.score(image, reference, chosen))
     plain, fused = scores
-    # Torch's float32 loses the variance of flat images in their squares. How exact its sums are depends on the
-    # processor: with AVX2 alone they were 7e-5 and 7e-7 from the library's, which are exact where that can be counted.
-    near = 2e-4 if content == "flat" else 2e-6
-    for name, absolute, relative in [("ssim", near, 0), ("fssim", near, 0), ("mse", 0, 2e-4), ("fmse", 0, 2e-4)]:
+    near = 2e-4 if content == "flat" else 3e-7  # torch's float32 loses the variance of flat images in their squares
+    for name, absolute, relative in [("ssim", near, 0), ("fssim", near, 0), ("mse", 0, 2e-5), ("fmse", 0, 2e-5)]:
         expected, found = (getattr(each, name) for each in (plain, fused))
         assert found == (expected and pytest.approx(expected, abs=absolute, rel=relative))
 

@@ -156,8 +156,8 @@ class _Chosen:
             self.weights = _lanes(whole, length, reach=0).flatten()
 
     def sum(self, values: Tensor) -> float:  # (R*L*LANES,)
-        """Sum over the pixels and their channels."""
-        return 0.0 if self.none else float(values.sum() if self.all else values @ self.weights)
+        """Sum over the pixels and their channels; a dot product would add up so many float32 values less exactly."""
+        return 0.0 if self.none else float((values if self.all else values * self.weights).sum())
 
 
 def _maps(x: Tensor, y: Tensor, shifted: Tensor) -> Tensor:  # (R,L,LANES) each -> (4,R,L,LANES)
