@@ -17,8 +17,6 @@ RATIO = 2.0
 """How many times as large as at the mask's edge a step must be elsewhere."""
 NOISE = 0.5
 """Levels of 255 that are added to both steps, for flat images have steps of rounding alone."""
-FEWEST = 50
-"""Places that are needed."""
 
 
 def seen_mask(composite: image.Pixels, mask: image.Mask) -> image.Mask:
@@ -69,7 +67,7 @@ def _moved(inside: image.Foreground, offset: int, corners: bool) -> image.Foregr
 def _small_steps(composite: image.Pixels, mask: image.Mask) -> Floats:  # (2 * REACH + 1,)
     """Return the step that is among the small ones, by its distance from the mask's edge; 0 for too few places."""
     across = composite.reshape(-1, 3)[places.across(mask)].astype(np.float32)
-    if len(across) < FEWEST:
+    if len(across) < places.FEWEST:
         return np.zeros(across.shape[1] - 1, np.float32)
     steps = np.abs(np.diff(across, axis=1)).mean(axis=2)
     small: Floats = np.quantile(steps, SMALL, axis=0) + NOISE * np.iinfo(composite.dtype).max / 255

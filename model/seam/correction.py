@@ -17,8 +17,6 @@ from hdnet.transforms.pixels import image
 from hdnet.transforms.pixels.image import FloatPixels
 from hdnet.transforms.pixels.lab import Floats
 
-FEWEST = 50
-"""Places that are needed."""
 SAMPLE = 4096
 """Places that are looked at, about, and pixels that the size of the change is measured at."""
 ROUNDS, TOLERANCE = 10, 2.0
@@ -48,9 +46,9 @@ def correct(result: FloatPixels, composite: image.Pixels, mask: image.Mask) -> N
         mask: (H,W) uint8.
     """
     levels = np.float32(255 / np.iinfo(composite.dtype).max)
-    across = places.across(mask)
+    across = places.across_soft(mask)
     across = across[:: max(1, len(across) // SAMPLE)]
-    if len(across) < FEWEST:
+    if len(across) < places.FEWEST:
         return
     before, after = (levels * pixels.reshape(-1, 3)[across] for pixels in (composite, result))
     weights = fit(after)

@@ -33,6 +33,26 @@ def test_a_cut_through_one_material_is_mended(depth):
     np.testing.assert_array_equal(result[~inside], composite[~inside] * depth)
 
 
+@pytest.mark.parametrize("deviation", [0.4, 0.7])
+def test_the_seam_of_a_soft_paste_is_mended(deviation):
+    changed, inside, real = cut(lambda colours: 0.85 * colours + [10, 0, -6])
+    alpha = compositing.blurred(inside, deviation)
+    composite = compositing.paste(real, np.rint(changed).astype(np.uint8), alpha)
+    result = composite.astype(np.float32)
+    correction.correct(result, composite, np.rint(255 * alpha).astype(np.uint8))
+    assert error(result, real, inside) < 0.5 * error(composite, real, inside)
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 3, 5])
+def test_places_pass_over_mixed_pixels(pixels):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :30] = 255
+    mask[:, 30 : 30 + pixels] = np.linspace(200, 60, pixels)
+    run = places.across_soft(mask) % 64
+    assert len(run) and (run[:, places.EDGE] < 30).all() and (run[:, places.EDGE + 1] >= 30 + pixels).all()
+    assert (np.diff(run, axis=1) == np.diff(run, axis=1)[0, 0]).all() and np.diff(run)[0, 0] <= pixels + 2
+
+
 def test_no_change_is_larger_than_its_bound():
     composite, inside, _ = cut(lambda colours: 0.8 * colours)
     composite = composite.astype(np.uint8)

@@ -10,7 +10,7 @@ from hdnet.transforms.codecs.mask import Reading
 
 OLD = '{"format": "same", "network": "", "precision": "float32", "quality": 95, "resize_mask": false}'
 """What programs recorded before masks were moved and seams mended."""
-RECORDED = {**json.loads(OLD), "method": 2}
+RECORDED = {**json.loads(OLD), "method": 3}
 """What finished catalogs hold since; they must stay up to date."""
 
 
