@@ -15,9 +15,10 @@ LINES = 512
 """Rows, and columns, that are looked at, about."""
 MOST = 1 << 16
 """Crossings that are looked at in each direction, about."""
-INSIDE, OUTSIDE = 224, 31
-"""A pixel beside a soft edge is one of the object from the first value on, and of the background up to the second."""
-WIDEST = 8
+INSIDE, OUTSIDE = 250, 5
+"""A pixel beside a soft edge is one of the object from the first value on, and of the background up to the second: with
+a tenth of the object in it a plain background would look like the object."""
+WIDEST = 4
 """Pixels from an inner to an outer pixel across a soft edge, at most."""
 
 Places = npt.NDArray[np.intp]  # (N, 2 * REACH + 2), indices of pixels
