@@ -82,12 +82,12 @@ def soft(deviation: float) -> Callable[[Subject], Case]:
     return lambda subject: pasted(subject, compositing.blurred(subject.mask, deviation))
 
 
-def aside(subject: Subject) -> Case:
+def aside(subject: Subject) -> Subject:
     """Move the outline a third of the width aside, to the side where more of it stays in the photo."""
     third = subject.mask.shape[1] // 3
     right, left = np.zeros_like(subject.mask), np.zeros_like(subject.mask)
     right[:, third:], left[:, :-third] = subject.mask[:, :-third], subject.mask[:, third:]
-    return hard(dataclasses.replace(subject, mask=max(right, left, key=np.count_nonzero)))
+    return dataclasses.replace(subject, mask=max(right, left, key=np.count_nonzero))
 
 
 def misjudged(pixels: int) -> Callable[[Subject], Case]:
@@ -124,7 +124,8 @@ CASES: dict[str, Callable[[Subject], Case]] = {
     "object outline, hard": hard,
     "soft, deviation 0.7": soft(0.7),
     "soft, deviation 1.5": soft(1.5),
-    "through one material": aside,
+    "through one material": lambda subject: hard(aside(subject)),
+    "through one material, soft 0.7": lambda subject: soft(0.7)(aside(subject)),
     "mask 1 pixel small": misjudged(-1),
     "mask 2 pixels small": misjudged(-2),
     "mask 1 pixel large": misjudged(1),
