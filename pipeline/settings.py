@@ -23,7 +23,7 @@ QUALITY_COUNTS = frozenset({*table.CODECS["jpeg"].suffixes, *table.CODECS["avif"
 """Suffixes of the formats that are written with loss."""
 METHOD = 3
 """Raised where the same weights and options make other images: 2 moves masks and mends seams (`hdnet.model.seam`), 3
-those of soft edges too."""
+mends soft seams too."""
 DEFAULTS = {"strength": 1.0, "mask_value": None, "invert_mask": False, "label": None, "smoothing": 0.0, "method": 1}
 """Values that are left out of an image's record."""
 

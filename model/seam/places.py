@@ -16,8 +16,8 @@ LINES = 512
 MOST = 1 << 16
 """Crossings that are looked at in each direction, about."""
 INSIDE, OUTSIDE = 250, 5
-"""A pixel beside a soft edge is one of the object from the first value on, and of the background up to the second: with
-a tenth of the object in it a plain background would look like the object."""
+"""From the first value on, a pixel beside a soft edge counts as the object's; up to the second, as the background's.
+With a tenth of the object in it, a plain background would look like the object."""
 WIDEST = 4
 """Pixels from an inner to an outer pixel across a soft edge, at most."""
 
@@ -41,8 +41,8 @@ def across(mask: image.Mask) -> Places:
 def across_soft(mask: image.Mask) -> Places:
     """Return what `across` does, of a soft edge too: there every second pixel, or every n-th.
 
-    A soft edge is the paste's own, and its pixels are mixed of both sides. The places pass over them, by the least
-    number of pixels that does so for most.
+    A soft edge is the paste's own, and its pixels are mixed of both sides. The places pass over them, with the smallest
+    step that does so at most of them. Where an edge fades to one side of its middle alone, they may not.
 
     Args:
         mask: (H,W) uint8.
@@ -78,9 +78,10 @@ def _along(mask: image.Mask, line: int, pixel: int, stride: int) -> Places:
         mixed = np.minimum(lines, 255 - lines)
         middle = np.where(mixed[rows, middle] >= mixed[rows, middle + outwards], middle, middle + outwards)
     around = stride * _AROUND - stride // 2
-    run = middle + outwards * around
+    between = np.arange(around[0], around[-1] + 1)
+    run = middle + outwards * between
     within = ((run >= 0) & (run < lines.shape[1])).all(axis=1)
     rows, run = rows[within], run[within]
-    alone = (inside[rows, run] == (around <= 0)).all(axis=1)
-    indices: Places = rows[alone] * (every * line) + run[alone] * pixel
+    alone = ((inside[rows, run] == (between < 0)) | (between == 0)).all(axis=1)
+    indices: Places = rows[alone] * (every * line) + run[alone][:, ::stride] * pixel
     return indices

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from hdnet.model.harmonizer import Harmonizer
 from hdnet.model.seam import correction, places
@@ -33,24 +34,35 @@ def test_a_cut_through_one_material_is_mended(depth):
     np.testing.assert_array_equal(result[~inside], composite[~inside] * depth)
 
 
-@pytest.mark.parametrize("deviation", [0.4, 0.7])
-def test_the_seam_of_a_soft_paste_is_mended(deviation):
+@pytest.mark.parametrize("soften", [
+    lambda inside: ndimage.shift(inside.astype(np.float32), 0.6, order=1),
+    lambda inside: compositing.blurred(inside, 0.7),
+], ids=["antialiased", "blurred"])  # fmt: skip
+def test_the_seam_of_a_soft_paste_is_mended(soften):
     changed, inside, real = cut(lambda colours: 0.85 * colours + [10, 0, -6])
-    alpha = compositing.blurred(inside, deviation)
+    alpha = soften(inside)
+    inside = alpha >= 0.5
     composite = compositing.paste(real, np.rint(changed).astype(np.uint8), alpha)
     result = composite.astype(np.float32)
     correction.correct(result, composite, np.rint(255 * alpha).astype(np.uint8))
     assert error(result, real, inside) < 0.5 * error(composite, real, inside)
 
 
-@pytest.mark.parametrize("pixels", [1, 2, 3])
-def test_places_pass_over_mixed_pixels(pixels):
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mixed", [[200], [100], [200, 60], [200, 130, 60], [200, 100, 60]])
+def test_places_pass_over_mixed_pixels(mixed, turns):
     mask = np.zeros((64, 64), np.uint8)
     mask[:, :30] = 255
-    mask[:, 30 : 30 + pixels] = np.linspace(200, 60, pixels)
-    run = places.across_soft(mask) % 64
-    assert len(run) and (run[:, places.EDGE] < 30).all() and (run[:, places.EDGE + 1] >= 30 + pixels).all()
-    assert (np.diff(run, axis=1) == np.diff(run, axis=1)[0, 0]).all() and np.diff(run)[0, 0] <= pixels + 2
+    mask[:, 30 : 30 + len(mixed)] = mixed
+    order = np.rot90(np.arange(64 * 64).reshape(64, 64), turns).reshape(-1)  # a place's pixels before the turn
+    run = order[places.across_soft(np.rot90(mask, turns))] % 64
+    step = len(mixed) + 1
+    np.testing.assert_array_equal(run, np.tile(29 + step * np.arange(-places.REACH, places.REACH + 2), (64, 1)))
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 5])
+def test_places_do_not_jump_over_other_edges(period):
+    assert not len(places.across_soft(np.tile(np.arange(240) % period < 1, (240, 1)) * np.uint8(255)))
 
 
 def test_no_change_is_larger_than_its_bound():
