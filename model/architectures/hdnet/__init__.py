@@ -26,8 +26,8 @@ def peak_bytes(config: HDNetConfig, height: int, width: int, precision: Precisio
     """Return about how many bytes a process takes at its peak while it harmonizes one image of this size.
 
     The formula is fitted to peaks measured on a CPU with two threads, hdnet and hdnet-lite between 256 x 256 and
-    4096 x 4096, and is within 12 % of them. The mask matters little: the peak is where the decoder's first maps and
-    all skips live, which no mask shrinks.
+    4096 x 4096, and is within 13 % of those in docs/engine.md. The mask matters little: the peak is where the decoder's
+    first maps and all skips live, which no mask shrinks.
     """
     per_channel = {"float32": 14.2, "bfloat16": 8.75}[precision]
     pixels = SIZE.padded(height) * SIZE.padded(width)
